@@ -1,1 +1,31 @@
-"""mdpkit.models"""
+"""Exact representations: models, criteria, policies, samplers."""
+
+from mdpkit.models.criterion import (
+    AverageReward,
+    Criterion,
+    Discounted,
+    FiniteHorizon,
+    Invariance,
+    Reachability,
+    TotalReward,
+)
+from mdpkit.models.mdp import MDP
+from mdpkit.models.policy import FiniteMemory, Markov, Mixture, Policy, Stationary
+from mdpkit.models.transitions import Transitions
+
+__all__ = [
+    "MDP",
+    "AverageReward",
+    "Criterion",
+    "Discounted",
+    "FiniteHorizon",
+    "FiniteMemory",
+    "Invariance",
+    "Markov",
+    "Mixture",
+    "Policy",
+    "Reachability",
+    "Stationary",
+    "TotalReward",
+    "Transitions",
+]

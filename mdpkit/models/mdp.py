@@ -1,0 +1,1032 @@
+r"""Exact Markov decision processes: frozen, validated once."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from mdpkit.errors import ModelError, ModelWarning, OptionError, UnsupportedError, nearest
+from mdpkit.kernels.rational import dyadic_array, rationalize_array, to_fraction
+from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon, Reachability, TotalReward
+from mdpkit.models.rewards import Reward, exact_array, from_exact_values, make_reward
+from mdpkit.models.transitions import Transitions, check_memory
+from mdpkit.typing import Array, Bools, Floats, Ints, Objects
+
+if TYPE_CHECKING:
+    from mdpkit.models.policy import Policy
+
+__all__ = ["MDP"]
+
+SILENT = 1e-12
+WARNED = 1e-6
+
+
+class MDP:
+    r"""A finite Markov decision process :math:`(S, A, P, r)` with an optimality criterion.
+
+    Parameters
+    ----------
+    P : array, sparse matrix, list of matrices or Transitions
+        ``(S, A, S)``; a scipy sparse matrix ``(S*A, S)`` whose row ``s*A + a`` belongs to the pair (s, a); a list of A
+        matrices ``(S, S)``; ``(H, S, A, S)`` where the law varies with the stage; or, together with ``state`` and
+        ``action``, rows ``(L, S)`` for the admissible pairs only. Fractions and strings such as ``"1/3"`` are kept
+        as exact rationals.
+    r : number or array, optional
+        Rewards on pairs, ``(S, A)``, ``(L,)``, ``(S,)``, or on transitions, ``(S, A, S)`` (see
+        :func:`mdpkit.models.rewards.make_reward`); with ``minimize=True`` they are costs.
+    criterion : Criterion, optional
+        :class:`Discounted`, :class:`FiniteHorizon`, :class:`TotalReward`, :class:`Reachability`,
+        :class:`Invariance` or :class:`AverageReward`.
+    state, action : (L,) int, optional
+        The pairs to which the rows of P belong, for admissible actions that differ from state to state.
+    rho : int or (S,) array, optional
+        Initial state or initial law.
+    minimize : bool
+        Minimize in place of maximize.
+    labels : mapping of str to states, optional
+        Named sets of states: boolean masks ``(S,)`` or indices.
+    rewards : mapping of str to array, optional
+        Further named reward structures. Without ``r``, an only one is the active one.
+    state_names, pair_names : sequence, optional
+        Names of the S states, and of the L pairs (their actions).
+    normalize : bool
+        Divide each row by its sum. Never done unasked.
+
+    Raises
+    ------
+    ModelError
+        Rows that do not sum to one, negative or NaN probabilities, rewards that are not finite, states without an
+        action, shapes that do not fit, indices out of range, duplicate pairs: named with state and action.
+
+    Examples
+    --------
+    Puterman's two-state example (Section 3.1):
+
+    >>> import numpy as np
+    >>> P = np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    >>> r = np.array([[5.0, 10.0], [-1.0, -1.0]])
+    >>> mdp = MDP(P, r, Discounted(0.95), rho=0)
+    >>> mdp
+    MDP(2 states, 4 pairs, 5 transitions; maximize Discounted(gamma=0.95))
+    """
+
+    n_states: int
+    n_actions: int
+    P: Transitions
+    pair_ptr: Ints
+    state: Ints
+    action: Ints
+    stages: int | None
+    minimize: bool
+    criterion: Criterion | None
+    rewards: Mapping[str, Reward]
+    active: str | None
+    labels: Mapping[str, Bools]
+    rho: Floats | None
+    rho_exact: Objects | None
+    state_names: tuple[Any, ...] | None
+    pair_names: tuple[str, ...] | None
+    origin: str
+
+    def __init__(
+        self,
+        P: Any,
+        r: Any = None,
+        criterion: Criterion | None = None,
+        *,
+        state: Any = None,
+        action: Any = None,
+        rho: Any = None,
+        minimize: bool = False,
+        labels: Mapping[str, Any] | None = None,
+        rewards: Mapping[str, Any] | None = None,
+        state_names: Sequence[Any] | None = None,
+        pair_names: Sequence[str] | None = None,
+        normalize: bool = False,
+    ):
+        if criterion is not None and not isinstance(criterion, Criterion):
+            raise OptionError(
+                "the third argument is no criterion",
+                found=criterion,
+                needed="Discounted(gamma), FiniteHorizon(H), TotalReward() …",
+            )
+        by_action = isinstance(P, (list, tuple)) and len(P) > 0 and all(_is_matrix(part) for part in P)
+        rows, state, action, stages = _read_transitions(P, state, action, by_action)
+        S = rows.n_states
+        L = len(state)
+        order = np.lexsort((action, state))
+        if not np.array_equal(order, np.arange(L)):
+            if stages is not None:
+                raise ModelError("time-varying rows must come sorted by state and action")
+            rows = rows.take(order)
+            if pair_names is not None:
+                pair_names = [pair_names[k] for k in order]
+        else:
+            order = None
+        state, action = (state, action) if order is None else (state[order], action[order])
+        _check_pairs(state, action, S)
+        rows = _check_rows(rows, state, action, normalize)
+        H = criterion.H if isinstance(criterion, FiniteHorizon) else None
+        if stages is not None and H is not None and stages != H:
+            raise ModelError("P has another number of stages than the criterion", found=stages, needed=f"H = {H}")
+        read = partial(
+            make_reward, P=rows, state=state, action=action, n_states=S, stages=stages or H, by_action=by_action
+        )
+        named: dict[str, Reward] = {}
+        for name, value in ({} if rewards is None else rewards).items():
+            named[name] = read(_presort(value, order, L), name=f"reward {name!r}")
+        active: str | None = None
+        if r is not None:
+            active = "r"
+            while active in named:
+                active += "'"
+            named = {active: read(_presort(r, order, L)), **named}
+        elif len(named) == 1:
+            active = next(iter(named))
+        if stages is None and any(len(reward.values) != L for reward in named.values()):
+            stages = next(len(reward.values) for reward in named.values() if len(reward.values) != L) // L
+        fields: dict[str, Any] = {
+            "n_states": S,
+            "n_actions": int(action.max()) + 1,
+            "P": rows,
+            "pair_ptr": _frozen(np.concatenate(([0], np.cumsum(np.bincount(state, minlength=S)))).astype(np.int64)),
+            "state": _frozen(state),
+            "action": _frozen(action),
+            "stages": stages,
+            "minimize": bool(minimize),
+            "criterion": criterion,
+            "rewards": named,
+            "active": active,
+            "labels": {name: _mask(value, S, f"label {name!r}") for name, value in (labels or {}).items()},
+            "state_names": _names(state_names, S, "state_names"),
+            "pair_names": _names(pair_names, L, "pair_names"),
+            "origin": "as given",
+        }
+        fields["rho"], fields["rho_exact"] = _law(rho, S)
+        self.__dict__.update(fields)
+        self._check_criterion()
+
+    # -- frozen ------------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"an MDP is frozen: {name} cannot be set; build a new one, or use .under(...)")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"an MDP is frozen: {name} cannot be deleted")
+
+    def _replace(self, **changes: Any) -> MDP:
+        other = MDP.__new__(MDP)
+        kept = {name: self.__dict__[name] for name in _FIELDS}
+        other.__dict__.update(kept | changes)
+        other._check_criterion()
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in _FIELDS}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # -- looks -------------------------------------------------------------------------------------------------------
+
+    @property
+    def n_pairs(self) -> int:
+        """Number L of admissible state--action pairs."""
+        return len(self.state)
+
+    @property
+    def n_transitions(self) -> int:
+        """Number of stored (positive) transition probabilities."""
+        return self.P.nnz
+
+    @property
+    def reward(self) -> Reward:
+        """The active reward structure.
+
+        Raises
+        ------
+        ModelError
+            If the model has none, or several and none was chosen.
+        """
+        if self.active is None:
+            if self.rewards:
+                raise ModelError(
+                    "the model has several reward structures and none is chosen",
+                    found=", ".join(map(repr, self.rewards)),
+                    way_out='name one: mdp.under(criterion, reward="…")',
+                )
+            raise ModelError("the model has no rewards", needed="a reward structure", way_out="build it with r=…")
+        return self.rewards[self.active]
+
+    @property
+    def r(self) -> Floats:
+        """Expected rewards of the pairs, ``(L,)`` (``(H*L,)`` where they vary with the stage)."""
+        return self.reward.values
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all probabilities, rewards, discounts and initial masses are rational."""
+        reward = None if self.active is None else self.rewards[self.active]
+        return (
+            self.P.exact is not None
+            and (reward is None or reward.exact is not None)
+            and (self.rho is None or self.rho_exact is not None)
+            and _criterion_is_exact(self.criterion)
+        )
+
+    def __repr__(self) -> str:
+        goal = "minimize" if self.minimize else "maximize"
+        parts = [f"{self.n_states} states, {self.n_pairs} pairs, {self.n_transitions} transitions"]
+        if self.stages:
+            parts[0] += f", {self.stages} stages"
+        parts.append(f"{goal} {self.criterion}" if self.criterion is not None else goal)
+        if self.rewards and (len(self.rewards) > 1 or self.active not in ("r", None)):
+            parts.append("rewards " + ", ".join(self.rewards))
+        if self.labels:
+            names = list(self.labels)
+            parts.append("labels " + ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else ""))
+        if self.is_exact:
+            parts.append(f"exact ({self.origin})")
+        return f"MDP({'; '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = [
+            ("states", f"{self.n_states:,}"),
+            ("state–action pairs", f"{self.n_pairs:,}"),
+            ("transitions", f"{self.n_transitions:,}"),
+            ("criterion", f"{'minimize' if self.minimize else 'maximize'} {self.criterion}"),
+            ("arithmetic", f"rational, {self.origin}" if self.is_exact else "float64"),
+        ]
+        if self.rewards:
+            rows.append(("rewards", ", ".join(self.rewards)))
+        if self.labels:
+            rows.append(("labels", ", ".join(self.labels)))
+        body = "".join(f"<tr><th style='text-align:left'>{k}</th><td>{escape(v)}</td></tr>" for k, v in rows)
+        return f"<table><caption>MDP</caption>{body}</table>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MDP):
+            return NotImplemented
+        return self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of transitions, rewards, criterion and goal: the identity that certificates refer to."""
+        h = hashlib.sha256()
+        P = self.P
+        for array in (self.pair_ptr, self.action, P.indptr, P.indices, P.data):
+            h.update(np.ascontiguousarray(array).tobytes())
+        h.update(b"none" if self.active is None else np.ascontiguousarray(self.reward.values).tobytes())
+        key = "" if self.criterion is None else self._resolved_criterion().key()
+        h.update(f"{self.minimize}|{self.stages}|{key}".encode())
+        return h.hexdigest()
+
+    # -- views -------------------------------------------------------------------------------------------------------
+
+    def states_of(self, states: Any) -> Bools:
+        """The boolean mask ``(S,)`` of a label, mask or list of indices.
+
+        Raises
+        ------
+        OptionError
+            If the label is unknown (with the nearest one) or an index is out of range.
+        """
+        if isinstance(states, str):
+            if states not in self.labels:
+                raise OptionError(f"unknown label {states!r}", way_out=nearest(states, self.labels))
+            return self.labels[states]
+        return _mask(states, self.n_states, "the set of states")
+
+    def pairs_of(self, s: int) -> Ints:
+        """Rows of the pairs of state s, as an index array."""
+        if not 0 <= s < self.n_states:
+            raise ModelError("state out of range", found=s, needed=f"0 <= s < {self.n_states}")
+        return np.arange(self.pair_ptr[s], self.pair_ptr[s + 1])
+
+    def pair(self, s: int, a: int) -> int:
+        """Row of the pair (s, a).
+
+        Raises
+        ------
+        ModelError
+            If a is not admissible in s.
+        """
+        rows = self.pairs_of(s)
+        hit = np.flatnonzero(self.action[rows] == a)
+        if not hit.size:
+            raise ModelError(f"action {a} is not admissible in state {s}", needed=f"one of {self.action[rows].tolist()}")
+        return int(rows[hit[0]])
+
+    def under(
+        self,
+        criterion: Criterion | str,
+        *,
+        reward: str | None = None,
+        minimize: bool | None = None,
+        rho: Any = None,
+    ) -> MDP:
+        """The same model under another criterion, reward structure, goal or initial law.
+
+        Parameters
+        ----------
+        criterion : Criterion or str
+            A criterion, or a property in PRISM's syntax, for example ``'Pmax=? [F "goal"]'``.
+        reward : str, optional
+            Name of the reward structure to activate.
+        minimize : bool, optional
+            Unchanged by default.
+        rho : int or (S,), optional
+            Initial state or law; unchanged by default.
+
+        Raises
+        ------
+        OptionError, PropertyError
+            Unknown reward structure or label (with the nearest name); a property that does not parse.
+        """
+        if isinstance(criterion, str):
+            from mdpkit.io.properties import problem_of
+
+            return problem_of(self, criterion)[0]
+        changes: dict[str, Any] = {"criterion": criterion}
+        if reward is not None:
+            if reward not in self.rewards:
+                raise OptionError(f"unknown reward structure {reward!r}", way_out=nearest(reward, self.rewards))
+            changes["active"] = reward
+        if minimize is not None:
+            changes["minimize"] = bool(minimize)
+        if rho is not None:
+            changes["rho"], changes["rho_exact"] = _law(rho, self.n_states)
+        return self._replace(**changes)
+
+    def exact(self, *, dyadic: bool = False) -> MDP:
+        """The model in rationals.
+
+        Numbers that were given exactly stay. A float becomes p/q with q <= 10**6 if one lies within 2 ulp (so
+        0.33333333333333337 is 1/3), else its bits; then every row must sum to exactly 1.
+
+        Parameters
+        ----------
+        dyadic : bool
+            Take the bits of every float, and allow rows that do not sum to exactly 1.
+
+        Raises
+        ------
+        ModelError
+            If a row does not sum to exactly 1: names the state and the action.
+        """
+        if self.is_exact:
+            return self
+        convert = dyadic_array if dyadic else rationalize_array
+        P = self.P
+        given = P.exact is not None
+        if not given:
+            P = P.with_exact(convert(P.data))
+            if not dyadic:
+                _check_exact_rows(P, self.state, self.action)
+        rewards = {name: reward.rationalized(P, convert) for name, reward in self.rewards.items()}
+        rho_exact = self.rho_exact
+        if self.rho is not None and rho_exact is None:
+            rho_exact = convert(self.rho)
+            total = sum(rho_exact.tolist(), start=to_fraction(0))
+            if total != 1 and not dyadic:
+                raise ModelError("the initial law does not sum to exactly 1", found=total, way_out="give it as rationals")
+        origin = "as bits" if dyadic else "rationalized"
+        return self._replace(
+            P=P, rewards=rewards, rho_exact=rho_exact, criterion=_exact_criterion(self.criterion, convert), origin=origin
+        )
+
+    def induced(self, policy: Any) -> MDP:
+        """The Markov chain that a stationary policy induces: a model with one action a state.
+
+        Parameters
+        ----------
+        policy : Stationary, ``(S,)`` actions or ``(S, A)`` probabilities
+        """
+        from mdpkit.models.policy import Stationary
+
+        policy = Stationary.of(self, policy)
+        S = self.n_states
+        weight = policy.weights
+        if policy.pairs is not None:
+            rows = self.P.take(policy.pairs)
+            rewards = {
+                name: reward.take(policy.pairs, _entries(self.P, policy.pairs)) for name, reward in self.rewards.items()
+            }
+        elif self.is_exact and weight.dtype == object:
+            rows, rewards = _mix_exact(self, weight)
+        else:
+            mix = sp.csr_array((weight.astype(np.float64), np.arange(self.n_pairs), self.pair_ptr), shape=(S, self.n_pairs))
+            rows = Transitions.from_sparse(mix @ self.P.csr)
+            size = {name: mix @ (reward.error + 1e-15 * np.abs(reward.values)) for name, reward in self.rewards.items()}
+            rewards = {
+                name: Reward(mix @ reward.values, None, np.asarray(size[name])) for name, reward in self.rewards.items()
+            }
+        return self._replace(
+            P=rows,
+            rewards=rewards,
+            state=_frozen(np.arange(S, dtype=np.int64)),
+            action=_frozen(np.zeros(S, dtype=np.int64)),
+            pair_ptr=_frozen(np.arange(S + 1, dtype=np.int64)),
+            n_actions=1,
+            pair_names=None,
+            criterion=_thin_criterion(self, policy),
+        )
+
+    def as_env(self, *, seed: int | None = None, max_steps: int | None = None) -> Any:
+        """The model as a Gymnasium environment with discrete spaces (needs the ``gym`` extra)."""
+        from mdpkit.io.gym import MDPEnv
+
+        return MDPEnv(self, seed=seed, max_steps=max_steps)
+
+    def save(self, path: Any, *, overwrite: bool = False) -> None:
+        """Write the model to ``.npz`` or ``.drn`` (``.drn.gz``, ``.drn.xz``), losslessly; see :mod:`mdpkit.io`."""
+        from mdpkit.io import save
+
+        save(self, path, overwrite=overwrite)
+
+    # -- constructors ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_function(
+        cls,
+        initial: Hashable | Mapping[Hashable, Any],
+        actions: Callable[[Any], Iterable[Any]],
+        step: Callable[[Any, Any], Iterable[tuple[Any, Any, Any]]],
+        criterion: Criterion | None = None,
+        *,
+        minimize: bool = False,
+        max_states: int = 10_000_000,
+        labels: Mapping[str, Callable[[Any], bool]] | None = None,
+    ) -> MDP:
+        """Explore the states reachable from ``initial`` and build the model of them.
+
+        Parameters
+        ----------
+        initial : hashable, or mapping of states to probabilities
+        actions : state -> iterable of actions
+            A state with no action is terminal: it becomes absorbing, with reward zero.
+        step : (state, action) -> iterable of (probability, next state, reward)
+        criterion, minimize
+            As for :class:`MDP`.
+        max_states : int
+            Exploration stops with an error beyond so many.
+        labels : mapping of name to predicate on states, optional
+
+        Examples
+        --------
+        >>> def step(n, a):
+        ...     return [("1/2", n + 1, 1), ("1/2", n, 0)] if a == "climb" else [(1, n, 0)]
+        >>> mdp = MDP.from_function(0, lambda n: ["climb", "rest"] if n < 3 else [], step, Discounted("9/10"))
+        >>> mdp.n_states, mdp.state_names
+        (4, (0, 1, 2, 3))
+        """
+        law = dict(initial) if isinstance(initial, Mapping) else {initial: 1}
+        index: dict[Any, int] = {s: i for i, s in enumerate(law)}
+        todo = list(index)
+        rows: list[tuple[Any, Any, Any, Any, Any]] = []
+        at = 0
+        while at < len(todo):
+            s = todo[at]
+            at += 1
+            chosen = list(actions(s))
+            if not chosen:
+                rows.append((s, "", s, 1, 0))
+            for a in chosen:
+                found = False
+                for probability, target, reward in step(s, a):
+                    found = True
+                    rows.append((s, a, target, probability, reward))
+                    if target not in index:
+                        index[target] = len(todo)
+                        todo.append(target)
+                if not found:
+                    raise ModelError(f"step({s!r}, {a!r}) gives no next state", needed="(probability, next state, reward)")
+            if len(todo) > max_states:
+                raise ModelError(
+                    f"more than {max_states} states are reachable", way_out="raise max_states, or bound the state space"
+                )
+        rho: Any = [0] * len(todo)
+        for s, probability in law.items():
+            rho[index[s]] = probability
+        mdp = cls.from_transitions(rows, criterion, minimize=minimize, rho=rho, state_names=todo)
+        if labels:
+            masks = {name: np.array([bool(test(s)) for s in todo]) for name, test in labels.items()}
+            mdp = mdp._replace(labels=masks)
+        return mdp
+
+    @classmethod
+    def from_transitions(
+        cls,
+        rows: Iterable[tuple[Any, Any, Any, Any, Any]],
+        criterion: Criterion | None = None,
+        *,
+        minimize: bool = False,
+        rho: Any = None,
+        state_names: Sequence[Any] | None = None,
+        normalize: bool = False,
+    ) -> MDP:
+        """Build a model from rows ``(state, action, next state, probability, reward)``.
+
+        States and actions are any hashable names. Integer states that are exactly 0 … n-1 keep their numbers; other
+        states are numbered in order of first appearance. Several rows for one transition are an error. The numbers
+        may be exact.
+
+        Raises
+        ------
+        ModelError
+            Duplicate rows, a state without actions, rows that do not sum to one: named.
+
+        Examples
+        --------
+        >>> mdp = MDP.from_transitions([(0, "go", 1, 1, 5), (1, "stay", 1, 1, 0)], Discounted("1/2"))
+        >>> mdp.pair_names
+        ('go', 'stay')
+        """
+        table = [tuple(row) for row in rows]
+        for k, row in enumerate(table):
+            if len(row) != 5:
+                raise ModelError(f"row {k} has {len(row)} fields", needed="(state, action, next state, probability, reward)")
+        names: list[Any]
+        if state_names is not None:
+            names = list(state_names)
+        else:
+            seen: dict[Any, None] = {}
+            for s, _, t, _, _ in table:
+                seen.setdefault(s)
+                seen.setdefault(t)
+            names = list(seen)
+            if all(isinstance(s, (int, np.integer)) for s in names) and set(map(int, names)) == set(range(len(names))):
+                names = list(range(len(names)))
+        index = {s: i for i, s in enumerate(names)}
+        pairs: dict[tuple[int, Any], dict[int, tuple[Any, Any]]] = {}
+        for k, (s, a, t, probability, reward) in enumerate(table):
+            if s not in index or t not in index:
+                raise ModelError(f"row {k} names an unknown state", found=s if s not in index else t)
+            successors = pairs.setdefault((index[s], a), {})
+            if index[t] in successors:
+                raise ModelError(
+                    f"row {k} repeats the transition from {s!r} under {a!r} to {t!r}", way_out="add the probabilities up first"
+                )
+            successors[index[t]] = (probability, reward)
+        order = sorted(range(len(pairs)), key=lambda k: keys[k][0]) if (keys := list(pairs)) else []
+        state = np.array([keys[k][0] for k in order], dtype=np.int64)
+        if not len(state):
+            raise ModelError("no transitions were given", needed="at least one row")
+        start = np.searchsorted(state, np.arange(len(names)))
+        action = np.arange(len(state)) - start[state]
+        indptr, indices, data, reward_list = [0], [], [], []
+        for k in order:
+            for target in sorted(pairs[keys[k]]):
+                probability, reward = pairs[keys[k]][target]
+                if probability == 0:
+                    continue
+                indices.append(target)
+                data.append(probability)
+                reward_list.append(reward)
+            indptr.append(len(indices))
+        is_exact = not any(isinstance(x, (float, np.floating)) for x in data)
+        exact = exact_array(np.array(data, dtype=object)) if is_exact else None
+        floats = np.array(data, dtype=np.float64) if exact is None else exact.astype(np.float64)
+        P = Transitions(indptr, indices, floats, len(names), exact)
+        is_exact = exact is not None and not any(isinstance(x, (float, np.floating)) for x in reward_list)
+        entries: Any = exact_array(np.array(reward_list, dtype=object)) if is_exact else np.array(reward_list, dtype=float)
+        checked = cls(
+            P,
+            None,
+            criterion,
+            state=state,
+            action=action,
+            rho=rho,
+            minimize=minimize,
+            state_names=names,
+            pair_names=[str(keys[k][1]) for k in order],
+            normalize=normalize,
+        )
+        from mdpkit.models.rewards import _from_transitions
+
+        reward = _from_transitions(entries, checked.P, "r", checked.state, checked.action)
+        return checked._replace(rewards={"r": reward}, active="r")
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def _check_criterion(self) -> None:
+        c = self.criterion
+        L = self.n_pairs
+        if isinstance(c, Discounted) and np.ndim(c.gamma) and np.size(c.gamma) != L and np.shape(c.gamma) != (
+            self.n_states,
+            self.n_actions,
+        ):
+            raise ModelError(
+                "gamma by pairs has the wrong shape",
+                found=np.shape(c.gamma),
+                needed=f"({L},) or ({self.n_states}, {self.n_actions})",
+            )
+        if isinstance(c, FiniteHorizon):
+            if self.stages is not None and self.stages != c.H:
+                raise ModelError("the model has another number of stages than the criterion", found=self.stages, needed=f"H = {c.H}")
+            if c.terminal is not None and np.shape(c.terminal) != (self.n_states,):
+                raise ModelError("terminal has the wrong shape", found=np.shape(c.terminal), needed=f"({self.n_states},)")
+        elif c is not None and self.stages is not None:
+            raise UnsupportedError(
+                f"laws or rewards that vary with the stage do not go with {c}",
+                needed="FiniteHorizon(H)",
+                way_out="use mk.FiniteHorizon, or one stage's arrays",
+            )
+        for name in ("target", "through", "safe"):
+            value = getattr(c, name, None)
+            if value is not None:
+                self.states_of(value)
+
+    def _resolved_criterion(self) -> Criterion:
+        """The criterion with labels resolved to masks."""
+        c = self.criterion
+        assert c is not None
+        changes = {
+            name: self.states_of(value)
+            for name in ("target", "through", "safe")
+            if isinstance(value := getattr(c, name, None), str)
+        }
+        if not changes:
+            return c
+        from dataclasses import replace
+
+        return replace(c, **changes)  # type: ignore[type-var]
+
+
+_FIELDS = (
+    "n_states", "n_actions", "P", "pair_ptr", "state", "action", "stages", "minimize", "criterion", "rewards", "active",
+    "labels", "rho", "rho_exact", "state_names", "pair_names", "origin",
+)  # fmt: skip
+
+
+def _frozen(array: Array) -> Any:
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def _is_matrix(part: Any) -> bool:
+    if sp.issparse(part):
+        return True
+    return isinstance(part, np.ndarray) and part.ndim == 2
+
+
+def _entries(P: Transitions, rows: Ints) -> Ints:
+    """Positions of the stored transitions of ``rows``."""
+    count = P.indptr[rows + 1] - P.indptr[rows]
+    start = np.concatenate(([0], np.cumsum(count)))[:-1]
+    return np.arange(count.sum()) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
+
+
+def _presort(value: Any, order: Ints | None, L: int) -> Any:
+    """Bring per-pair rewards into the sorted order of the pairs."""
+    if order is None or isinstance(value, Reward):
+        return value
+    if sp.issparse(value):
+        return sp.csr_array(value)[order]
+    array = np.asarray(value)
+    return array[order] if array.ndim >= 1 and array.shape[0] == L and array.ndim == 1 else value
+
+
+def _read_transitions(P: Any, state: Any, action: Any, by_action: bool) -> tuple[Transitions, Ints, Ints, int | None]:
+    if (state is None) != (action is None):
+        raise ModelError("state and action come together", needed="both index arrays, or neither")
+    if isinstance(P, Transitions) and state is None:
+        raise ModelError("rows of Transitions need their pairs", way_out="give state= and action= index arrays")
+    if state is not None:
+        state, action = _index_array(state, "state"), _index_array(action, "action")
+        if isinstance(P, Transitions):
+            rows = P
+        elif sp.issparse(P):
+            rows = _sparse_rows(P)
+        else:
+            array = _number_array(P)
+            if array.ndim != 2:
+                raise ModelError("P by pairs is no matrix", found=array.shape, needed="(L, S): a row a pair")
+            if array.shape[0] == len(state) == len(action):
+                _checked(array, state, action)
+            rows = Transitions.from_dense(array)
+        if not len(state) == len(action) == rows.n_rows:
+            raise ModelError(
+                "state, action and the rows of P differ in number",
+                found=f"{len(state)}, {len(action)}, {rows.n_rows}",
+                needed="one row for each pair",
+            )
+        return rows, state, action, None
+    if sp.issparse(P):
+        n_rows, S = P.shape
+        if S == 0 or n_rows % S:
+            raise ModelError("sparse P has the wrong shape", found=P.shape, needed="(S*A, S), row s*A + a", way_out="or give state= and action=")
+        A = n_rows // S
+        rows = _sparse_rows(P)
+        return rows, *_full_pairs(S, A), None
+    if by_action:
+        shapes = {part.shape for part in P}
+        if len(shapes) != 1 or (shape := next(iter(shapes)))[0] != shape[1]:
+            raise ModelError("the matrices of the list differ in shape", found=sorted(shapes), needed="A matrices (S, S)")
+        S, A = shape[0], len(P)
+        take = (np.arange(A)[None, :] * S + np.arange(S)[:, None]).ravel()
+        if all(isinstance(part, np.ndarray) for part in P):
+            stacked = _number_array(np.stack(P, axis=1))
+            return Transitions.from_dense(_checked(stacked.reshape(S * A, S), *_full_pairs(S, A))), *_full_pairs(S, A), None
+        rows = _sparse_rows(sp.csr_array(sp.vstack(P))[take])
+        return rows, *_full_pairs(S, A), None
+    array = _number_array(P)
+    if array.ndim == 4:
+        H, S, A, S2 = array.shape
+        if S != S2:
+            raise ModelError("P has the wrong shape", found=array.shape, needed="(H, S, A, S)")
+        flat = array.reshape(H * S * A, S)
+        return Transitions.from_dense(_checked(flat, *_full_pairs(S, A))), *_full_pairs(S, A), H
+    if array.ndim != 3 or array.shape[0] != array.shape[2]:
+        hint = None
+        if array.ndim == 3 and array.shape[1] == array.shape[2]:
+            hint = "this looks like (A, S, S): give a list of A matrices, list(P), or P.transpose(1, 0, 2)"
+        elif array.ndim == 2 and array.shape[0] == array.shape[1]:
+            hint = "a Markov chain has one action: P[:, None, :]"
+        raise ModelError("P has the wrong shape", found=array.shape, needed="(S, A, S)", way_out=hint)
+    S, A, _ = array.shape
+    if S == 0 or A == 0:
+        raise ModelError("the model is empty", found=array.shape, needed="at least one state and one action")
+    return Transitions.from_dense(_checked(array.reshape(S * A, S), *_full_pairs(S, A))), *_full_pairs(S, A), None
+
+
+def _full_pairs(S: int, A: int) -> tuple[Ints, Ints]:
+    return np.repeat(np.arange(S, dtype=np.int64), A), np.tile(np.arange(A, dtype=np.int64), S)
+
+
+def _number_array(P: Any) -> Array:
+    try:
+        array = np.asarray(P)
+    except ValueError as error:
+        raise ModelError("P is ragged", found=str(error).split(".")[0], needed="an array (S, A, S)") from None
+    if array.dtype.kind in "OUS":
+        exact = exact_array(array)
+        assert exact is not None
+        return exact
+    if array.dtype.kind not in "biuf":
+        raise ModelError("P is not made of numbers", found=f"an array of {array.dtype}", needed="numbers")
+    return array.astype(np.float64)
+
+
+def _checked(rows: Array, state: Ints, action: Ints) -> Array:
+    """Refuse NaN and negative entries here: the stored form keeps the nonzero entries only."""
+    bad = np.argwhere(rows < 0) if rows.dtype == object else np.argwhere(~((rows >= 0) & np.isfinite(rows)))
+    if len(bad):
+        k, t = map(int, bad[0])
+        _bad_probability(rows[k, t], k, t, state, action)
+    return rows
+
+
+def _bad_probability(value: Any, row: int, target: int, state: Ints, action: Ints) -> None:
+    pair = row % len(state)
+    stage = f"stage {row // len(state)}, " if row >= len(state) else ""
+    raise ModelError(
+        f"the probability of {stage}state {int(state[pair])}, action {int(action[pair])}, next state {target} is no probability",
+        found=value,
+        needed="a finite number >= 0",
+    )
+
+
+def _sparse_rows(P: Any) -> Transitions:
+    if P.dtype == object:
+        raise ModelError("sparse matrices hold floats only", way_out="pass exact rationals as mdpkit.models.Transitions")
+    return Transitions.from_sparse(P)
+
+
+def _index_array(values: Any, name: str) -> Ints:
+    array = np.asarray(values)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ModelError(f"{name} is no index array", found=f"{array.dtype} of shape {array.shape}", needed="integers (L,)")
+    return array.astype(np.int64)
+
+
+def _check_pairs(state: Ints, action: Ints, S: int) -> None:
+    if not len(state):
+        raise ModelError("the model has no state-action pair")
+    for name, values, bound in (("state", state, S), ("action", action, None)):
+        bad = np.flatnonzero((values < 0) | (values >= (bound if bound is not None else np.iinfo(np.int64).max)))
+        if bad.size:
+            limit = f"0 <= {name} < {bound}" if bound is not None else f"{name} >= 0"
+            raise ModelError(f"{name} index of pair {int(bad[0])} is out of range", found=int(values[bad[0]]), needed=limit)
+    twin = np.flatnonzero((state[1:] == state[:-1]) & (action[1:] == action[:-1]))
+    if twin.size:
+        k = int(twin[0])
+        raise ModelError(f"the pair of state {int(state[k])} and action {int(action[k])} is given twice", needed="one row a pair")
+    missing = np.flatnonzero(np.bincount(state, minlength=S) == 0)
+    if missing.size:
+        raise ModelError(
+            f"state {int(missing[0])} has no action" + (f" (and {missing.size - 1} more states)" if missing.size > 1 else ""),
+            needed="at least one pair for each state",
+            way_out="give a terminal state one action that stays, with reward 0",
+        )
+
+
+def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -> Transitions:
+    if rows.exact is not None:
+        negative = [k for k, p in enumerate(rows.exact.tolist()) if p < 0]
+        if negative:
+            k = negative[0]
+            _bad_probability(rows.exact[k], int(rows.row_of[k]), int(rows.indices[k]), state, action)
+        if normalize:
+            sums = _exact_sums(rows)
+            scaled = np.array([p / sums[k] for p, k in zip(rows.exact, rows.row_of, strict=True)], dtype=object)
+            return rows.with_exact(scaled)
+        _check_exact_rows(rows, state, action)
+        return rows
+    if rows.dense is None:
+        bad = np.flatnonzero(~((rows.data >= 0) & np.isfinite(rows.data)))
+        if bad.size:
+            k = int(bad[0])
+            _bad_probability(rows.data[k], int(rows.row_of[k]), int(rows.indices[k]), state, action)
+        if rows.nnz and int(rows.indices.max()) >= rows.n_states:
+            k = int(np.argmax(rows.indices >= rows.n_states))
+            pair = int(rows.row_of[k]) % len(state)
+            raise ModelError(
+                f"a next state of state {int(state[pair])}, action {int(action[pair])} is out of range",
+                found=int(rows.indices[k]),
+                needed=f"< {rows.n_states}",
+            )
+        sums = np.asarray(rows.csr.sum(axis=1)).ravel()
+    else:
+        sums = rows.dense.sum(axis=1)
+    if normalize:
+        empty = np.flatnonzero(sums <= 0)
+        if empty.size:
+            _bad_sum(int(empty[0]), float(sums[empty[0]]), state, action, empty.size)
+        if rows.dense is not None:
+            return Transitions.from_dense(rows.dense / sums[:, None])
+        return Transitions(rows.indptr, rows.indices, rows.data / sums[rows.row_of], rows.n_states)
+    off = np.abs(sums - 1.0)
+    bad = np.flatnonzero(off > WARNED)
+    if bad.size:
+        _bad_sum(int(bad[0]), float(sums[bad[0]]), state, action, bad.size)
+    rough = np.flatnonzero(off > SILENT + 2.0**-52 * np.sqrt(rows.n_states))
+    if rough.size:
+        k = int(rough[np.argmax(off[rough])])
+        pair = k % len(state)
+        warnings.warn(
+            f"{rough.size} rows of P sum to one only to {off[k]:.1e} (worst: state {int(state[pair])}, action "
+            f"{int(action[pair])}, sum {sums[k]!r}); they are used as they are: pass normalize=True to divide by the sum",
+            ModelWarning,
+            stacklevel=3,
+        )
+    return rows
+
+
+def _bad_sum(row: int, total: Any, state: Ints, action: Ints, count: int) -> None:
+    pair = row % len(state)
+    stage = f"stage {row // len(state)}, " if row >= len(state) else ""
+    more = f" (and {count - 1} more rows)" if count > 1 else ""
+    missing = f", so {1 - total:.6g} is missing" if total < 1 else ""
+    raise ModelError(
+        f"the probabilities of {stage}state {int(state[pair])}, action {int(action[pair])} do not sum to one{more}",
+        found=f"{total}{missing}",
+        needed="1",
+        way_out="send missing mass to an absorbing state, or pass normalize=True to divide the rows by their sums",
+    )
+
+
+def _exact_sums(rows: Transitions) -> list[Any]:
+    exact = rows.rationals()
+    bounds = rows.indptr.tolist()
+    values = exact.tolist()
+    zero = to_fraction(0)
+    return [sum(values[i:j], start=zero) for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
+
+
+def _check_exact_rows(rows: Transitions, state: Ints, action: Ints) -> None:
+    sums = _exact_sums(rows)
+    bad = [k for k, total in enumerate(sums) if total != 1]
+    if bad:
+        k = bad[0] % len(state)
+        total = sums[bad[0]]
+        more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+        shown = str(total) if len(str(total)) < 60 else f"1 {'+' if total > 1 else '-'} {abs(float(total - 1)):.3g}"
+        raise ModelError(
+            f"the probabilities of state {int(state[k])}, action {int(action[k])} do not sum to exactly one{more}",
+            found=shown,
+            needed="1 in rational arithmetic",
+            way_out='give rationals such as "1/3", pass normalize=True, or take the bits with .exact(dyadic=True)',
+        )
+
+
+def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
+    if rho is None:
+        return None, None
+    if isinstance(rho, (int, np.integer)) and not isinstance(rho, bool):
+        if not 0 <= rho < S:
+            raise ModelError("the initial state is out of range", found=int(rho), needed=f"0 <= s < {S}")
+        law = np.array([to_fraction(0)] * S, dtype=object)
+        law[int(rho)] = to_fraction(1)
+        return _frozen(law.astype(np.float64)), _frozen(law)
+    array = np.asarray(rho)
+    if array.shape != (S,):
+        raise ModelError("the initial law rho has the wrong shape", found=array.shape, needed=f"({S},) or a state's index")
+    exact = exact_array(array)
+    values = array.astype(np.float64) if exact is None else exact.astype(np.float64)
+    bad = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
+    if bad.size:
+        raise ModelError(f"the initial mass of state {int(bad[0])} is no probability", found=values[bad[0]], needed=">= 0")
+    total = values.sum() if exact is None else sum(exact.tolist(), start=to_fraction(0))
+    if (exact is not None and total != 1) or abs(float(total) - 1) > WARNED:
+        raise ModelError("the initial law rho does not sum to one", found=total, needed="1")
+    return _frozen(values), None if exact is None else _frozen(exact)
+
+
+def _mask(value: Any, S: int, what: str) -> Bools:
+    array = np.asarray(value)
+    if array.dtype == bool:
+        if array.shape != (S,):
+            raise ModelError(f"{what} has the wrong shape", found=array.shape, needed=f"a mask ({S},)")
+        return _frozen(array)
+    mask = np.zeros(S, dtype=bool)
+    index = array.astype(np.int64).ravel()
+    bad = index[(index < 0) | (index >= S)]
+    if bad.size:
+        raise OptionError(f"{what} names a state out of range", found=int(bad[0]), needed=f"0 <= s < {S}")
+    mask[index] = True
+    return _frozen(mask)
+
+
+def _names(names: Sequence[Any] | None, n: int, what: str) -> tuple[Any, ...] | None:
+    if names is None:
+        return None
+    names = tuple(names)
+    if len(names) != n:
+        raise ModelError(f"{what} has the wrong length", found=len(names), needed=str(n))
+    return names
+
+
+def _criterion_is_exact(c: Criterion | None) -> bool:
+    if isinstance(c, Discounted):
+        return c.exact is not None
+    if isinstance(c, FiniteHorizon):
+        return c.exact is not None and (c.terminal is None or c.terminal_exact is not None)
+    return True
+
+
+def _exact_criterion(c: Criterion | None, convert: Callable[[Floats], Objects]) -> Criterion | None:
+    if c is None or _criterion_is_exact(c):
+        return c
+    if isinstance(c, Discounted):
+        exact = convert(np.atleast_1d(np.asarray(c.gamma, dtype=np.float64)).ravel())
+        return Discounted(exact[0] if np.ndim(c.gamma) == 0 else exact.reshape(np.shape(c.gamma)))
+    assert isinstance(c, FiniteHorizon)
+    gamma = c.exact if c.exact is not None else convert(np.array([c.gamma], dtype=np.float64))[0]
+    terminal = c.terminal_exact
+    if c.terminal is not None and terminal is None:
+        terminal = convert(np.asarray(c.terminal, dtype=np.float64))
+    return FiniteHorizon(c.H, gamma, terminal)
+
+
+def _thin_criterion(mdp: MDP, policy: Any) -> Criterion | None:
+    """A discount by pairs, restricted to the pairs of a policy."""
+    c = mdp.criterion
+    if not isinstance(c, Discounted) or np.ndim(c.gamma) == 0:
+        return c
+    if policy.pairs is None:
+        raise UnsupportedError(
+            "a discount by pairs under a randomized policy induces no chain", way_out="use a deterministic policy"
+        )
+    value = c.exact if c.exact is not None else c.gamma
+    flat = np.asarray(value)
+    flat = flat[mdp.state, mdp.action] if flat.ndim == 2 else flat
+    return Discounted(flat[policy.pairs])
+
+
+def _mix_exact(mdp: MDP, weight: Objects) -> tuple[Transitions, dict[str, Reward]]:
+    P = mdp.P
+    exact = P.rationals()
+    indptr, indices, data = [0], [], []
+    zero = to_fraction(0)
+    for s in range(mdp.n_states):
+        row: dict[int, Any] = {}
+        for k in range(mdp.pair_ptr[s], mdp.pair_ptr[s + 1]):
+            if weight[k] == 0:
+                continue
+            for e in range(P.indptr[k], P.indptr[k + 1]):
+                t = int(P.indices[e])
+                row[t] = row.get(t, zero) + weight[k] * exact[e]
+        for t in sorted(row):
+            indices.append(t)
+            data.append(row[t])
+        indptr.append(len(indices))
+    values = np.array(data, dtype=object)
+    rows = Transitions(indptr, indices, values.astype(np.float64), mdp.n_states, values)
+    rewards: dict[str, Reward] = {}
+    for name, reward in mdp.rewards.items():
+        assert reward.exact is not None
+        rewards[name] = from_exact_values(np.add.reduceat(weight * reward.exact, mdp.pair_ptr[:-1]))
+    return rows, rewards
