@@ -1,0 +1,127 @@
+r"""Numba twins of :mod:`mdpkit.kernels.reference`, on compressed rows with unsigned 32-bit column indices.
+
+Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/``. No fast-math: the error bounds of
+:func:`shortfall` rest on the order of the operations.
+"""
+# pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false
+# ruff: noqa: D103
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
+
+
+@njit(cache=True, nogil=True)
+def backup(pair_ptr, indptr, indices, data, r, gamma, V, out, choice):
+    """Write TV to ``out`` and a greedy pair of each state to ``choice``; least and largest change."""
+    low, high = np.inf, -np.inf
+    for s in range(pair_ptr.size - 1):
+        top = -np.inf
+        arg = pair_ptr[s]
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            total = 0.0
+            for e in range(indptr[k], indptr[k + 1]):
+                total += data[e] * V[indices[e]]
+            q = r[k] + gamma[k] * total
+            if q > top:
+                top = q
+                arg = k
+        out[s] = top
+        choice[s] = arg
+        change = top - V[s]
+        low = min(low, change)
+        high = max(high, change)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def best_of(pair_ptr, q, V, out, choice):
+    """The maximization of :func:`backup` alone, from given action values."""
+    low, high = np.inf, -np.inf
+    for s in range(pair_ptr.size - 1):
+        top = -np.inf
+        arg = pair_ptr[s]
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            if q[k] > top:
+                top = q[k]
+                arg = k
+        out[s] = top
+        choice[s] = arg
+        change = top - V[s]
+        low = min(low, change)
+        high = max(high, change)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def gauss_seidel(pair_ptr, indptr, indices, data, r, gamma, V, choice):
+    """One sweep in place, each state seeing the new values of those before it; least and largest change."""
+    low, high = np.inf, -np.inf
+    for s in range(pair_ptr.size - 1):
+        top = -np.inf
+        arg = pair_ptr[s]
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            total = 0.0
+            for e in range(indptr[k], indptr[k + 1]):
+                total += data[e] * V[indices[e]]
+            q = r[k] + gamma[k] * total
+            if q > top:
+                top = q
+                arg = k
+        change = top - V[s]
+        V[s] = top
+        choice[s] = arg
+        low = min(low, change)
+        high = max(high, change)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def policy_sweeps(pairs, indptr, indices, data, r, gamma, V, work, sweeps):
+    """Apply the operator of the policy ``pairs`` to V so many times; the result is in V."""
+    for _ in range(sweeps):
+        for s in range(pairs.size):
+            k = pairs[s]
+            total = 0.0
+            for e in range(indptr[k], indptr[k + 1]):
+                total += data[e] * V[indices[e]]
+            work[s] = r[k] + gamma[k] * total
+        V[:] = work
+
+
+@njit(cache=True, nogil=True)
+def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V, D, E):
+    """Write V(s) - r - gamma PV of each pair to ``D`` and a bound on its error to ``E``.
+
+    Computed as (1 - gamma) V(s) + gamma sum_j p_j (V(s) - V(j)) - r with a compensated sum, so that the error is
+    relative to differences of values. ``E`` bounds the distance to the same expression in exact arithmetic, for all
+    coefficients within two units in the last place of the given ones whose rows sum to one up to ``mass_error``.
+    """
+    unit = 2.0**-53
+    for s in range(pair_ptr.size - 1):
+        v = V[s]
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            total, lost, size = 0.0, 0.0, 0.0
+            for e in range(indptr[k], indptr[k + 1]):
+                term = data[e] * (v - V[indices[e]])
+                new = total + term
+                if abs(total) >= abs(term):
+                    lost += (total - new) + term
+                else:
+                    lost += (term - new) + total
+                total = new
+                size += abs(term)
+            n = indptr[k + 1] - indptr[k]
+            g = gamma[k]
+            keep = (1.0 - g) * v
+            flow = g * (total + lost)
+            D[k] = keep + flow - r[k]
+            E[k] = (
+                unit * (32.0 + 4.0 * n * n * unit) * (abs(keep) + g * size + abs(r[k]))
+                + r_error[k]
+                + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
+            ) * (1.0 + 2.0**-40) + 5e-324

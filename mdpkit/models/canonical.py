@@ -1,0 +1,226 @@
+r"""The maximization problem that a model under its criterion is.
+
+Costs become negative rewards, a probability becomes a total reward with known values in its target, an invariance the
+complement of a reachability. Solvers and certificates see this one form; ``offset + sign * V`` maps its values back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mdpkit.errors import ModelError, UnsupportedError
+from mdpkit.kernels.rational import to_fraction
+from mdpkit.models.criterion import (
+    AverageReward,
+    Discounted,
+    FiniteHorizon,
+    Invariance,
+    Reachability,
+    TotalReward,
+)
+from mdpkit.models.mdp import MDP
+from mdpkit.models.transitions import Transitions
+from mdpkit.typing import Array, Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from mdpkit.kernels.graph import Graph
+
+__all__ = ["Canonical", "canonical"]
+
+Kind = Literal["discounted", "finite", "total"]
+Miss = Literal["stay", "worst", "best"]
+
+
+@dataclass(frozen=True, eq=False)
+class Canonical:
+    r"""Maximize, by pairs: the arrays behind :math:`(TV)(s) = \max_a r(s,a) + \gamma(s,a) \sum_{s'} P(s'|s,a) V(s')`.
+
+    Attributes
+    ----------
+    mdp : MDP
+    kind : {"discounted", "finite", "total"}
+    sign, offset : int
+        The model's value is ``offset + sign * V``.
+    r, r_error : (L,) float, or (H*L,)
+        Rewards to maximize, and the bound on their rounding.
+    gamma : (L,) float
+        Discount of each pair; ones for total reward.
+    fixed : (S,) bool or None
+        States whose value is known; ``fixed_value`` (S,) holds it there.
+    miss : {"stay", "worst", "best"}
+        What a path that never enters ``fixed`` is worth: the limit inferior of its partial sums, minus infinity, or
+        plus infinity.
+    H : int or None
+        Number of stages, with ``terminal`` (S,) rewards at the end.
+    """
+
+    mdp: MDP
+    kind: Kind
+    sign: int
+    offset: int
+    r: Floats
+    r_error: Floats
+    gamma: Floats
+    fixed: Bools | None = None
+    fixed_value: Array | None = None
+    miss: Miss = "stay"
+    H: int | None = None
+    terminal: Floats | None = None
+
+    @property
+    def P(self) -> Transitions:
+        """Rows by pair (by stage and pair where they vary)."""
+        return self.mdp.P
+
+    @property
+    def pair_ptr(self) -> Ints:
+        """First pair of each state."""
+        return self.mdp.pair_ptr
+
+    @property
+    def state(self) -> Ints:
+        """State of each pair."""
+        return self.mdp.state
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return self.mdp.n_states
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The supports of the transition laws (of the first stage)."""
+        from mdpkit.kernels.graph import Graph
+
+        return Graph(self.pair_ptr, self.P.indptr, self.P.indices)
+
+    @cached_property
+    def r_exact(self) -> Array:
+        """Rewards to maximize, as Fractions."""
+        return _signed(self.sign, _exact_rewards(self.mdp, self._rewardless))
+
+    @cached_property
+    def gamma_exact(self) -> Array:
+        """Discount of each pair, as Fractions."""
+        c = self.mdp.criterion
+        L = self.mdp.n_pairs
+        if isinstance(c, (Discounted, FiniteHorizon)):
+            if c.exact is None:
+                raise ModelError("the discount factor is a float", way_out="call .exact() on the model first")
+            return _by_pairs(self.mdp, c.exact)
+        return np.full(L, to_fraction(1), dtype=object)
+
+    @cached_property
+    def terminal_exact(self) -> Array:
+        """Rewards at the end of the horizon, as Fractions."""
+        S = self.n_states
+        c = self.mdp.criterion
+        if isinstance(c, FiniteHorizon) and c.terminal is not None:
+            if c.terminal_exact is None:
+                raise ModelError("the terminal rewards are floats", way_out="call .exact() on the model first")
+            return _signed(self.sign, c.terminal_exact)
+        out = np.full(S, to_fraction(0), dtype=object)
+        if self.fixed is not None and self.fixed_value is not None:
+            for s in np.flatnonzero(self.fixed):
+                out[s] = to_fraction(int(self.fixed_value[s]))
+        return out
+
+    @property
+    def _rewardless(self) -> bool:
+        return isinstance(self.mdp.criterion, (Reachability, Invariance)) or self.mdp.active is None
+
+    def outward(self, below: Array, above: Array) -> tuple[Array, Array]:
+        """Bounds of the model's value from bounds of this form's value, rounded outward where floats are shifted."""
+        lower, upper = (below, above) if self.sign > 0 else (-above, -below)
+        if self.offset == 0:
+            return lower + 0, upper + 0  # -0.0 reads badly
+        lower, upper = self.offset + lower, self.offset + upper
+        if lower.dtype == object:
+            return lower, upper
+        return np.maximum(np.nextafter(lower, -np.inf), 0.0), np.minimum(np.nextafter(upper, np.inf), 1.0)
+
+    def value(self, V: Array) -> Array:
+        """The model's value from this form's value."""
+        return self.offset + self.sign * V if self.offset or self.sign < 0 else V
+
+
+def canonical(mdp: MDP) -> Canonical:
+    """The canonical form of a model under its criterion.
+
+    Raises
+    ------
+    ModelError
+        Without a criterion, or without rewards where the criterion needs them.
+    UnsupportedError
+        For a criterion that has no such form.
+    """
+    c = mdp.criterion
+    L, S = mdp.n_pairs, mdp.n_states
+    sign = -1 if mdp.minimize else 1
+    if c is None:
+        raise ModelError(
+            "the model has no criterion", needed="Discounted(gamma), TotalReward(), …", way_out="mdp.under(mk.Discounted(0.95))"
+        )
+    if isinstance(c, AverageReward):
+        raise UnsupportedError(
+            "no solver for the average-reward criterion is built in yet",
+            needed="Discounted, FiniteHorizon, TotalReward, Reachability or Invariance",
+            way_out="use a discount close to one: mdp.under(mk.Discounted(0.999))",
+        )
+    zero = np.zeros(L)
+    ones = np.ones(L)
+    if isinstance(c, Discounted):
+        gamma = _by_pairs(mdp, c.gamma)
+        return Canonical(mdp, "discounted", sign, 0, _signed(sign, mdp.r), mdp.reward.error, gamma)
+    if isinstance(c, FiniteHorizon):
+        terminal = np.zeros(S) if c.terminal is None else _signed(sign, np.asarray(c.terminal))
+        r, error = (zero, zero) if mdp.active is None else (_signed(sign, mdp.r), mdp.reward.error)
+        gamma = np.full(L, c.gamma, dtype=np.float64)
+        return Canonical(mdp, "finite", sign, 0, r, error, gamma, H=c.H, terminal=terminal)
+    if isinstance(c, TotalReward):
+        r, error = _signed(sign, mdp.r), mdp.reward.error
+        if c.target is None:
+            return Canonical(mdp, "total", sign, 0, r, error, ones)
+        target = mdp.states_of(c.target)
+        return Canonical(mdp, "total", sign, 0, r, error, ones, target, np.zeros(S), "worst" if mdp.minimize else "best")
+    if isinstance(c, Reachability):
+        target = mdp.states_of(c.target)
+        known = target if c.through is None else target | ~mdp.states_of(c.through)
+        value = sign * target.astype(np.float64)
+        return _probability(mdp, sign, 0, known, value, c.steps)
+    if isinstance(c, Invariance):
+        unsafe = ~mdp.states_of(c.safe)
+        return _probability(mdp, sign, 1, unsafe, -sign * unsafe.astype(np.float64), c.steps)
+    raise UnsupportedError(f"the criterion {c} has no solver in this version")
+
+
+def _probability(mdp: MDP, sign: int, offset: int, known: Bools, value: Floats, steps: int | None) -> Canonical:
+    L = mdp.n_pairs
+    zero, ones = np.zeros(L), np.ones(L)
+    if steps is None:
+        return Canonical(mdp, "total", sign, offset, zero, zero, ones, known, value)
+    return Canonical(mdp, "finite", sign, offset, zero, zero, ones, known, value, H=steps, terminal=value)
+
+
+def _signed(sign: int, values: Array) -> Any:
+    return values if sign > 0 else -values
+
+
+def _by_pairs(mdp: MDP, value: Any) -> Any:
+    if np.ndim(value) == 0:
+        return np.full(mdp.n_pairs, value, dtype=object if not isinstance(value, float) else np.float64)
+    array = np.asarray(value)
+    return array[mdp.state, mdp.action] if array.ndim == 2 else array
+
+
+def _exact_rewards(mdp: MDP, rewardless: bool) -> Array:
+    if rewardless:
+        return np.full(mdp.n_pairs, to_fraction(0), dtype=object)
+    exact = mdp.reward.exact
+    if exact is None:
+        raise ModelError("the rewards are floats", needed="rationals", way_out="call .exact() on the model first")
+    return exact
