@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
+__all__ = ["action_values", "backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
 
 
 @njit(cache=True, nogil=True)
@@ -125,3 +125,25 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
                 + r_error[k]
                 + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
             ) * (1.0 + 2.0**-40) + 5e-324
+
+
+@njit(cache=True, nogil=True)
+def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
+    """Write r + gamma PV of each pair to ``q`` and a bound on its error, in the sense of :func:`shortfall`, to ``E``."""
+    unit = 2.0**-53
+    for k in range(indptr.size - 1):
+        total, lost, size = 0.0, 0.0, 0.0
+        for e in range(indptr[k], indptr[k + 1]):
+            term = data[e] * V[indices[e]]
+            new = total + term
+            if abs(total) >= abs(term):
+                lost += (total - new) + term
+            else:
+                lost += (term - new) + total
+            total = new
+            size += abs(term)
+        n = indptr[k + 1] - indptr[k]
+        q[k] = r[k] + gamma[k] * (total + lost)
+        E[k] = (
+            unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
+        ) * (1.0 + 2.0**-40) + 5e-324
