@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import math
-import numbers
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -111,7 +110,7 @@ class Property:
 
 def _number(value: Any, name: str) -> Fraction | float:
     """``value`` as a Fraction or a float; Python compares these two exactly."""
-    if isinstance(value, numbers.Rational):
+    if hasattr(value, "numerator") and hasattr(value, "denominator"):  # int, Fraction, NumPy's and FLINT's numbers
         return Fraction(int(value.numerator), int(value.denominator))
     if isinstance(value, str) and re.fullmatch(r"-?\d+(/0*[1-9]\d*|\.\d*)?", value):
         return Fraction(value)
@@ -120,7 +119,9 @@ def _number(value: Any, name: str) -> Fraction | float:
     except (TypeError, ValueError):
         as_float = math.nan
     if math.isnan(as_float):
-        raise OptionError(f"{name} is not a number", found=repr(value), needed="a Fraction, an int or a float")
+        raise OptionError(
+            f"{name} is not a number", found=repr(value), needed="a Fraction, an int, a float or 1/3 as text"
+        )
     return as_float
 
 
@@ -350,13 +351,16 @@ class _Labels:
                 level = min(level, LEVEL.get(word, ATOM))
         return level
 
-    def mask(self, names: Sequence[str], written: Sequence[str]) -> Mask | None:
-        """The mask that these names share; where they differ, that of the name spelled as written, else None."""
+    def mask(self, names: Sequence[str], spellings: Sequence[list[str]]) -> Mask | None:
+        """The mask that these names share; where they differ, that of the first spelling that is a name, else None."""
         masks = [self.masks[name] for name in names]
         if all(np.array_equal(mask, masks[0]) for mask in masks[1:]):
             return masks[0]
-        spelled = [name for name in names if [piece.text for piece in _pieces(name)] == list(written)]
-        return self.masks[spelled[0]] if spelled else None
+        for spelling in spellings:
+            for name in names:
+                if [piece.text for piece in _pieces(name)] == spelling:
+                    return self.masks[name]
+        return None
 
 
 class _Source:
@@ -369,6 +373,10 @@ class _Source:
         self.pieces = _pieces(text)
         self.words = [piece.text for piece in self.pieces]
         self.redundant = _redundant(self.words)
+        self.inside = list(range(len(self.pieces) + 1))  # the first piece that is no redundant opening parenthesis
+        for i in reversed(range(len(self.pieces))):
+            if i in self.redundant and self.words[i] == "(":
+                self.inside[i] = self.inside[i + 1]
 
     def word(self, i: int) -> str:
         """Piece ``i``; empty past the end."""
@@ -734,11 +742,9 @@ class _Formula:
     def find(self, i: int, level: int) -> tuple[Mask, int] | None:
         """The longest label at piece ``i``, after an operator of this level; its mask and the piece after it."""
         source, best, best_end = self.source, None, i
-        j = i
-        while j in source.redundant and source.word(j) == "(":
-            j += 1
+        j = source.inside[min(i, len(source.pieces))]
         for label in self.labels.first.get(source.word(j), ()):
-            end = self.match(label.words, i)
+            end = self.match(label.words, j, j - i)
             if end is None or end <= best_end:
                 continue
             after = source.word(end)
@@ -764,9 +770,9 @@ class _Formula:
             return before == LOOSEST and right < LOOSEST
         return own >= before and (own > right or (own == right and after != "=>"))
 
-    def match(self, words: Sequence[str], i: int) -> int | None:
-        """The piece after ``words``, read from piece ``i`` over redundant parentheses; None where they differ."""
-        source, k, depth = self.source, 0, 0
+    def match(self, words: Sequence[str], i: int, depth: int) -> int | None:
+        """The piece after ``words``, read from ``i`` inside ``depth`` redundant parentheses; None if not there."""
+        source, k = self.source, 0
         while k < len(words) or depth > 0:
             word = source.word(i)
             if i in source.redundant:
@@ -781,7 +787,11 @@ class _Formula:
         return i
 
     def value(self, label: _Label, i: int, end: int) -> Mask:
-        mask = self.labels.mask(label.names, self.source.words[i:end])
+        low, high = i, end
+        while low > 0 and self.source.word(low - 1) == "(" and self.source.word(high) == ")":
+            low, high = low - 1, high + 1
+        spellings = [self.source.words[low + k : high - k] for k in range(i - low + 1)]
+        mask = self.labels.mask(label.names, spellings)
         if mask is None:
             raise self.source.error(
                 "the label is ambiguous", i, found=" and ".join(label.names), way_out="spell it as in the model"
