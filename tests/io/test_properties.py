@@ -179,6 +179,14 @@ def test_the_longest_label_wins():
     assert target("((x = 1) & (y = 2)) | z", labels) == "0001"
     assert target("(y = 2) & (x = 1)", labels) == "0000"
     assert target("(y = 2) | (x = 1)", labels) == "1010"
+    prefixes = {"x=1": bits("1000"), "x=1 & y=2": bits("0100"), "x=1 & y=2 & z": bits("0010"), "z": bits("0011")}
+    for order in itertools.permutations(prefixes):
+        labels = {name: prefixes[name] for name in order}
+        assert target("x=1 & y=2 & z", labels) == "0010"
+        assert target("x=1 & y=2", labels) == "0100"
+        assert target("(x=1 & y=2) & z", labels) == "0000"
+        assert target("(x=1) & z", labels) == "0000"
+        assert target("x=1 | z", labels) == "1011"
 
 
 def test_a_label_that_means_something_else_without_its_parentheses_is_not_taken():
