@@ -539,7 +539,7 @@ def test_wrong_masks_and_policies_are_refused():
         G.period(g, [0, 1], [])
     with pytest.raises(ModelError, match="successor 1 outside"):
         G.period(g, [0, 1], [0])
-    with pytest.raises(ModelError, match="state 1 .* absorbing, but not alone"):
+    with pytest.raises(ModelError, match="absorbing, but not alone"):
         G.period(g, [0, -1], [0, 1])
     with pytest.raises(ModelError, match="leads from it to"):
         G.period(g, [0, 2], [0, 1])
