@@ -487,7 +487,7 @@ def test_a_long_chain_needs_no_recursion():
 
 def test_a_long_line_that_splits_state_by_state_takes_linear_time():
     # The gambler who may wait: repeated splitting would need n / 2 rounds over the whole line.
-    n = 200_000
+    n = 100_000
     inner = np.arange(1, n - 1)
     pair_ptr = np.concatenate(([0, 1], 1 + 2 * np.arange(1, n - 1), [2 * n - 2]))
     length = np.concatenate(([1], np.tile([1, 2], n - 2), [1]))
@@ -500,7 +500,7 @@ def test_a_long_line_that_splits_state_by_state_takes_linear_time():
     assert int(mask.sum()) == n
     assert G.prob_max_one(g, target).all()
     np.testing.assert_array_equal(G.prob_min_positive(g, target), target)
-    assert time.perf_counter() - begun < 20
+    assert time.perf_counter() - begun < 10  # splitting again and again takes more than a minute
 
 
 # ---------------------------------------------------------------- errors, and imports
@@ -539,6 +539,8 @@ def test_wrong_masks_and_policies_are_refused():
         G.period(g, [0, 1], [])
     with pytest.raises(ModelError, match="successor 1 outside"):
         G.period(g, [0, 1], [0])
+    with pytest.raises(ModelError, match="absorbing, but not alone"):
+        G.period(g, [0, -1], [0, 1])
     with pytest.raises(ModelError, match="leads from it to"):
         G.period(g, [0, 2], [0, 1])
 
