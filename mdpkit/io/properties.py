@@ -910,3 +910,38 @@ def _frozen(mask: Mask) -> Mask:
     copy = np.array(mask, dtype=np.bool_)
     copy.flags.writeable = False
     return copy
+
+
+def problem_of(mdp: Any, text: str) -> tuple[Any, Property]:
+    """The planning problem that a property poses on a model, and the parsed property.
+
+    Parameters
+    ----------
+    mdp : MDP
+    text : str
+        For example ``'R{"steps"}max=? [F "finished"]'``.
+
+    Returns
+    -------
+    problem : MDP
+        The model under the criterion, with the reward structure, that the property names.
+    prop : Property
+
+    Raises
+    ------
+    PropertyError
+        If the property does not parse or does not fit the model.
+    """
+    from mdpkit.models.criterion import FiniteHorizon, Invariance, Reachability, TotalReward
+
+    chain = mdp.n_pairs == mdp.n_states
+    prop = parse_property(text, labels=mdp.labels, n_states=mdp.n_states, rewards=list(mdp.rewards), chain=chain)
+    minimize = prop.optimize == "min"
+    if prop.kind == "R":
+        return mdp.under(TotalReward(prop.right), reward=prop.reward, minimize=minimize), prop
+    if prop.path == "globally":
+        return mdp.under(Invariance(prop.right, prop.steps), minimize=minimize), prop
+    if prop.path == "next":
+        bare = mdp.under(FiniteHorizon(1, terminal=[Fraction(int(x)) for x in prop.right]), minimize=minimize)
+        return bare.without_rewards(), prop
+    return mdp.under(Reachability(prop.right, prop.left, prop.steps), minimize=minimize), prop

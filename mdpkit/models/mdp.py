@@ -374,6 +374,10 @@ class MDP:
             changes["rho"], changes["rho_exact"] = _law(rho, self.n_states)
         return self._replace(**changes)
 
+    def without_rewards(self) -> MDP:
+        """The same model with no reward structure active: all rewards are zero."""
+        return self._replace(active=None, rewards={})
+
     def exact(self, *, dyadic: bool = False) -> MDP:
         """The model in rationals.
 
