@@ -44,7 +44,13 @@ def certify(mdp: MDP, answer: Answer) -> Certificate:
         below, above, choice = _finite(p, answer)
     else:
         below, above, choice = _total(p, answer)
-    return _certificate(p, "float", f"{mdp.origin}, up to rounding", below, above, choice).issued(mdp)
+    about = f"{mdp.origin}, up to rounding"
+    if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
+        least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
+        clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
+        if clipped.valid:
+            return clipped
+    return _certificate(p, "float", about, below, above, choice).issued(mdp)
 
 
 def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above: Array, choice: Ints) -> Certificate:

@@ -120,11 +120,13 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
             keep = (1.0 - g) * v
             flow = g * (total + lost)
             D[k] = keep + flow - r[k]
-            E[k] = (
+            error = (
                 unit * (32.0 + 4.0 * n * n * unit) * (abs(keep) + g * size + abs(r[k]))
                 + r_error[k]
                 + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
-            ) * (1.0 + 2.0**-40) + 5e-324
+            )
+            # Zero terms have no error, and rows of equal values must stay exactly tight; else cover underflow.
+            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or size > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -146,4 +148,4 @@ def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
         q[k] = r[k] + gamma[k] * (total + lost)
         E[k] = (
             unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
-        ) * (1.0 + 2.0**-40) + 5e-324
+        ) * (1.0 + 2.0**-40) + (n + 4) * 5e-324
