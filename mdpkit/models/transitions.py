@@ -153,6 +153,13 @@ class Transitions:
         return _frozen(np.repeat(np.arange(self.n_rows, dtype=np.int64), np.diff(self.indptr)))
 
     @cached_property
+    def cumulative(self) -> Floats:
+        """Cumulative sums of the rows ``(nnz,)``, each row divided by its sum: what sampling inverts."""
+        from mdpkit.kernels import sampling
+
+        return _frozen(sampling.cumulative(self.indptr, self.data))
+
+    @cached_property
     def mass_defect(self) -> Floats:
         """Upper bound on ``|row sum - 1|`` of the float rows ``(rows,)``, rounding of the sum included."""
         n = np.diff(self.indptr)
