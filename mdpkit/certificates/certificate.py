@@ -208,7 +208,7 @@ class Certificate:
         OutputExistsError
             If the file exists and ``overwrite`` is false.
         """
-        from mdpkit.io.files import write_npz
+        from mdpkit.io.files import atomic
 
         meta = {
             "format": FORMAT,
@@ -222,14 +222,15 @@ class Certificate:
             "whole": self.whole,
             "recipe": self.recipe,
         }
-        arrays = {"meta": np.array(json.dumps(meta)), "choice": self.choice}
+        arrays: dict[str, Array] = {"meta": np.array(json.dumps(meta)), "choice": self.choice}
         for name in ("below", "above"):
             values: Array = getattr(self, name)
             if values.dtype == object:
                 arrays[name] = np.array([str(v) for v in values.ravel()]).reshape(values.shape)
             else:
                 arrays[name] = values
-        write_npz(Path(path), arrays, overwrite=overwrite)
+        with atomic(path, overwrite) as file:
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path: Any) -> Certificate:
