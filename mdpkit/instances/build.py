@@ -21,7 +21,7 @@ __all__ = ["assemble", "check_size", "fill", "share", "tabulate"]
 
 def check_size(what: str, *, states: int, pairs: int, transitions: int, exact: bool = True) -> None:
     """Raise :class:`~mdpkit.errors.SizeError` if a model of this size would not fit, before anything is allocated."""
-    per_transition, per_pair, per_state = (72, 240, 48) if exact else (56, 56, 32)
+    per_transition, per_pair, per_state = (112, 240, 240) if exact else (56, 56, 32)
     check_memory(
         float(per_transition * transitions + per_pair * pairs + per_state * states),
         f"{what} with {states:,} states, {pairs:,} pairs and {transitions:,} transitions",

@@ -13,16 +13,14 @@ from mdpkit.models.criterion import Discounted, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
 
 F = Fraction
-HALF_UNIT_10 = F(1, 2 * 10**10)
-HALF_UNIT_12 = F(1, 2 * 10**12)
 
 
 @instance(
     "riverswim",
     source="Strehl and Littman (2008), J. Computer and System Sciences 74(8); Jaksch, Ortner and Auer (2010), JMLR 11",
     known=[
-        Known({}, "discounted", "V(0)", F("37.854701140072"), "recomputed", HALF_UNIT_12),
-        Known({"gamma": "9/10"}, "discounted", "V(0)", F("1.3044777421"), "recomputed", HALF_UNIT_10),
+        Known({}, "discounted", "V(0)", F(6989776866765, 184647524779), "recomputed in rationals"),
+        Known({"gamma": "9/10"}, "discounted", "V(0)", F(425329947, 326053817), "recomputed in rationals"),
         Known({}, "average", "gain", F(7203, 16805), "recomputed in rationals"),
         Known({"variant": "strehl-littman"}, "average", "gain", F(243000, 109), "recomputed in rationals"),
         Known({"variant": "strehl-littman-self"}, "average", "gain", F(72900, 109), "recomputed in rationals"),

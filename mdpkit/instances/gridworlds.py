@@ -21,6 +21,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Floats, Ints
 
 F = Fraction
+HALF_UNIT = F(1, 2 * 10**10)
 ACTIONS = ("left", "down", "right", "up")
 DOWN = np.array([0, 1, 0, -1])
 RIGHT = np.array([-1, 0, 1, 0])
@@ -158,6 +159,9 @@ def grid(
             "V(0)",
             F(868292016472811700, 1601938145778704383),
             "Gymnasium's table, recomputed in rationals",
+        ),
+        Known(
+            {"map_name": "8x8"}, "discounted", "V(0)", F("0.4146403618"), "recomputed in rationals", F(1, 2 * 10**10)
         ),
         Known({"is_slippery": False}, "discounted", "V(0)", F(99, 100) ** 5, "closed form: six moves to the goal"),
         Known(

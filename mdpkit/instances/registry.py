@@ -305,7 +305,7 @@ def make(name: str, /, **params: Any) -> MDP:
     Examples
     --------
     >>> make("forest", S=4, gamma="0.96")
-    MDP(4 states, 8 pairs, 11 transitions; maximize Discounted(gamma=0.96); exact (as given))
+    MDP(4 states, 8 pairs, 12 transitions; maximize Discounted(gamma=0.96); exact (as given))
     """
     base, given = parse(name)
     twice = given.keys() & params.keys()

@@ -182,6 +182,14 @@ def howard_toymaker(*, gamma: Fraction = Fraction(9, 10)) -> MDP:
         Known({}, "average", "gain", F(1588, 119), "Howard (1960), 13.34; recomputed in rationals"),
         Known({}, "average", "relative value", (F(-20, 17), F(1506, 119), F(0)), "recomputed in rationals"),
         Known({}, "average", "policy", (1, 1, 1), "Howard (1960)"),
+        Known(
+            {},
+            "discounted",
+            "V",
+            (F(1459720, 11999), F(1623540, 11999), F(1473920, 11999)),
+            "Howard (1960), chapter 7, prints 121.7, 135.3, 122.8 (recalled); recomputed in rationals",
+        ),
+        Known({}, "discounted", "policy", (1, 1, 1), "recomputed in rationals"),
     ],
 )
 def howard_taxicab(*, gamma: Fraction = Fraction(9, 10)) -> MDP:
