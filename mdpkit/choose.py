@@ -19,8 +19,8 @@ from mdpkit.solver import Solver
 
 __all__ = ["choose", "method", "methods", "solve", "solve_many"]
 
-DIRECT_STATES = 20_000
-DENSE_STATES = 3_000
+DIRECT_STATES = 2_000
+DIRECT_BLOCK = 3_000
 EXACT_PAIRS = 5_000
 
 
@@ -111,13 +111,24 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
     if p.kind == "finite":
         return dp.BackwardInduction(), "a finite horizon is one pass backward"
     if p.kind == "total":
-        if mdp.n_states <= 20 * DIRECT_STATES:
+        block = _largest_block(p)
+        if block <= DIRECT_BLOCK:
             return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"
-        return dp.PolicyIteration(), f"total reward with {size}: too large to factor, so bounds from both sides"
+        return dp.IntervalIteration(), f"total reward with {block:,} states in one component: bounds swept from both sides"
     dense = mdp.P.dense is not None
-    if mdp.n_states <= (DENSE_STATES if dense else DIRECT_STATES):
+    if mdp.n_states <= DIRECT_STATES:
         return dp.PolicyIteration(), f"{size}: policies evaluated by {'dense' if dense else 'sparse'} factorization"
     return dp.ModifiedPolicyIteration(), f"{size}: too large to factor, so sweeps"
+
+
+def _largest_block(p: Canonical) -> int:
+    """States of the largest strongly connected component: what a factorization may fill."""
+    if p.n_states <= DIRECT_BLOCK:
+        return p.n_states
+    from mdpkit.kernels.graph import strong_components
+
+    label, _ = strong_components(p.graph)
+    return int(np.max(np.bincount(label)))
 
 
 def methods(problem: Canonical | None = None) -> dict[str, type[Solver]]:

@@ -210,11 +210,12 @@ def _iterate(
     best: Certificate | None = None
     stalled = 0
     status = Status.STEPS if not isinstance(until, Steps) else Status.SOLVED
-    record = 1
+    record, attempt = 1, 16
     try:
         while steps < limit:
             done = solver.finished(state)
-            if done or (isinstance(until, Gap) and state.gap <= goal) or (
+            trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
+            if done or (isinstance(until, Gap) and (state.gap <= goal or trying)) or (
                 isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs
             ):
                 if not isinstance(until, Gap):
@@ -233,9 +234,11 @@ def _iterate(
                     stalled += 1
                 if gap <= allowed:
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
-                if done or stalled >= 3:
+                if done or (stalled >= 3 and not trying):
                     status = Status.ROUNDING
                     break
+                if trying:
+                    attempt = 2 * steps
                 goal = min(goal, state.gap) / 4 if np.isfinite(state.gap) else goal / 4
             state = solver.step(problem, state, rng)
             steps += 1

@@ -52,8 +52,11 @@ class IterativeSolver(Solver, Generic[State]):
     """A solver that improves a state step by step.
 
     The state is a NamedTuple with a field ``gap``: a bound, in the scale of the stop rule, on the width of the
-    certificate that :meth:`answer` would give (``inf`` where none is known yet).
+    certificate that :meth:`answer` would give (``inf`` where none is known yet). ``bounding`` solvers carry bounds in
+    their state, so that certifying costs one check and is tried as the run goes on.
     """
+
+    bounding: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:

@@ -2,6 +2,7 @@
 
 from mdpkit.solvers.dynamic_programming.backward_induction import BackwardInduction
 from mdpkit.solvers.dynamic_programming.gauss_seidel import GaussSeidel
+from mdpkit.solvers.dynamic_programming.interval_iteration import IntervalIteration
 from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramming
 from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
 from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
@@ -10,6 +11,7 @@ from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
 __all__ = [
     "BackwardInduction",
     "GaussSeidel",
+    "IntervalIteration",
     "LinearProgramming",
     "ModifiedPolicyIteration",
     "PolicyIteration",
