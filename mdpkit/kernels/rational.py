@@ -42,10 +42,12 @@ USE_FLINT: bool = True
 
 LARGEST_DENOMINATOR = 10**6
 LARGEST_EXPONENT = 10_000
-SMALL_BLOCK = 48
-"""Components up to this many states are eliminated in rationals."""
+SMALL_BLOCK, SMALL_BLOCK_FLINT = 1500, 5000
+"""Components whose states times entries are at most this are eliminated in rationals: measured, without and with flint."""
 NARROW_FRONT = 64
 """Ill-conditioned components are eliminated in rationals while no state meets more neighbors than this."""
+MOST_HUBS = 3
+"""How many states at most are taken out of an ill-conditioned component one after another to be solved last."""
 
 _TEXT = re.compile(r"\s*[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE](?P<exp>[-+]?\d+))?\s*(/\s*(?P<den>\d[\d_]*)\s*)?")
 
@@ -358,7 +360,8 @@ def solve_chain(
     ptr, idx, values, n = _csr(indptr, indices, data, len(right), square=True)
     columns = right.reshape(n, -1) if right.ndim == 2 else right[:, None]
     m = columns.shape[1]
-    into, back = _field(_flint())
+    flint = _flint()
+    into, back = _field(flint)
 
     entries = _as_objects(_shared(values, lambda f: f))
     rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(ptr))
@@ -377,14 +380,7 @@ def solve_chain(
     rows, idx, entries = rows[keep], idx[keep], entries[keep]
     ptr = np.searchsorted(rows, np.arange(n + 1, dtype=np.int64))
 
-    chain = _Chain(ptr, idx, entries, _as_objects(_shared(entries, into)), x)
-    for block in _components(n, rows, idx):
-        if len(block) == 1:
-            chain.solve_state(block[0])
-        elif len(block) <= SMALL_BLOCK:
-            chain.solve_small(block)
-        else:
-            chain.solve_large(block)
+    _Chain(flint, ptr, idx, _shared(entries, into), x).solve()
     out = np.empty((n, m), dtype=object)
     for c in range(m):
         out[:, c] = list(map(back, x[c]))
@@ -434,19 +430,35 @@ def _singular(state: int, size: int) -> ModelError:
 class _Chain:
     """The system x = rhs + M x being solved in place: ``x[c][i]`` is the right-hand side until it is the solution."""
 
-    def __init__(self, ptr: IntArray, idx: IntArray, fractions: ObjectArray, entries: ObjectArray, x: list[list[Any]]):
-        self.ptr_array, self.idx_array, self.fractions = ptr, idx, fractions
+    def __init__(
+        self, flint: Any, ptr: IntArray, idx: IntArray, entries: list[Any], x: list[list[Any]],
+        names: Sequence[int] | None = None, depth: int = 0,
+    ):
+        self.flint = flint
+        self.names: Sequence[int] = range(len(ptr) - 1) if names is None else names
+        self.depth = depth
+        self.ptr_array, self.idx_array = ptr, idx
+        self.one: Any = Fraction(1) if flint is None else flint.fmpq(1)
         self.ptr: list[int] = ptr.tolist()
         self.idx: list[int] = idx.tolist()
-        self.entries: list[Any] = entries.tolist()
+        self.entries = entries
         self.x = x
+
+    def solve(self) -> None:
+        n = len(self.ptr) - 1
+        rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(self.ptr_array))
+        for block in _components(n, rows, self.idx_array):
+            if len(block) == 1:
+                self.solve_state(block[0])
+            else:
+                self.solve_block(block)
 
     def solve_state(self, s: int) -> None:
         idx, entries = self.idx, self.entries
         span = range(self.ptr[s], self.ptr[s + 1])
         stay = sum(entries[e] for e in span if idx[e] == s)
         if stay == 1:
-            raise _singular(s, 1)
+            raise _singular(self.names[s], 1)
         for x in self.x:
             total = x[s]
             for e in span:
@@ -454,43 +466,116 @@ class _Chain:
                     total = total + entries[e] * x[idx[e]]
             x[s] = total / (1 - stay) if stay else total
 
-    def local(self, block: list[int]) -> list[dict[int, Any]]:
-        """Return the block's own rows as dicts, and add what flows in from solved states to its right-hand sides."""
+    def local(self, block: list[int]) -> tuple[list[dict[int, Any]], list[list[Any]], list[Any]]:
+        """Return the block's own rows as dicts, and its right-hand sides with what flows in from solved states.
+
+        Each right-hand side comes multiplied by a common denominator of the values that flow in, the third part: the gcds
+        of the elimination then have one short argument.
+        """
         position = {s: i for i, s in enumerate(block)}
         idx, entries = self.idx, self.entries
         rows: list[dict[int, Any]] = []
-        for s in block:
+        inflow: list[tuple[int, int, Any]] = []
+        for i, s in enumerate(block):
             row: dict[int, Any] = {}
             for e in range(self.ptr[s], self.ptr[s + 1]):
                 j = position.get(idx[e])
                 if j is None:
-                    for x in self.x:
-                        x[s] = x[s] + entries[e] * x[idx[e]]
+                    inflow.append((i, idx[e], entries[e]))
                 else:
                     row[j] = row[j] + entries[e] if j in row else entries[e]
             rows.append(row)
-        return rows
+        right: list[list[Any]] = []
+        scales: list[Any] = []
+        for x in self.x:
+            sources = {j: _parts(x[j]) for j in {j for _, j, _ in inflow}}
+            own = [_parts(x[s]) for s in block]
+            scale = _common([q for _, q in sources.values()] + [q for _, q in own])
+            column = [p * (scale // q) for p, q in own]
+            scaled = {j: p * (scale // q) for j, (p, q) in sources.items()}
+            for i, j, weight in inflow:
+                column[i] = column[i] + weight * scaled[j]
+            right.append([self.one * v for v in column])
+            scales.append(scale)
+        return rows, right, scales
 
-    def solve_small(self, block: list[int]) -> None:
-        self.finish(block, _eliminate(self.local(block), [[x[s] for s in block] for x in self.x], block))
+    def solve_small(self, block: list[int], rows: list[dict[int, Any]], right: list[list[Any]], scales: list[Any]) -> None:
+        self.finish(block, _eliminate(rows, right, [self.names[s] for s in block]), scales)
 
-    def finish(self, block: list[int], solution: list[list[Any]]) -> None:
-        for x, values in zip(self.x, solution, strict=True):
-            for s, v in zip(block, values, strict=True):
-                x[s] = v
+    def finish(self, block: list[int], solution: list[list[Any]], scales: list[Any]) -> None:
+        for x, column, scale in zip(self.x, solution, scales, strict=True):
+            for s, v in zip(block, column, strict=True):
+                x[s] = v / scale if scale != 1 else v
 
-    def solve_large(self, block: list[int]) -> None:
-        rows = self.local(block)
-        right = [[x[s] for s in block] for x in self.x]
-        _, back = _field(_flint())
-        fractions = [{j: back(v) for j, v in row.items() if v} for row in rows]
-        system = _Integral(fractions)
+    def solve_block(self, block: list[int]) -> None:
+        rows, right, scales = self.local(block)
+        if len(block) * sum(map(len, rows)) <= (SMALL_BLOCK if self.flint is None else SMALL_BLOCK_FLINT):
+            self.solve_small(block, rows, right, scales)
+            return
+        _, back = _field(self.flint)
+        system = _Integral([{j: back(v) for j, v in row.items() if v} for row in rows])
         if system.closed:
-            raise _singular(block[0], len(block))
-        solution = system.refine(right)
-        if solution is None:
-            solution = _solve_stubborn(rows, right, block)
-        self.finish(block, solution)
+            raise _singular(self.names[block[0]], len(block))
+        solution = system.refine(right, scales)
+        names = [self.names[s] for s in block]
+        if solution is not None:
+            self.finish(block, solution, [1] * len(solution))
+        elif _narrow(rows, NARROW_FRONT):
+            self.solve_small(block, rows, right, scales)
+        elif self.depth < MOST_HUBS:
+            self.finish(block, self.solve_around(system.hub(), rows, right, names), scales)
+        elif self.flint is not None:
+            self.finish(block, _lift(self.flint, rows, right, names), scales)
+        else:
+            self.solve_small(block, rows, right, scales)
+
+    def solve_around(
+        self, hub: int, rows: list[dict[int, Any]], right: list[list[Any]], names: list[int]
+    ) -> list[list[Any]]:
+        """Solve a block for the values of all states but one in terms of that one's, then for that one.
+
+        Where a chain returns to some state again and again before it leaves, the chain stopped at that state is
+        well-conditioned, however rarely the chain leaves.
+        """
+        rest = [i for i in range(len(rows)) if i != hub]
+        position = {i: k for k, i in enumerate(rest)}
+        ptr, idx, entries = [0], list[int](), list[Any]()
+        for i in rest:
+            for j, v in rows[i].items():
+                if j != hub:
+                    idx.append(position[j])
+                    entries.append(v)
+            ptr.append(len(idx))
+        zero = 0 * self.one
+        x = [[column[i] for i in rest] for column in right] + [[rows[i].get(hub, zero) for i in rest]]
+        shape = (np.array(ptr, dtype=np.int64), np.array(idx, dtype=np.int64))
+        _Chain(self.flint, *shape, entries, x, [names[i] for i in rest], self.depth + 1).solve()
+        back = x.pop()
+        row = rows[hub]
+        leave = 1 - sum((v * (back[position[j]] if j != hub else 1) for j, v in row.items()), zero)
+        if not leave:
+            raise _singular(names[hub], len(names))
+        out: list[list[Any]] = []
+        for column, values in zip(right, x, strict=True):
+            value = sum((v * values[position[j]] for j, v in row.items() if j != hub), column[hub]) / leave
+            out.append([value if i == hub else values[position[i]] + back[position[i]] * value for i in range(len(rows))])
+        return out
+
+
+def _parts(v: Any) -> tuple[Any, Any]:
+    """Return numerator and denominator, as fmpz of an fmpq."""
+    return (v.numerator, v.denominator) if isinstance(v, Fraction) else (v.p, v.q)
+
+
+def _common(denominators: list[Any]) -> Any:
+    """Return the least common multiple of positive ints or fmpz."""
+    if isinstance(denominators[0], int):
+        return math.lcm(*set(denominators))
+    out = denominators[0]
+    for q in denominators:
+        if q != out:
+            out = out.lcm(q)
+    return out
 
 
 # ------------------------------------------------------------------------------------------------------------ elimination
@@ -585,7 +670,7 @@ def _eliminate_dense(
             x[u] = table[i][n + c]
 
 
-def _front(rows: list[dict[int, Any]], limit: int) -> bool:
+def _narrow(rows: list[dict[int, Any]], limit: int) -> bool:
     """Whether eliminating the states, those with the fewest neighbors first, never meets more than ``limit`` neighbors."""
     n = len(rows)
     neighbors: list[set[int]] = [set() for _ in range(n)]
@@ -611,11 +696,8 @@ def _front(rows: list[dict[int, Any]], limit: int) -> bool:
     return True
 
 
-def _solve_stubborn(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequence[int]) -> list[list[Any]]:
-    """Solve a large block that floats cannot handle: by elimination if it stays sparse, else by p-adic lifting."""
-    flint = _flint()
-    if flint is None or _front(rows, NARROW_FRONT):
-        return _eliminate(rows, right, names)
+def _lift(flint: Any, rows: list[dict[int, Any]], right: list[list[Any]], names: Sequence[int]) -> list[list[Any]]:
+    """Solve a large block that floats cannot handle and that fills in, by flint's dense p-adic lifting."""
     n = len(rows)
     A = flint.fmpq_mat(n, n)
     for i, row in enumerate(rows):
@@ -660,6 +742,18 @@ class _Integral:
             return None
         return lu
 
+    def hub(self) -> int:
+        """Return a state that the chain visits often."""
+        from scipy.sparse import csr_array
+
+        M: Any = csr_array((np.abs(self.floats), self.idx, self.ptr), shape=(self.n, self.n)).T.tocsr()
+        visits = weight = np.full(self.n, 1.0 / self.n)
+        for _ in range(200):
+            weight = M @ weight
+            weight = weight / weight.sum()
+            visits = visits + weight
+        return int(visits.argmax())
+
     def apply(self, x: ObjectArray) -> ObjectArray:
         """Return (D - N) x."""
         return self.D * x - _sum_rows(self.ptr, self.N * x[self.idx], 0)
@@ -679,25 +773,24 @@ class _Integral:
         image = self.D * W - _sum_rows(self.ptr, np.abs(self.N) * W[self.idx], 0)
         return bool((image > 0).all())
 
-    def refine(self, right: list[list[Any]]) -> list[list[Any]] | None:
-        """Return the exact solutions, or None where floats cannot make progress."""
+    def refine(self, right: list[list[Any]], scales: list[Any]) -> list[list[Any]] | None:
+        """Return the exact solutions of the right-hand sides over their scales, or None where floats make no progress."""
         lu = self.factor(self.floats)
         if lu is None or not self.invertible(lu):
             return None
         out: list[list[Any]] = []
-        for x in right:
-            solution = self.refine_one(lu, x)
+        for x, scale in zip(right, scales, strict=True):
+            solution = self.refine_one(lu, x, scale)
             if solution is None:
                 return None
             out.append(solution)
         return out
 
-    def refine_one(self, lu: Any, right: list[Any]) -> list[Any] | None:
+    def refine_one(self, lu: Any, right: list[Any], over: Any) -> list[Any] | None:
         flint = _flint()
-        numerators = [int(v.p) if flint is not None else v.numerator for v in right]
-        denominators = [int(v.q) if flint is not None else v.denominator for v in right]
-        scale = math.lcm(*denominators)
-        b = _as_objects(numerators) * (scale // _as_objects(denominators)) * self.D
+        parts = [_parts(v) for v in right]
+        scale = int(_common([q for _, q in parts]))
+        b = _as_objects([int(p) * (scale // int(q)) for p, q in parts]) * self.D
         if not b.any():
             return [0 * v for v in right]
         steps = float(np.abs(np.asarray(lu.solve(np.ones(self.n)))).max())
@@ -708,9 +801,8 @@ class _Integral:
             if found is not None:
                 p, q = found
                 if flint is None:
-                    q *= scale
-                    return [Fraction(v, q) for v in p]
-                common = flint.fmpz(scale) * q
+                    return [Fraction(v, q * scale * over) for v in p]
+                common = q * scale * over
                 return [flint.fmpq(v, common) for v in p]
             bits -= 4
         return None
