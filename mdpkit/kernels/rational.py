@@ -97,15 +97,19 @@ def to_fraction(x: object, *, what: str = "number") -> Fraction:
     if isinstance(x, (str, Decimal)):
         return _parse(str(x), what)
     if isinstance(x, (float, np.floating)):
-        number: Any = x
-        if not np.isfinite(number):
-            raise OptionError(f"the {what} is not finite", found=str(number), needed="a finite number")
-        return Fraction(*number.as_integer_ratio())
-    if type(x).__module__.startswith("flint") and hasattr(x, "p") and hasattr(x, "q"):
-        rational: Any = x
-        return Fraction(int(rational.p), int(rational.q))
+        return _bits(x, what)
+    kind = (type(x).__module__.partition(".")[0], type(x).__name__)
+    if kind in (("flint", "fmpq"), ("flint", "fmpz")):
+        exact: Any = x
+        return Fraction(int(exact.p), int(exact.q)) if kind[1] == "fmpq" else Fraction(int(exact))
     needed = "an int, a fraction, a float or text like '1/3'"
     raise OptionError(f"the {what} is not a number", found=repr(x), needed=needed)
+
+
+def _bits(x: Any, what: str) -> Fraction:
+    if not np.isfinite(x):
+        raise OptionError(f"the {what} is not finite", found=str(x), needed="a finite number")
+    return Fraction(*x.as_integer_ratio())
 
 
 def _parse(text: str, what: str) -> Fraction:
@@ -614,7 +618,6 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
     heapq.heapify(heap)
     alive = [True] * n
     order: list[int] = []
-    postponed: list[int] = []
     while heap:
         cost, v = heapq.heappop(heap)
         row = rows[v]
@@ -625,10 +628,7 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
         stay = row.pop(v, 0)
         if stay == 1:  # impossible while the spectral radius is below one and M is nonnegative
             row[v] = stay
-            postponed.append(v)
-            if not heap:
-                _eliminate_dense([u for u in range(n) if alive[u]], rows, right, names)
-            continue
+            continue  # comes back when the elimination of a successor changes it
         alive[v] = False
         order.append(v)
         for j in row:
@@ -656,10 +656,9 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
             heapq.heappush(heap, (len(predecessors[u]) * len(other), u))
         for j in row:
             heapq.heappush(heap, (len(predecessors[j]) * len(rows[j]), j))
-        if postponed:
-            for u in postponed:
-                heapq.heappush(heap, (len(predecessors[u]) * len(rows[u]), u))
-            postponed = []
+    left = [v for v in range(n) if alive[v]]
+    if left:
+        _eliminate_dense(left, rows, right, names)
     for v in reversed(order):
         for x in right:
             total = x[v]
