@@ -855,7 +855,6 @@ class _Digits:
         self.system, self.lu, self.bits = system, lu, bits
         self.head = _split(b, bits)  # (rounds, n): the digits of b, highest first
         self.rounds: list[IntArray] = []
-        self.D = np.array([float(d) for d in system.D])
         largest = int(max(np.abs(system.N).max(), system.D.max()))
         self.matrix: Any = None
         if largest < 2**58:
@@ -863,8 +862,10 @@ class _Digits:
                 (system.N.astype(np.int64), system.idx, system.ptr), shape=(system.n, system.n)
             )
             self.diagonal = system.D.astype(np.int64)
+            self.D: Any = self.diagonal.astype(np.float64)
             self.residual: Any = np.zeros(system.n, dtype=np.int64)
         else:
+            self.D = system.D
             self.residual = np.zeros(system.n, dtype=object)
         self.error = 1.0
 
@@ -891,17 +892,17 @@ class _Digits:
                 exact = self.residual * (1 << s)
                 if feed is not None:
                     exact = exact + feed
-                y = np.asarray(self.lu.solve((exact / self.system.D).astype(np.float64)))
+                y = np.asarray(self.lu.solve((exact / D).astype(np.float64)))
                 if not np.abs(y).max() < 2.0**56:
                     return False
                 digit = np.rint(y).astype(np.int64)
                 residual = exact - self.system.apply(digit.astype(object))
-                ratio = np.abs((residual / self.system.D).astype(np.float64))
+                ratio = np.abs((residual / D).astype(np.float64))
             if ratio.max() > 8.0:
                 return False
             self.residual = residual
             self.rounds.append(digit)
-        y = np.asarray(self.lu.solve(self.residual.astype(np.float64) / D))
+        y = np.asarray(self.lu.solve((self.residual / D).astype(np.float64)))
         self.error = float(np.abs(y).max())
         return True
 

@@ -161,8 +161,9 @@ def test_to_fraction_reads_flint_rationals():
 
 @pytest.mark.parametrize(
     "x",
-    ["", "nan", "inf", "1/0", "0/0", "a", "1//2", "1/2/3", "0x10", "1e400000000", "1e-99999999", "--1", "1/-2", "1/2.5", None, 1j, [1],
-     math.nan, math.inf, -math.inf, np.float32("nan"), Decimal("Infinity"), Decimal("1e999999"), "9" * 5000],
+    ["", "nan", "inf", "1/0", "0/0", "a", "1//2", "1/2/3", "0x10", "1e400000000", "1e-99999999", "--1", "1/-2", "1/2.5",
+     None, 1j, [1], math.nan, math.inf, -math.inf, np.float32("nan"), Decimal("Infinity"), Decimal("1e999999"),
+     "9" * 5000],
 )  # fmt: skip
 def test_to_fraction_refuses_what_is_no_number(x):
     with pytest.raises(OptionError, match="the discount"):
@@ -320,6 +321,13 @@ def test_entries_with_the_bits_of_floats(arithmetic):
     rhs = [F(v) for v in rng.random(n).tolist()]
     x = solve_chain(*pack(rows), objects(rhs))
     assert substitute(rows, rhs, x)
+
+
+def test_denominators_beyond_the_range_of_floats(arithmetic):
+    for exponent in (20, 400):
+        rows, rhs = ring(np.random.default_rng(8), 100, denominator=10)
+        rows = [{j: v - F(1, 10**exponent) for j, v in r.items()} for r in rows]
+        assert substitute(rows, rhs, solve_chain(*pack(rows), objects(rhs)))
 
 
 def test_several_right_hand_sides_and_known_values(arithmetic):
