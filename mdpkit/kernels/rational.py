@@ -862,16 +862,16 @@ class _Digits:
                 (system.N.astype(np.int64), system.idx, system.ptr), shape=(system.n, system.n)
             )
             self.diagonal = system.D.astype(np.int64)
-            self.D: Any = self.diagonal.astype(np.float64)
+            self.divisor: Any = self.diagonal.astype(np.float64)
             self.residual: Any = np.zeros(system.n, dtype=np.int64)
         else:
-            self.D = system.D
+            self.divisor = system.D
             self.residual = np.zeros(system.n, dtype=object)
         self.error = 1.0
 
     def extend(self, places: int) -> bool:
         """Compute ``places`` binary places after the point; False if the floats are too coarse for this step width."""
-        s, D = self.bits, self.D
+        s, D = self.bits, self.divisor
         while (len(self.rounds) - len(self.head)) * s < places:
             k = len(self.rounds)
             feed = self.head[k] if k < len(self.head) else None
