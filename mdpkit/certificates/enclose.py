@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mdpkit.certificates.certificate import Certificate
-from mdpkit.certificates.checks import shortfall, stage_values
+from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stage_values
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
@@ -126,15 +126,10 @@ def _finite(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     slack = np.zeros(S) if p.fixed is not None else 2.0**-49 * np.abs(p.terminal)
     below[p.H], above[p.H] = p.terminal - slack, p.terminal + slack
     for h in range(p.H - 1, -1, -1):
-        q, E = stage_values(p, h, above[h + 1], False)
-        above[h] = np.nextafter(reference.best(q + E, p.pair_ptr), np.inf)
-        q, E = stage_values(p, h, below[h + 1], False)
-        below[h] = np.nextafter((q - E)[answer.choice[h]], -np.inf)
+        above[h] = reference.best(stage_upper(p, h, above[h + 1], False), p.pair_ptr)
+        below[h] = stage_lower(p, h, below[h + 1], False)[answer.choice[h]]
         if p.fixed is not None:
             below[h][p.fixed] = above[h][p.fixed] = p.terminal[p.fixed]
-    if p.fixed is not None and not np.any(p.r):
-        np.clip(below, -1.0 if p.sign * (1 - 2 * p.offset) < 0 else 0.0, None, out=below)
-        np.clip(above, None, 0.0 if p.sign * (1 - 2 * p.offset) < 0 else 1.0, out=above)
     return below, above, np.asarray(answer.choice)
 
 
