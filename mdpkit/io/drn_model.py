@@ -108,7 +108,10 @@ def to_raw(mdp: MDP) -> RawDRN:
         start = np.flatnonzero(mdp.rho)
         if len(start) != 1:
             raise UnsupportedError(
-                "DRN has no initial law", found=f"a law over {len(start)} states", needed="one state", way_out="save to .npz"
+                "DRN has no initial law",
+                found=f"a law over {len(start)} states",
+                needed="one state",
+                way_out="save to .npz",
             )
         labels[INITIAL] = np.asarray(mdp.rho) > 0
     P = mdp.P

@@ -71,8 +71,9 @@ def save_npz(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) ->
 def load_npz(path: str | os.PathLike[str]) -> MDP:
     """Read a model written by :func:`save_npz`, or made of plain arrays.
 
-    Plain arrays are ``P`` (see :class:`~mdpkit.models.mdp.MDP` for its shapes), ``r`` or ``R``, and optionally ``gamma``
-    (the criterion is then :class:`~mdpkit.models.criterion.Discounted`), ``rho`` and ``minimize``; others are ignored.
+    Plain arrays are ``P`` (see :class:`~mdpkit.models.mdp.MDP` for its shapes), ``r`` or ``R``, and optionally
+    ``gamma`` (the criterion is then :class:`~mdpkit.models.criterion.Discounted`), ``rho`` and ``minimize``; others are
+    ignored.
 
     Raises
     ------
@@ -176,7 +177,7 @@ class _Writer:
             elif isinstance(value, np.ndarray):
                 self.arrays[f"criterion_{field.name}"] = cast(Array, value)
             else:
-                out[field.name] = int(value) if isinstance(value, np.integer) else value
+                out[field.name] = value.item() if isinstance(value, np.integer) else value
         return out
 
 
@@ -198,8 +199,9 @@ def _encode(name: Any, what: str) -> Any:
     """JSON of a name; what JSON does not know is tagged."""
     if name is None or type(name) in (str, int, bool, float):
         return name
-    if isinstance(name, np.generic) and name.dtype.kind in "biuf":
-        return {"numpy": name.dtype.str, "value": name.item()}
+    if isinstance(name, (np.bool_, np.integer, np.floating)):
+        scalar = cast(Any, name)
+        return {"numpy": scalar.dtype.str, "value": scalar.item()}
     if isinstance(name, Fraction):
         return {"rational": _rational_text(name)}
     if isinstance(name, tuple):
@@ -263,9 +265,20 @@ class _Reader:
             raise
         except MemoryError:
             raise SizeError(f"{self.path}: the array {name!r} does not fit in memory") from None
-        except (ValueError, TypeError, KeyError, EOFError, OSError, SyntaxError, NotImplementedError, RuntimeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            OSError,
+            SyntaxError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             if "allow_pickle" in str(error):
-                self.fail(f"the array {name!r} holds Python objects", found="a pickle, which is not read", needed="numbers")
+                self.fail(
+                    f"the array {name!r} holds Python objects", found="a pickle, which is not read", needed="numbers"
+                )
             self.fail(f"the array {name!r} is damaged", found=error, way_out="write the file again")
         except (zipfile.BadZipFile, zlib.error) as error:
             self.fail(f"the array {name!r} is damaged", found=error, way_out="write the file again")
@@ -332,18 +345,24 @@ class _Reader:
         S, stages = int(meta["n_states"]), meta["stages"]
         pair_ptr: Ints = self.array("pair_ptr", "i", (S + 1,)).astype(np.int64)
         if S < 1 or pair_ptr[0] != 0 or np.any(np.diff(pair_ptr) < 1):
-            self.fail("the array 'pair_ptr' is damaged", found="offsets that do not ascend", needed="a pair for each state")
+            self.fail(
+                "the array 'pair_ptr' is damaged", found="offsets that do not ascend", needed="a pair for each state"
+            )
         L = int(pair_ptr[-1])
         action: Ints = self.array("action", "i", (L,)).astype(np.int64)
         state: Ints = np.repeat(np.arange(S, dtype=np.int64), np.diff(pair_ptr))
         if np.any(action < 0) or np.any((np.diff(action) <= 0) & (np.diff(state) == 0)):
             self.fail("the array 'action' is damaged", found="actions that do not ascend within a state")
         if meta["n_actions"] != int(action.max()) + 1:
-            self.fail("the array 'action' is damaged", found=int(action.max()), needed=f"at most {meta['n_actions'] - 1}")
+            self.fail(
+                "the array 'action' is damaged", found=int(action.max()), needed=f"at most {meta['n_actions'] - 1}"
+            )
         P = self.transitions(S, L, stages)
         rewards = {name: self.reward(i, P, L, stages) for i, name in enumerate(meta["rewards"])}
         if meta["active"] is not None and meta["active"] not in rewards:
-            self.fail("the array 'meta' is damaged", found=f"active reward {meta['active']!r}", needed="one of the rewards")
+            self.fail(
+                "the array 'meta' is damaged", found=f"active reward {meta['active']!r}", needed="one of the rewards"
+            )
         rho, rho_exact = self.numbers("rho", (S,)) if {"rho", "rho_exact"} & set(self.names) else (None, None)
         fields: dict[str, Any] = {
             "n_states": S,
@@ -387,7 +406,9 @@ class _Reader:
         self.check_rows("P_indptr", len(indptr) - 1, L, stages)
         indices = self.array("P_indices", "u", (int(indptr[-1]),))
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        if len(indices) and (int(indices.max()) >= S or np.any((np.diff(indices.astype(np.int64)) <= 0) & (np.diff(row) == 0))):
+        if len(indices) and (
+            int(indices.max()) >= S or np.any((np.diff(indices.astype(np.int64)) <= 0) & (np.diff(row) == 0))
+        ):
             self.fail("the array 'P_indices' is damaged", found="columns that do not ascend or are out of range")
         data, exact = self.numbers("P_data", indices.shape)
         name = "P_data" if exact is None else "P_data_exact"
@@ -396,12 +417,16 @@ class _Reader:
 
     def check_rows(self, name: str, n_rows: int, L: int, stages: int | None) -> None:
         if n_rows not in (L, L * (stages or 1)):
-            self.fail(f"the array {name!r} is damaged", found=f"{n_rows} rows", needed=f"{L} pairs times {stages or 1} stages")
+            self.fail(
+                f"the array {name!r} is damaged", found=f"{n_rows} rows", needed=f"{L} pairs times {stages or 1} stages"
+            )
 
     def check_mass(self, name: str, total: Array, entries: Array) -> None:
         if not (np.all(entries >= 0) and np.all(np.abs(total - 1) <= ROW_TOLERANCE)):
             k = int(np.argmax(~(np.abs(total - 1) <= ROW_TOLERANCE)))
-            self.fail(f"the array {name!r} is damaged", found=f"row {k} with sum {total[k]}", needed="rows of probabilities")
+            self.fail(
+                f"the array {name!r} is damaged", found=f"row {k} with sum {total[k]}", needed="rows of probabilities"
+            )
 
     def reward(self, i: int, P: Transitions, L: int, stages: int | None) -> Reward:
         name = f"reward{i}_values"
@@ -440,7 +465,9 @@ class _Reader:
         table, floats = self.rationals()
         codes = self.array(f"{name}_exact", "u", shape)
         if codes.size and int(codes.max()) >= len(table):
-            self.fail(f"the array '{name}_exact' is damaged", found=int(codes.max()), needed=f"codes under {len(table)}")
+            self.fail(
+                f"the array '{name}_exact' is damaged", found=int(codes.max()), needed=f"codes under {len(table)}"
+            )
         values = self.array(name, "f", codes.shape).astype(np.float64) if name in self.names else floats[codes]
         return values, table[codes]
 
@@ -461,7 +488,9 @@ class _Reader:
         known = {
             name: kind
             for name in criteria.__all__
-            if isinstance(kind := getattr(criteria, name), type) and issubclass(kind, Criterion) and kind is not Criterion
+            if isinstance(kind := getattr(criteria, name), type)
+            and issubclass(kind, Criterion)
+            and kind is not Criterion
         }
         kind = known.get(meta["type"])
         if kind is None:
