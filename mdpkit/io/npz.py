@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -84,19 +85,22 @@ def load_npz(path: str | os.PathLike[str]) -> MDP:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            reader = _Reader(path, archive, names)
-            return reader.model() if "mdpkit_format" in names else reader.plain()
+        file = path.open("rb")
     except FileNotFoundError:
         raise ParseError("no such file", path=path, needed="an existing .npz file") from None
-    except IsADirectoryError:
-        raise ParseError("is a directory", path=path, needed="an .npz file") from None
-    except zipfile.BadZipFile as error:
-        found = f"{error} ({path.stat().st_size} bytes)"
-        raise ParseError("truncated, or no .npz archive", path=path, found=found, way_out="write it again") from None
     except OSError as error:
-        raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
+        what = "is a directory" if path.is_dir() else "cannot be read"
+        raise ParseError(what, path=path, found=error.strerror, needed="an .npz file") from None
+    with file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
+            found = f"{error} ({path.stat().st_size} bytes)"
+            raise ParseError("truncated, or no .npz archive", path=path, found=found, way_out="write it again") from None
+        with archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            reader = _Reader(path, archive, names)
+            return reader.model() if {"mdpkit_format", "meta"} & set(names) else reader.plain()
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -141,6 +145,7 @@ class _Writer:
             self.numbers("rho", mdp.rho, mdp.rho_exact)
         if self.codes:
             arrays["rationals"] = _text("\n".join(map(_rational_text, self.codes)))
+        meta["arrays"] = sorted(arrays)
         arrays["meta"] = _text(json.dumps(meta, ensure_ascii=False))
         return arrays
 
@@ -251,10 +256,13 @@ class _Reader:
     def fail(self, what: str, found: object = None, needed: str | None = None, way_out: str | None = None) -> NoReturn:
         raise ParseError(what, path=self.path, found=found, needed=needed, way_out=way_out)
 
+    def missing(self, name: str) -> NoReturn:
+        self.fail(f"the array {name!r} is missing", found=", ".join(self.names), way_out="write the file again")
+
     def array(self, name: str, kinds: str = "", shape: tuple[int, ...] | None = None) -> Array:
         """An array of the archive; ``kinds`` are the dtype kinds allowed, ``shape`` the shape it must have."""
         if name not in self.names:
-            self.fail(f"the array {name!r} is missing", found=", ".join(self.names), way_out="write the file again")
+            self.missing(name)
         try:
             member = name if name in self.archive.namelist() else f"{name}.npy"
             with self.archive.open(member) as file:
@@ -323,6 +331,9 @@ class _Reader:
             self.fail("the file has another format version", found=version, needed=str(FORMAT), way_out="update mdpkit")
         meta = self.meta()
         try:
+            for name in meta["arrays"]:
+                if name not in self.names:
+                    self.missing(name)
             return self.assemble(meta)
         except ParseError:
             raise
