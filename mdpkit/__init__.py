@@ -1,3 +1,75 @@
-"""Markov decision processes solved with certificates."""
+"""Markov decision processes solved with certificates: the theory of reinforcement learning, executable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mdpkit.choose import solve, solve_many
+from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.models import (
+    MDP,
+    AverageReward,
+    Discounted,
+    FiniteHorizon,
+    FiniteMemory,
+    Invariance,
+    Markov,
+    Mixture,
+    Reachability,
+    Stationary,
+    TotalReward,
+)
+from mdpkit.run import Gap, Residual, Steps, iterates
+from mdpkit.solution import Solution, Status
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "MDP",
+    "AverageReward",
+    "Discounted",
+    "FiniteHorizon",
+    "FiniteMemory",
+    "Gap",
+    "Invariance",
+    "MDPError",
+    "Markov",
+    "Mixture",
+    "ModelError",
+    "ModelWarning",
+    "Reachability",
+    "Residual",
+    "Solution",
+    "Stationary",
+    "Status",
+    "Steps",
+    "TotalReward",
+    "certificates",
+    "instances",
+    "io",
+    "iterates",
+    "load",
+    "plots",
+    "solve",
+    "solve_many",
+    "solvers",
+]
+
+_MODULES = ("certificates", "instances", "io", "plots", "proofs", "solvers", "operators")
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        module = import_module(f"mdpkit.{name}")
+        if name == "solvers":
+            import_module("mdpkit.solvers.dynamic_programming")
+        return module
+    if name == "load":
+        return import_module("mdpkit.io").load
+    raise AttributeError(f"module 'mdpkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

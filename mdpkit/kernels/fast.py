@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
+__all__ = ["action_values", "backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
 
 
 @njit(cache=True, nogil=True)
@@ -120,8 +120,73 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
             keep = (1.0 - g) * v
             flow = g * (total + lost)
             D[k] = keep + flow - r[k]
-            E[k] = (
+            error = (
                 unit * (32.0 + 4.0 * n * n * unit) * (abs(keep) + g * size + abs(r[k]))
                 + r_error[k]
                 + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
-            ) * (1.0 + 2.0**-40) + 5e-324
+            )
+            # Zero terms have no error, and rows of equal values must stay exactly tight; else cover underflow.
+            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or size > 0.0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
+    """Write r + gamma PV of each pair to ``q`` and a bound on its error, in the sense of :func:`shortfall`, to ``E``."""
+    unit = 2.0**-53
+    for k in range(indptr.size - 1):
+        total, lost, size = 0.0, 0.0, 0.0
+        for e in range(indptr[k], indptr[k + 1]):
+            term = data[e] * V[indices[e]]
+            new = total + term
+            if abs(total) >= abs(term):
+                lost += (total - new) + term
+            else:
+                lost += (term - new) + total
+            total = new
+            size += abs(term)
+        n = indptr[k + 1] - indptr[k]
+        q[k] = r[k] + gamma[k] * (total + lost)
+        E[k] = (
+            unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
+        ) * (1.0 + 2.0**-40) + (n + 4) * 5e-324
+
+
+@njit(cache=True, nogil=True)
+def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choice):
+    """One Gauss--Seidel sweep of a bound of total reward over substochastic rows, in place.
+
+    ``side`` 1 keeps an upper bound inductive (values only fall, rounding goes up), -1 a lower one (values only rise,
+    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of states
+    at which the bound was not inductive (they keep their value) and the largest relative change.
+    """
+    unit = 2.0**-53
+    broken = 0
+    change = 0.0
+    for i in range(order.size):
+        s = order[i]
+        old = V[s]
+        top = -np.inf
+        arg = pair_ptr[s]
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            total, size = 0.0, 0.0
+            for e in range(indptr[k], indptr[k + 1]):
+                term = data[e] * V[indices[e]]
+                total += term
+                size += abs(term)
+            q = r[k] + total
+            if side != 0:
+                n = indptr[k + 1] - indptr[k]
+                slack = (40.0 + n) * unit * (size + abs(r[k])) + margin[k]
+                q += side * slack
+            if q > top:
+                top = q
+                arg = k
+        top += side * 40.0 * unit * abs(old)
+        if side == 0 or (top - old) * side <= 0.0:
+            if top != old:
+                V[s] = top
+                choice[s] = arg
+                change = max(change, abs(top - old) / max(abs(top), abs(old)))
+        else:
+            broken += 1
+    return broken, change

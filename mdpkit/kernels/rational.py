@@ -1,9 +1,9 @@
 """Exact rational arithmetic: numbers as fractions, and linear systems of Markov chains solved in rationals.
 
-A chain's values solve ``x = rhs + M x``. Its strongly connected components are solved one by one, successors first: single
-states by division, small blocks by state elimination, large blocks by the float LU factors of the block, which yield the
-digits of the solution one block of bits after another from exact integer residuals (numeric-symbolic refinement; Wan 2006,
-Cook and Steffy 2011), until the fractions can be read off and satisfy the equations exactly. No float is ever believed.
+A chain's values solve ``x = rhs + M x``. Its strongly connected components are solved one by one, successors first:
+single states by division, small blocks by state elimination, large blocks by the float LU factors of the block, which
+yield the digits of the solution some bits at a time from exact integer residuals (numeric-symbolic refinement; Wan
+2006, Cook and Steffy 2011), until fractions can be read off and satisfy the equations exactly. No float is believed.
 """
 
 from __future__ import annotations
@@ -42,12 +42,20 @@ USE_FLINT: bool = True
 
 LARGEST_DENOMINATOR = 10**6
 LARGEST_EXPONENT = 10_000
-SMALL_BLOCK = 48
-"""Components up to this many states are eliminated in rationals."""
+SMALL_BLOCK, SMALL_BLOCK_FLINT = 1500, 5000
+"""Components whose states times entries are at most this are eliminated (measured, without and with flint)."""
 NARROW_FRONT = 64
 """Ill-conditioned components are eliminated in rationals while no state meets more neighbors than this."""
+LONG = 4000
+"""From this many bits on, flint's gcd is faster than Python's, conversions included: measured."""
+MOST_HUBS = 3
+"""How many states at most are taken out of an ill-conditioned component one after another to be solved last."""
 
 _TEXT = re.compile(r"\s*[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE](?P<exp>[-+]?\d+))?\s*(/\s*(?P<den>\d[\d_]*)\s*)?")
+
+
+def _scipy(name: str) -> Any:
+    return importlib.import_module(f"scipy.{name}")
 
 
 @cache
@@ -59,7 +67,7 @@ def _flint() -> Any:
     return _import_flint() if USE_FLINT else None
 
 
-# ---------------------------------------------------------------------------------------------------------------- numbers
+# -------------------- numbers
 
 
 def to_fraction(x: object, *, what: str = "number") -> Fraction:
@@ -86,19 +94,22 @@ def to_fraction(x: object, *, what: str = "number") -> Fraction:
         return x
     if isinstance(x, numbers.Rational):
         return Fraction(int(x.numerator), int(x.denominator))
-    if isinstance(x, str):
-        return _parse(x, what)
-    if isinstance(x, (float, Decimal, np.floating)):
-        try:
-            return Fraction(*x.as_integer_ratio())
-        except (ValueError, OverflowError):
-            raise OptionError(f"the {what} is not finite", found=x, needed="a finite number") from None
-    numerator, denominator = getattr(x, "p", None), getattr(x, "q", None)
-    if numerator is not None and denominator is not None:  # a flint.fmpq
-        return Fraction(int(numerator), int(denominator))
-    if hasattr(x, "__index__"):
-        return Fraction(int(x.__index__()))  # type: ignore[attr-defined]
-    raise OptionError(f"the {what} is not a number", found=repr(x), needed="an int, a fraction, a float or text like '1/3'")
+    if isinstance(x, (str, Decimal)):
+        return _parse(str(x), what)
+    if isinstance(x, (float, np.floating)):
+        return _bits(x, what)
+    kind = (type(x).__module__.partition(".")[0], type(x).__name__)
+    if kind in (("flint", "fmpq"), ("flint", "fmpz")):
+        exact: Any = x
+        return Fraction(int(exact.p), int(exact.q)) if kind[1] == "fmpq" else Fraction(int(exact))
+    needed = "an int, a fraction, a float or text like '1/3'"
+    raise OptionError(f"the {what} is not a number", found=repr(x), needed=needed)
+
+
+def _bits(x: Any, what: str) -> Fraction:
+    if not np.isfinite(x):
+        raise OptionError(f"the {what} is not finite", found=str(x), needed="a finite number")
+    return Fraction(*x.as_integer_ratio())
 
 
 def _parse(text: str, what: str) -> Fraction:
@@ -122,7 +133,7 @@ def _parse(text: str, what: str) -> Fraction:
 
 
 def rationalize(x: float) -> Fraction:
-    """Return p/q with q at most a million if one lies within two units in the last place of ``x``, else the bits of ``x``.
+    """Return p/q with q <= 10**6 if one lies within two units in the last place of ``x``, else the bits of ``x``.
 
     A number other than zero never becomes zero.
 
@@ -148,7 +159,7 @@ def _by_value(values: ArrayLike, convert: Any) -> ObjectArray:
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise OptionError(f"the array has an entry at {where} that is not finite", found=array[where], needed="finite numbers")
+        raise OptionError(f"the entry at {where} is not finite", found=array[where], needed="finite numbers")
     distinct, inverse = np.unique(array, return_inverse=True)
     table = np.empty(distinct.size, dtype=object)
     table[:] = [convert(v) for v in distinct.tolist()]
@@ -212,12 +223,18 @@ def _shared(values: Iterable[object], convert: Any) -> list[Any]:
 def _field(flint: Any) -> tuple[Any, Any]:
     """Return the maps from Fraction into the working field and back."""
     if flint is None:
-        return (lambda f: f), (lambda f: f)
-    fmpq = flint.fmpq
-    return (lambda f: fmpq(f.numerator, f.denominator)), (lambda q: _coprime(int(q.p), int(q.q)))
+        return to_fraction, to_fraction
+
+    def into(f: Fraction) -> Any:
+        return flint.fmpq(f.numerator, f.denominator)
+
+    def back(v: Any) -> Fraction:
+        return _coprime(int(v.p), int(v.q))
+
+    return into, back
 
 
-# ------------------------------------------------------------------------------------------------- products with matrices
+# -------------------- products with matrices
 
 
 def _sum_rows(indptr: IntArray, terms: ObjectArray, zero: Any) -> ObjectArray:
@@ -239,7 +256,7 @@ def _lcm_rows(indptr: IntArray, values: ObjectArray) -> ObjectArray:
 
 def _integer_rows(indptr: IntArray, data: Iterable[object]) -> tuple[ObjectArray, ObjectArray]:
     """Return integers N and row denominators D > 0 with data = N / D."""
-    pairs = _shared(data, lambda f: (f.numerator, f.denominator))
+    pairs = _shared(data, _parts)
     denominators = _as_objects([d for _, d in pairs])
     D = _lcm_rows(indptr, denominators)
     N = _as_objects([n for n, _ in pairs]) * (np.repeat(D, np.diff(indptr)) // denominators)
@@ -272,19 +289,22 @@ def row_dot(indptr: ArrayLike, indices: ArrayLike, data: ArrayLike, x: ArrayLike
         for c in range(X.shape[1]):
             out[:, c] = row_dot(ptr, idx, values, X[:, c])
         return out
-    flint = _flint()
-    if flint is not None:
-        into, back = _field(flint)
-        entries = _as_objects(_shared(values, into))
-        terms = entries * _as_objects(_shared(X, into))[idx]
-        return _as_objects([back(v) for v in _sum_rows(ptr, terms, flint.fmpq(0))])
     N, D = _integer_rows(ptr, values)
     fractions = _fractions(X)
     p = _as_objects([f.numerator for f in fractions])[idx]
     q = _as_objects([f.denominator for f in fractions])[idx]
     Q = _lcm_rows(ptr, q)
     total = _sum_rows(ptr, N * p * (np.repeat(Q, np.diff(ptr)) // q), 0)
-    return _as_objects(list(map(Fraction, total, D * Q)))
+    return _as_objects(list(map(_lowest, total, D * Q)))
+
+
+def _lowest(numerator: int, denominator: int) -> Fraction:
+    """Return the quotient; the gcds of long numbers are flint's, where it is installed."""
+    flint = _flint() if denominator.bit_length() > LONG else None
+    if flint is None:
+        return Fraction(numerator, denominator)
+    v = flint.fmpq(numerator, denominator)
+    return _coprime(int(v.p), int(v.q))
 
 
 def _csr(
@@ -305,11 +325,12 @@ def _csr(
     if len(idx) and (idx.min() < 0 or idx.max() >= columns):
         bad = int(np.flatnonzero((idx < 0) | (idx >= columns))[0])
         row = int(np.searchsorted(ptr, bad, side="right")) - 1
-        raise ModelError(f"row {row} refers to a column outside the matrix", found=int(idx[bad]), needed=f"0 to {columns - 1}")
+        needed = f"0 to {columns - 1}"
+        raise ModelError(f"row {row} refers to a column outside the matrix", found=int(idx[bad]), needed=needed)
     return ptr, idx, values, n
 
 
-# ------------------------------------------------------------------------------------------------------------- the chain
+# -------------------- the chain
 
 
 def solve_chain(
@@ -325,8 +346,8 @@ def solve_chain(
     Parameters
     ----------
     indptr, indices, data : CSR arrays of the (n, n) matrix M
-        ``data`` holds Fractions (or what `to_fraction` reads). I - M must be invertible, as it is where M is substochastic
-        and every state leaks, or where M is a discounted stochastic matrix.
+        ``data`` holds Fractions (or what `to_fraction` reads). I - M must be invertible, as it is where M is a
+        discounted stochastic matrix, or substochastic and left with certainty from every state.
     rhs : (n,) or (n, m) array of Fractions
         One right-hand side, or m of them.
     known : mapping from state to its value(s), optional
@@ -343,8 +364,8 @@ def solve_chain(
 
     References
     ----------
-    Wan, "An algorithm to solve integer linear systems exactly using numerical methods" (2006); Cook and Steffy, "Solving
-    very sparse rational systems of equations" (2011).
+    Wan, "An algorithm to solve integer linear systems exactly using numerical methods" (2006); Cook and Steffy,
+    "Solving very sparse rational systems of equations" (2011).
 
     Examples
     --------
@@ -358,48 +379,39 @@ def solve_chain(
     ptr, idx, values, n = _csr(indptr, indices, data, len(right), square=True)
     columns = right.reshape(n, -1) if right.ndim == 2 else right[:, None]
     m = columns.shape[1]
-    into, back = _field(_flint())
+    flint = _flint()
+    into, back = _field(flint)
 
-    entries = _as_objects(_shared(values, lambda f: f))
+    entries = _as_objects(_shared(values, to_fraction))
     rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(ptr))
     keep = entries.astype(bool)
-    x: list[list[Any]] = [list(map(into, _fractions(columns[:, c]))) for c in range(m)]
-    for state, value in (known or {}).items():
+    given: dict[int, Any] = {int(state): value for state, value in (known or {}).items()}
+    x: list[list[Any]] = [[into(v) for v in _fractions(columns[:, c])] for c in range(m)]
+    for state, value in given.items():
         if not 0 <= state < n:
-            raise ModelError("a known value is given for a state that does not exist", found=state, needed=f"0 to {n - 1}")
-        given = np.asarray(value, dtype=object).ravel()
-        if len(given) != m:
-            raise ModelError(f"the known value of state {state} has a wrong length", found=len(given), needed=str(m))
+            raise ModelError("a value is given for a state that does not exist", found=state, needed=f"0 to {n - 1}")
+        amounts = np.asarray(value, dtype=object).ravel()
+        if len(amounts) != m:
+            raise ModelError(f"the known value of state {state} has a wrong length", found=len(amounts), needed=str(m))
         for c in range(m):
-            x[c][state] = into(to_fraction(given[c]))
-    if known:
-        keep &= ~np.isin(rows, np.fromiter(known, dtype=np.int64))
+            x[c][state] = into(to_fraction(amounts[c]))
+    keep &= ~np.isin(rows, list(given))
     rows, idx, entries = rows[keep], idx[keep], entries[keep]
     ptr = np.searchsorted(rows, np.arange(n + 1, dtype=np.int64))
 
-    chain = _Chain(ptr, idx, entries, _as_objects(_shared(entries, into)), x)
-    for block in _components(n, rows, idx):
-        if len(block) == 1:
-            chain.solve_state(block[0])
-        elif len(block) <= SMALL_BLOCK:
-            chain.solve_small(block)
-        else:
-            chain.solve_large(block)
+    _Chain(flint, ptr, idx, _shared(entries, into), x).solve()
     out = np.empty((n, m), dtype=object)
     for c in range(m):
-        out[:, c] = list(map(back, x[c]))
+        out[:, c] = [back(v) for v in x[c]]
     return out if right.ndim == 2 else out[:, 0]
 
 
 def _components(n: int, rows: IntArray, columns: IntArray) -> Iterable[list[int]]:
     """Yield the strongly connected components of a graph, each after all components that it can reach."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components  # pyright: ignore[reportUnknownVariableType]
-
     if n == 0:
         return
-    graph: Any = csr_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n, n))
-    found: Any = connected_components(graph, directed=True, connection="strong")
+    graph = _scipy("sparse").csr_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n, n))
+    found = _scipy("sparse.csgraph").connected_components(graph, directed=True, connection="strong")
     count, labels = int(found[0]), np.asarray(found[1], dtype=np.int64)
     order = np.argsort(labels, kind="stable")
     first = np.searchsorted(labels[order], np.arange(count + 1)).tolist()
@@ -434,19 +446,41 @@ def _singular(state: int, size: int) -> ModelError:
 class _Chain:
     """The system x = rhs + M x being solved in place: ``x[c][i]`` is the right-hand side until it is the solution."""
 
-    def __init__(self, ptr: IntArray, idx: IntArray, fractions: ObjectArray, entries: ObjectArray, x: list[list[Any]]):
-        self.ptr_array, self.idx_array, self.fractions = ptr, idx, fractions
+    def __init__(
+        self,
+        flint: Any,
+        ptr: IntArray,
+        idx: IntArray,
+        entries: list[Any],
+        x: list[list[Any]],
+        names: Sequence[int] | None = None,
+        depth: int = 0,
+    ):
+        self.flint = flint
+        self.names: Sequence[int] = range(len(ptr) - 1) if names is None else names
+        self.depth = depth
+        self.ptr_array, self.idx_array = ptr, idx
+        self.one: Any = Fraction(1) if flint is None else flint.fmpq(1)
         self.ptr: list[int] = ptr.tolist()
         self.idx: list[int] = idx.tolist()
-        self.entries: list[Any] = entries.tolist()
+        self.entries = entries
         self.x = x
+
+    def solve(self) -> None:
+        n = len(self.ptr) - 1
+        rows = np.repeat(np.arange(n, dtype=np.int64), np.diff(self.ptr_array))
+        for block in _components(n, rows, self.idx_array):
+            if len(block) == 1:
+                self.solve_state(block[0])
+            else:
+                self.solve_block(block)
 
     def solve_state(self, s: int) -> None:
         idx, entries = self.idx, self.entries
         span = range(self.ptr[s], self.ptr[s + 1])
         stay = sum(entries[e] for e in span if idx[e] == s)
         if stay == 1:
-            raise _singular(s, 1)
+            raise _singular(self.names[s], 1)
         for x in self.x:
             total = x[s]
             for e in span:
@@ -454,46 +488,122 @@ class _Chain:
                     total = total + entries[e] * x[idx[e]]
             x[s] = total / (1 - stay) if stay else total
 
-    def local(self, block: list[int]) -> list[dict[int, Any]]:
-        """Return the block's own rows as dicts, and add what flows in from solved states to its right-hand sides."""
+    def local(self, block: list[int]) -> tuple[list[dict[int, Any]], list[list[Any]], list[Any]]:
+        """Return the block's own rows as dicts, and its right-hand sides with what flows in from solved states.
+
+        Each right-hand side comes multiplied by a common denominator of the values that flow in, the third part: the
+        gcds of the elimination then have one short argument.
+        """
         position = {s: i for i, s in enumerate(block)}
         idx, entries = self.idx, self.entries
         rows: list[dict[int, Any]] = []
-        for s in block:
+        inflow: list[tuple[int, int, Any]] = []
+        for i, s in enumerate(block):
             row: dict[int, Any] = {}
             for e in range(self.ptr[s], self.ptr[s + 1]):
                 j = position.get(idx[e])
                 if j is None:
-                    for x in self.x:
-                        x[s] = x[s] + entries[e] * x[idx[e]]
+                    inflow.append((i, idx[e], entries[e]))
                 else:
                     row[j] = row[j] + entries[e] if j in row else entries[e]
             rows.append(row)
-        return rows
+        right: list[list[Any]] = []
+        scales: list[Any] = []
+        for x in self.x:
+            sources = {j: _parts(x[j]) for j in {j for _, j, _ in inflow}}
+            own = [_parts(x[s]) for s in block]
+            scale = _common([q for _, q in sources.values()] + [q for _, q in own])
+            column = [p * (scale // q) for p, q in own]
+            scaled = {j: p * (scale // q) for j, (p, q) in sources.items()}
+            for i, j, weight in inflow:
+                column[i] = column[i] + weight * scaled[j]
+            right.append([self.one * v for v in column])
+            scales.append(scale)
+        return rows, right, scales
 
-    def solve_small(self, block: list[int]) -> None:
-        self.finish(block, _eliminate(self.local(block), [[x[s] for s in block] for x in self.x], block))
+    def solve_small(
+        self, block: list[int], rows: list[dict[int, Any]], right: list[list[Any]], scales: list[Any]
+    ) -> None:
+        self.finish(block, _eliminate(rows, right, [self.names[s] for s in block]), scales)
 
-    def finish(self, block: list[int], solution: list[list[Any]]) -> None:
-        for x, values in zip(self.x, solution, strict=True):
-            for s, v in zip(block, values, strict=True):
-                x[s] = v
+    def finish(self, block: list[int], solution: list[list[Any]], scales: list[Any]) -> None:
+        for x, column, scale in zip(self.x, solution, scales, strict=True):
+            for s, v in zip(block, column, strict=True):
+                x[s] = v / scale if scale != 1 else v
 
-    def solve_large(self, block: list[int]) -> None:
-        rows = self.local(block)
-        right = [[x[s] for s in block] for x in self.x]
-        _, back = _field(_flint())
-        fractions = [{j: back(v) for j, v in row.items() if v} for row in rows]
-        system = _Integral(fractions)
+    def solve_block(self, block: list[int]) -> None:
+        rows, right, scales = self.local(block)
+        if len(block) * sum(map(len, rows)) <= (SMALL_BLOCK if self.flint is None else SMALL_BLOCK_FLINT):
+            self.solve_small(block, rows, right, scales)
+            return
+        _, back = _field(self.flint)
+        system = _Integral([{j: back(v) for j, v in row.items() if v} for row in rows])
         if system.closed:
-            raise _singular(block[0], len(block))
-        solution = system.refine(right)
-        if solution is None:
-            solution = _solve_stubborn(rows, right, block)
-        self.finish(block, solution)
+            raise _singular(self.names[block[0]], len(block))
+        solution = system.refine(right, scales)
+        names = [self.names[s] for s in block]
+        if solution is not None:
+            self.finish(block, solution, [1] * len(solution))
+        elif _narrow(rows, NARROW_FRONT):
+            self.solve_small(block, rows, right, scales)
+        elif self.depth < MOST_HUBS:
+            self.finish(block, self.solve_around(system.hub(), rows, right, names), scales)
+        elif self.flint is not None:
+            self.finish(block, _lift(self.flint, rows, right, names), scales)
+        else:
+            self.solve_small(block, rows, right, scales)
+
+    def solve_around(
+        self, hub: int, rows: list[dict[int, Any]], right: list[list[Any]], names: list[int]
+    ) -> list[list[Any]]:
+        """Solve a block for the values of all states but one in terms of that one's, then for that one.
+
+        Where a chain returns to some state again and again before it leaves, the chain stopped at that state is
+        well-conditioned, however rarely the chain leaves.
+        """
+        rest = [i for i in range(len(rows)) if i != hub]
+        position = {i: k for k, i in enumerate(rest)}
+        ptr, idx, entries = [0], list[int](), list[Any]()
+        for i in rest:
+            for j, v in rows[i].items():
+                if j != hub:
+                    idx.append(position[j])
+                    entries.append(v)
+            ptr.append(len(idx))
+        zero = 0 * self.one
+        x = [[column[i] for i in rest] for column in right] + [[rows[i].get(hub, zero) for i in rest]]
+        shape = (np.array(ptr, dtype=np.int64), np.array(idx, dtype=np.int64))
+        _Chain(self.flint, *shape, entries, x, [names[i] for i in rest], self.depth + 1).solve()
+        back = x.pop()
+        row = rows[hub]
+        leave = 1 - sum((v * (back[position[j]] if j != hub else 1) for j, v in row.items()), zero)
+        if not leave:
+            raise _singular(names[hub], len(names))
+        out: list[list[Any]] = []
+        for column, values in zip(right, x, strict=True):
+            value = sum((v * values[position[j]] for j, v in row.items() if j != hub), column[hub]) / leave
+            whole = [v + w * value for v, w in zip(values, back, strict=True)]
+            out.append([*whole[:hub], value, *whole[hub:]])
+        return out
 
 
-# ------------------------------------------------------------------------------------------------------------ elimination
+def _parts(v: Any) -> tuple[Any, Any]:
+    """Return numerator and denominator, as fmpz of an fmpq."""
+    return (v.numerator, v.denominator) if isinstance(v, Fraction) else (v.p, v.q)
+
+
+def _common(denominators: list[Any]) -> Any:
+    """Return the least common multiple of positive ints or fmpz."""
+    if isinstance(denominators[0], int):
+        return math.lcm(*set(denominators))
+    out = denominators[0]
+    for q in denominators:
+        if q != out:
+            out = out.lcm(q)
+    return out
+
+
+# -------------------- elimination
 
 
 def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequence[int]) -> list[list[Any]]:
@@ -508,7 +618,6 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
     heapq.heapify(heap)
     alive = [True] * n
     order: list[int] = []
-    postponed: list[int] = []
     while heap:
         cost, v = heapq.heappop(heap)
         row = rows[v]
@@ -519,10 +628,7 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
         stay = row.pop(v, 0)
         if stay == 1:  # impossible while the spectral radius is below one and M is nonnegative
             row[v] = stay
-            postponed.append(v)
-            if not heap:
-                _eliminate_dense([u for u in range(n) if alive[u]], rows, right, names)
-            continue
+            continue  # comes back when the elimination of a successor changes it
         alive[v] = False
         order.append(v)
         for j in row:
@@ -550,10 +656,9 @@ def _eliminate(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequen
             heapq.heappush(heap, (len(predecessors[u]) * len(other), u))
         for j in row:
             heapq.heappush(heap, (len(predecessors[j]) * len(rows[j]), j))
-        if postponed:
-            for u in postponed:
-                heapq.heappush(heap, (len(predecessors[u]) * len(rows[u]), u))
-            postponed = []
+    left = [v for v in range(n) if alive[v]]
+    if left:
+        _eliminate_dense(left, rows, right, names)
     for v in reversed(order):
         for x in right:
             total = x[v]
@@ -585,8 +690,8 @@ def _eliminate_dense(
             x[u] = table[i][n + c]
 
 
-def _front(rows: list[dict[int, Any]], limit: int) -> bool:
-    """Whether eliminating the states, those with the fewest neighbors first, never meets more than ``limit`` neighbors."""
+def _narrow(rows: list[dict[int, Any]], limit: int) -> bool:
+    """Whether eliminating states, those with the fewest neighbors first, never meets over ``limit`` neighbors."""
     n = len(rows)
     neighbors: list[set[int]] = [set() for _ in range(n)]
     for i, row in enumerate(rows):
@@ -611,11 +716,8 @@ def _front(rows: list[dict[int, Any]], limit: int) -> bool:
     return True
 
 
-def _solve_stubborn(rows: list[dict[int, Any]], right: list[list[Any]], names: Sequence[int]) -> list[list[Any]]:
-    """Solve a large block that floats cannot handle: by elimination if it stays sparse, else by p-adic lifting."""
-    flint = _flint()
-    if flint is None or _front(rows, NARROW_FRONT):
-        return _eliminate(rows, right, names)
+def _lift(flint: Any, rows: list[dict[int, Any]], right: list[list[Any]], names: Sequence[int]) -> list[list[Any]]:
+    """Solve a large block that floats cannot handle and that fills in, by flint's dense p-adic lifting."""
     n = len(rows)
     A = flint.fmpq_mat(n, n)
     for i, row in enumerate(rows):
@@ -630,14 +732,14 @@ def _solve_stubborn(rows: list[dict[int, Any]], right: list[list[Any]], names: S
     return [[X[i, c] for i in range(n)] for c in range(len(right))]
 
 
-# ----------------------------------------------------------------------------------- numeric-symbolic iterative refinement
+# -------------------- numeric-symbolic iterative refinement
 
 
 class _Integral:
     """The block (D - N) x = D rhs over the integers, with D > 0 diagonal and the float factors of I - N/D."""
 
     def __init__(self, rows: list[dict[int, Fraction]]):
-        n = self.n = len(rows)
+        self.n = len(rows)
         self.ptr = np.cumsum([0, *map(len, rows)], dtype=np.int64)
         self.idx = np.fromiter((j for row in rows for j in row), dtype=np.int64, count=int(self.ptr[-1]))
         data = [v for row in rows for v in row.values()]
@@ -650,15 +752,24 @@ class _Integral:
         self.floats = np.array([float(v) for v in data])
 
     def factor(self, floats: NDArray[np.float64]) -> Any:
-        from scipy.sparse import csr_array, eye_array
-        from scipy.sparse.linalg import splu  # pyright: ignore[reportUnknownVariableType]
-
-        M: Any = csr_array((floats, self.idx, self.ptr), shape=(self.n, self.n))
+        sparse = _scipy("sparse")
+        M = sparse.csr_array((floats, self.idx, self.ptr), shape=(self.n, self.n))
         try:
-            lu: Any = splu((eye_array(self.n) - M).tocsc(), permc_spec="COLAMD")
+            lu = _scipy("sparse.linalg").splu((sparse.eye_array(self.n) - M).tocsc(), permc_spec="COLAMD")
         except RuntimeError:  # singular to working precision
             return None
         return lu
+
+    def hub(self) -> int:
+        """Return a state that the chain visits often."""
+        M = _scipy("sparse").csr_array((np.abs(self.floats), self.idx, self.ptr), shape=(self.n, self.n)).T.tocsr()
+        visits: Any = np.full(self.n, 1.0 / self.n)
+        weight = visits
+        for _ in range(200):
+            weight = M @ weight
+            weight = weight / weight.sum()
+            visits = visits + weight
+        return int(visits.argmax())
 
     def apply(self, x: ObjectArray) -> ObjectArray:
         """Return (D - N) x."""
@@ -679,25 +790,24 @@ class _Integral:
         image = self.D * W - _sum_rows(self.ptr, np.abs(self.N) * W[self.idx], 0)
         return bool((image > 0).all())
 
-    def refine(self, right: list[list[Any]]) -> list[list[Any]] | None:
-        """Return the exact solutions, or None where floats cannot make progress."""
+    def refine(self, right: list[list[Any]], scales: list[Any]) -> list[list[Any]] | None:
+        """Return the exact solutions of the right-hand sides over their scales; None where floats do not help."""
         lu = self.factor(self.floats)
         if lu is None or not self.invertible(lu):
             return None
         out: list[list[Any]] = []
-        for x in right:
-            solution = self.refine_one(lu, x)
+        for x, scale in zip(right, scales, strict=True):
+            solution = self.refine_one(lu, x, scale)
             if solution is None:
                 return None
             out.append(solution)
         return out
 
-    def refine_one(self, lu: Any, right: list[Any]) -> list[Any] | None:
+    def refine_one(self, lu: Any, right: list[Any], over: Any) -> list[Any] | None:
         flint = _flint()
-        numerators = [int(v.p) if flint is not None else v.numerator for v in right]
-        denominators = [int(v.q) if flint is not None else v.denominator for v in right]
-        scale = math.lcm(*denominators)
-        b = _as_objects(numerators) * (scale // _as_objects(denominators)) * self.D
+        parts = [_parts(v) for v in right]
+        scale = int(_common([q for _, q in parts]))
+        b = _as_objects([int(p) * (scale // int(q)) for p, q in parts]) * self.D
         if not b.any():
             return [0 * v for v in right]
         steps = float(np.abs(np.asarray(lu.solve(np.ones(self.n)))).max())
@@ -708,9 +818,8 @@ class _Integral:
             if found is not None:
                 p, q = found
                 if flint is None:
-                    q *= scale
-                    return [Fraction(v, q) for v in p]
-                common = flint.fmpz(scale) * q
+                    return [Fraction(v, q * scale * over) for v in p]
+                common = q * scale * over
                 return [flint.fmpq(v, common) for v in p]
             bits -= 4
         return None
@@ -743,30 +852,30 @@ class _Digits:
     """The binary digits of the solution of A x = b, ``bits`` more of all components at each step."""
 
     def __init__(self, system: _Integral, lu: Any, b: ObjectArray, bits: int):
-        from scipy.sparse import csr_array
-
         self.system, self.lu, self.bits = system, lu, bits
         self.head = _split(b, bits)  # (rounds, n): the digits of b, highest first
         self.rounds: list[IntArray] = []
-        self.D = np.array([float(d) for d in system.D])
-        largest = max(max(map(abs, system.N), default=0), max(system.D))
-        self.A: Any = None
+        largest = int(max(np.abs(system.N).max(), system.D.max()))
+        self.matrix: Any = None
         if largest < 2**58:
-            N = csr_array((system.N.astype(np.int64), system.idx, system.ptr), shape=(system.n, system.n))
+            self.matrix = _scipy("sparse").csr_array(
+                (system.N.astype(np.int64), system.idx, system.ptr), shape=(system.n, system.n)
+            )
             self.diagonal = system.D.astype(np.int64)
-            self.A = N
+            self.divisor: Any = self.diagonal.astype(np.float64)
             self.residual: Any = np.zeros(system.n, dtype=np.int64)
         else:
+            self.divisor = system.D
             self.residual = np.zeros(system.n, dtype=object)
         self.error = 1.0
 
     def extend(self, places: int) -> bool:
         """Compute ``places`` binary places after the point; False if the floats are too coarse for this step width."""
-        s, D = self.bits, self.D
+        s, D = self.bits, self.divisor
         while (len(self.rounds) - len(self.head)) * s < places:
             k = len(self.rounds)
             feed = self.head[k] if k < len(self.head) else None
-            if self.A is not None:
+            if self.matrix is not None:
                 todo = np.ldexp(self.residual.astype(np.float64), s)
                 # the true residual is far below 2**63, so sums that wrap around come out right
                 exact = self.residual << s
@@ -777,23 +886,23 @@ class _Digits:
                 if not np.abs(y).max() < 2.0**56:
                     return False
                 digit = np.rint(y).astype(np.int64)
-                residual = exact - self.diagonal * digit + self.A @ digit
+                residual = exact - self.diagonal * digit + self.matrix @ digit
                 ratio = np.abs(residual.astype(np.float64)) / D
             else:
                 exact = self.residual * (1 << s)
                 if feed is not None:
                     exact = exact + feed
-                y = np.asarray(self.lu.solve((exact / self.system.D).astype(np.float64)))
+                y = np.asarray(self.lu.solve((exact / D).astype(np.float64)))
                 if not np.abs(y).max() < 2.0**56:
                     return False
                 digit = np.rint(y).astype(np.int64)
                 residual = exact - self.system.apply(digit.astype(object))
-                ratio = np.abs((residual / self.system.D).astype(np.float64))
+                ratio = np.abs((residual / D).astype(np.float64))
             if ratio.max() > 8.0:
                 return False
             self.residual = residual
             self.rounds.append(digit)
-        y = np.asarray(self.lu.solve(self.residual.astype(np.float64) / D))
+        y = np.asarray(self.lu.solve((self.residual / D).astype(np.float64)))
         self.error = float(np.abs(y).max())
         return True
 
@@ -845,7 +954,7 @@ def _join(top: IntArray, digits: IntArray, bits: int) -> list[int]:
 
 
 def _common_denominator(X: list[int], places: int, slack: int) -> tuple[list[Any], Any] | None:
-    """Return integers p and q with x = p / q, the only candidates with a small denominator q for x near X / 2**places."""
+    """Return integers p and q with p / q near X / 2**places: the only candidates with a small denominator q."""
     flint = _flint()
     values: list[Any] = X if flint is None else [flint.fmpz(v) for v in X]
     one: Any = 1 if flint is None else flint.fmpz(1)
@@ -872,7 +981,7 @@ def _common_denominator(X: list[int], places: int, slack: int) -> tuple[list[Any
 
 
 def _denominator(x: Any, places: int, slack: int) -> Any:
-    """Return the smallest q with q x within q 2**slack of a multiple of 2**places, if q is small enough to be no accident."""
+    """Return the least q with q x within q 2**slack of a multiple of 2**places, if too small to be an accident."""
     stop = (places + slack) // 2
     a, b = (x * 0 + 1) << places, x
     if b.bit_length() <= stop:
@@ -886,10 +995,10 @@ def _denominator(x: Any, places: int, slack: int) -> Any:
 def _euclid(a: Any, b: Any, stop: int) -> tuple[tuple[Any, Any, Any, Any], Any, Any]:
     """Run Euclid's algorithm on a > b >= 2**stop to the last remainders that are both at least 2**stop.
 
-    Returns the matrix (A, B; C, D) with (a, b) = (A, B; C, D) (a', b'), and a', b'. Long numbers are reduced by what their
-    leading halves dictate; a' > b' >= 0 proves that the quotients were right.
+    Returns the matrix (p, q; r, s) with (a, b) = (p, q; r, s) (a', b'), and a', b'. Long numbers are reduced by what
+    their leading halves dictate; a' > b' >= 0 proves that the quotients were right.
     """
-    A, B, C, D = 1, 0, 0, 1
+    p, q, r, s = 1, 0, 0, 1
     floor = (b * 0 + 1) << stop
     while True:
         n = a.bit_length()
@@ -903,10 +1012,10 @@ def _euclid(a: Any, b: Any, stop: int) -> tuple[tuple[Any, Any, Any, Any], Any, 
                 u, v = (H * a - F * b, E * b - G * a) if even else (F * b - H * a, G * a - E * b)
                 if u > v >= floor and G:
                     a, b = u, v
-                    A, B, C, D = A * E + B * G, A * F + B * H, C * E + D * G, C * F + D * H
+                    p, q, r, s = p * E + q * G, p * F + q * H, r * E + s * G, r * F + s * H
                     continue
         quotient, rest = divmod(a, b)
         if rest < floor:
-            return (A, B, C, D), a, b
+            return (p, q, r, s), a, b
         a, b = b, rest
-        A, B, C, D = A * quotient + B, A, C * quotient + D, C
+        p, q, r, s = p * quotient + q, p, r * quotient + s, r

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -101,11 +100,8 @@ class Discounted(Criterion):
         object.__setattr__(self, "exact", exact)
 
     def key(self) -> str:
-        """The factor's exact form where it has one."""
-        exact = self.exact if self.exact is not None else self.gamma
-        if np.ndim(exact) == 0:
-            return f"Discounted({Fraction(exact)})"
-        return "Discounted([" + ",".join(str(Fraction(x)) for x in np.ravel(exact)) + "])"
+        """The factors as floats."""
+        return "Discounted([" + ",".join(float(x).hex() for x in np.ravel(self.gamma)) + "])"
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,10 +147,8 @@ class FiniteHorizon(Criterion):
 
     def key(self) -> str:
         """Horizon, discount and terminal rewards."""
-        gamma = Fraction(self.exact if self.exact is not None else self.gamma)
-        terminal = self.terminal_exact if self.terminal_exact is not None else self.terminal
-        tail = "" if terminal is None else ",[" + ",".join(str(Fraction(x)) for x in np.ravel(terminal)) + "]"
-        return f"FiniteHorizon({self.H},{gamma}{tail})"
+        tail = "" if self.terminal is None else ",[" + ",".join(float(x).hex() for x in np.ravel(self.terminal)) + "]"
+        return f"FiniteHorizon({self.H},{float(self.gamma).hex()}{tail})"
 
 
 def _states(value: States | None) -> Any:

@@ -93,6 +93,7 @@ class MDP:
     state_names: tuple[Any, ...] | None
     pair_names: tuple[str, ...] | None
     origin: str
+    base: tuple[Transitions, Mapping[str, Reward]] | None
 
     def __init__(
         self,
@@ -167,6 +168,7 @@ class MDP:
             "state_names": _names(state_names, S, "state_names"),
             "pair_names": _names(pair_names, L, "pair_names"),
             "origin": "as given",
+            "base": None,
         }
         fields["rho"], fields["rho_exact"] = _law(rho, S)
         self.__dict__.update(fields)
@@ -282,12 +284,15 @@ class MDP:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of transitions, rewards, criterion and goal: the identity that certificates refer to."""
+        """SHA-256 of transitions, rewards, criterion and goal: the identity that certificates refer to.
+
+        A model and its :meth:`exact` form have the same one.
+        """
         h = hashlib.sha256()
-        P = self.P
+        P, rewards = self.base or (self.P, self.rewards)
         for array in (self.pair_ptr, self.action, P.indptr, P.indices, P.data):
             h.update(np.ascontiguousarray(array).tobytes())
-        h.update(b"none" if self.active is None else np.ascontiguousarray(self.reward.values).tobytes())
+        h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).tobytes())
         key = "" if self.criterion is None else self._resolved_criterion().key()
         h.update(f"{self.minimize}|{self.stages}|{key}".encode())
         return h.hexdigest()
@@ -369,6 +374,10 @@ class MDP:
             changes["rho"], changes["rho_exact"] = _law(rho, self.n_states)
         return self._replace(**changes)
 
+    def without_rewards(self) -> MDP:
+        """The same model with no reward structure active: all rewards are zero."""
+        return self._replace(active=None, rewards={})
+
     def exact(self, *, dyadic: bool = False) -> MDP:
         """The model in rationals.
 
@@ -403,7 +412,12 @@ class MDP:
                 raise ModelError("the initial law does not sum to exactly 1", found=total, way_out="give it as rationals")
         origin = "as bits" if dyadic else "rationalized"
         return self._replace(
-            P=P, rewards=rewards, rho_exact=rho_exact, criterion=_exact_criterion(self.criterion, convert), origin=origin
+            P=P,
+            rewards=rewards,
+            rho_exact=rho_exact,
+            criterion=_exact_criterion(self.criterion, convert),
+            origin=origin,
+            base=self.base or (self.P, self.rewards),
         )
 
     def induced(self, policy: Any) -> MDP:
@@ -440,6 +454,7 @@ class MDP:
             pair_ptr=_frozen(np.arange(S + 1, dtype=np.int64)),
             n_actions=1,
             pair_names=None,
+            base=None,
             criterion=_thin_criterion(self, policy),
         )
 
@@ -666,7 +681,7 @@ class MDP:
 
 _FIELDS = (
     "n_states", "n_actions", "P", "pair_ptr", "state", "action", "stages", "minimize", "criterion", "rewards", "active",
-    "labels", "rho", "rho_exact", "state_names", "pair_names", "origin",
+    "labels", "rho", "rho_exact", "state_names", "pair_names", "origin", "base",
 )  # fmt: skip
 
 

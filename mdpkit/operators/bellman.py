@@ -24,7 +24,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Stationary
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Backup", "BellmanOptimality", "BellmanPolicy", "Operator", "Sweeper"]
+__all__ = ["Backup", "BellmanOptimality", "BellmanPolicy", "Operator", "Sweeper", "span_gap"]
 
 
 class Backup(NamedTuple):
@@ -203,3 +203,19 @@ class Sweeper:
         out = V.copy()
         fast.policy_sweeps(pairs, indptr, indices, data, r, gamma, out, np.empty_like(out), sweeps)
         return out
+
+
+def span_gap(problem: Canonical, low: float, high: float) -> float:
+    r"""Width of MacQueen's bounds after a sweep that changed every state by an amount in ``[low, high]``.
+
+    :math:`\frac{\gamma}{1-\gamma}(\overline d - \underline d)`; with a discount by pairs, each end takes the factor that
+    makes the bound safe.
+    """
+    small, large = float(np.min(problem.gamma)), float(np.max(problem.gamma))
+
+    def shift(d: float, gamma: float) -> float:
+        return gamma * d / (1 - gamma)
+
+    up = max(shift(high, large), shift(high, small))
+    down = min(shift(low, large), shift(low, small))
+    return up - down

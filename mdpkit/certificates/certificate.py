@@ -1,0 +1,293 @@
+"""Certificates: two-sided bounds with what is needed to check them again, from the problem alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdpkit.errors import CertificateError, ModelError
+from mdpkit.models.canonical import canonical
+from mdpkit.models.mdp import MDP
+from mdpkit.typing import Array, Ints
+
+if TYPE_CHECKING:
+    from mdpkit.models.canonical import Canonical
+
+__all__ = ["Certificate", "Verdict"]
+
+FORMAT = "mdpkit certificate 1"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Outcome of checking a certificate; true where it is valid.
+
+    Attributes
+    ----------
+    valid : bool
+    arithmetic : {"float", "exact"}
+        The arithmetic of the check. A float check allows for all rounding errors.
+    about : str
+        The model checked: ``"as given"``, ``"rationalized"``, ``"as bits"``, or, for floats, ``"as given, up to rounding"``.
+    reason : str
+        Why the certificate is not valid, naming a state; empty where it is.
+    """
+
+    valid: bool
+    arithmetic: str
+    about: str
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.valid
+
+    def __str__(self) -> str:
+        return f"valid ({self.arithmetic} arithmetic, model {self.about})" if self.valid else f"NOT valid: {self.reason}"
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    r"""Two-sided bounds on the optimal value, checkable without the solver.
+
+    The bounds are inductive: ``above`` dominates its own Bellman backup, ``below`` is dominated by its backup under the
+    witness policy ``choice``; by monotonicity they enclose the optimal value, and the witness's value is at least ``below``
+    (in the maximizing form; ``lower`` and ``upper`` are in the model's own terms). See ``docs/theory``.
+
+    Attributes
+    ----------
+    theorem : str
+        The statement the check rests on.
+    arithmetic : {"float", "exact"}
+        Whether the bounds are floats, or Fractions that coincide.
+    about : str
+        The model they are about; see :class:`Verdict`.
+    digest : str
+        SHA-256 of that model.
+    below, above : (S,) or (H+1, S)
+        The bounds in canonical form.
+    choice : (S,) or (H, S) int
+        The witness policy, as rows of the model.
+    sign, offset : int
+        From the canonical form to the model's value.
+    whole : bool
+        Whether ``lower`` and ``upper`` keep the stages (H+1, S), or show stage 0 only.
+    recipe : dict
+        How the command line poses the problem again: property, criterion and parameters.
+    """
+
+    theorem: str
+    arithmetic: str
+    about: str
+    digest: str
+    below: Array
+    above: Array
+    choice: Ints
+    sign: int
+    offset: int
+    criterion: str
+    whole: bool = True
+    recipe: dict[str, Any] = field(default_factory=dict)
+    checked: Verdict | None = None
+
+    @cached_property
+    def _bounds(self) -> tuple[Array, Array]:
+        lower, upper = (self.below, self.above) if self.sign > 0 else (-self.above, -self.below)
+        if self.offset:
+            lower, upper = self.offset + lower, self.offset + upper
+            if self.arithmetic == "float":
+                lower, upper = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
+        else:
+            lower, upper = lower + 0, upper + 0  # no negative zeros
+        return (lower, upper) if self.whole else (lower[0], upper[0])
+
+    @property
+    def lower(self) -> Array:
+        """Certified lower bounds of the value of each state."""
+        return self._bounds[0]
+
+    @property
+    def upper(self) -> Array:
+        """Certified upper bounds of the value of each state."""
+        return self._bounds[1]
+
+    @cached_property
+    def gap(self) -> float:
+        """Largest ``upper - lower`` over the states (infinite values that are certain count zero)."""
+        lower, upper = (np.asarray(x, dtype=np.float64) for x in self._bounds)
+        return float(np.max(width(lower, upper), initial=0.0))
+
+    @property
+    def valid(self) -> bool:
+        """Whether the check that was made when the certificate was issued passed."""
+        return bool(self.checked)
+
+    def initial(self, problem: MDP) -> tuple[float, float]:
+        """Bounds at the initial state or law, rounded outward."""
+        if problem.rho is None:
+            raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read lower and upper")
+        support = np.flatnonzero(problem.rho)
+        lower, upper = (bound[0] if bound.ndim == 2 else bound for bound in self._bounds)
+        if self.arithmetic == "exact":
+            value = self.initial_exact(problem)
+            low, high = to_float(value, down=True), to_float(value, down=False)
+            return low, high
+        if len(support) == 1 and problem.rho[support[0]] == 1:
+            return float(lower[support[0]]), float(upper[support[0]])
+        mass = problem.rho[support]
+        low, high = float(mass @ lower[support]), float(mass @ upper[support])
+        if not (np.isfinite(low) and np.isfinite(high)):
+            return low, high
+        error = (len(support) + 8) * 2.0**-52
+        low -= error * float(mass @ np.abs(lower[support]))
+        high += error * float(mass @ np.abs(upper[support]))
+        return low, high
+
+    def initial_exact(self, problem: MDP) -> Fraction | float:
+        """The exact value at the initial state or law."""
+        exact = problem if problem.rho_exact is not None else problem.exact()
+        assert exact.rho_exact is not None
+        lower = self.lower[0] if self.lower.ndim == 2 else self.lower
+        total: Any = Fraction(0)
+        for s in np.flatnonzero(exact.rho):
+            value = lower[s]
+            if isinstance(value, float):
+                total = value if total not in (-value,) else float("nan")
+                continue
+            total = total if isinstance(total, float) else total + exact.rho_exact[s] * value
+        return total
+
+    def verify(self, problem: MDP, *, exact: bool = False) -> Verdict:
+        """Check the bounds again from the model.
+
+        Parameters
+        ----------
+        problem : MDP
+            The model under the same criterion.
+        exact : bool
+            Check in rational arithmetic. Exact certificates always are.
+
+        Raises
+        ------
+        CertificateError
+            If the certificate belongs to another model.
+        """
+        if problem.digest != self.digest:
+            raise CertificateError(
+                "the certificate belongs to another model",
+                found=f"{problem!r} with digest {problem.digest[:12]}…",
+                needed=f"{self.criterion} with digest {self.digest[:12]}…",
+                way_out="check it against the model, criterion and reward structure for which it was issued",
+            )
+        from mdpkit.certificates import checks
+
+        in_rationals = exact or self.arithmetic == "exact"
+        if in_rationals and not problem.is_exact:
+            problem = problem.exact(dyadic=self.about == "as bits")
+        form = canonical(problem)
+        reason = checks.violation(form, self, exact=in_rationals)
+        about = problem.origin if in_rationals else f"{problem.origin}, up to rounding"
+        return Verdict(reason == "", "exact" if in_rationals else "float", about, reason)
+
+    def issued(self, problem: MDP) -> Certificate:
+        """This certificate with the verdict of a first check."""
+        return replace(self, checked=self.verify(problem))
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: Any, *, overwrite: bool = False) -> None:
+        """Write the certificate to a ``.npz`` file.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists and ``overwrite`` is false.
+        """
+        from mdpkit.io.files import atomic
+
+        meta = {
+            "format": FORMAT,
+            "theorem": self.theorem,
+            "arithmetic": self.arithmetic,
+            "about": self.about,
+            "digest": self.digest,
+            "sign": self.sign,
+            "offset": self.offset,
+            "criterion": self.criterion,
+            "whole": self.whole,
+            "recipe": self.recipe,
+        }
+        arrays: dict[str, Array] = {"meta": np.array(json.dumps(meta)), "choice": self.choice}
+        for name in ("below", "above"):
+            values: Array = getattr(self, name)
+            if values.dtype == object:
+                arrays[name] = np.array([str(v) for v in values.ravel()]).reshape(values.shape)
+            else:
+                arrays[name] = values
+        with atomic(path, overwrite) as file:
+            np.savez_compressed(file, **arrays)
+
+    @classmethod
+    def load(cls, path: Any) -> Certificate:
+        """Read a certificate.
+
+        Raises
+        ------
+        CertificateError
+            If the file is missing, damaged or something else.
+        """
+        path = Path(path)
+        try:
+            with np.load(path, allow_pickle=False) as data:
+                meta = json.loads(str(data["meta"]))
+                if meta.pop("format") != FORMAT:
+                    raise KeyError("format")
+                arrays = {name: data[name] for name in ("below", "above", "choice")}
+            for name in ("below", "above"):
+                if arrays[name].dtype.kind in "US":
+                    flat = np.empty(arrays[name].size, dtype=object)
+                    flat[:] = [_parse(text) for text in arrays[name].ravel().tolist()]
+                    arrays[name] = flat.reshape(arrays[name].shape)
+            return cls(**meta, **arrays)
+        except FileNotFoundError:
+            raise CertificateError(f"there is no certificate file {path}", way_out="check the path") from None
+        except Exception as error:
+            raise CertificateError(
+                f"{path} is no certificate of mdpkit, or is damaged",
+                found=f"{type(error).__name__}: {error}",
+                needed="a file written by Certificate.save or --cert",
+            ) from None
+
+    def __repr__(self) -> str:
+        state = "valid" if self.valid else "unchecked" if self.checked is None else "NOT valid"
+        return f"Certificate({self.theorem}, {self.arithmetic}, gap {self.gap:.3g}, {state})"
+
+
+def width(lower: Array, upper: Array) -> Array:
+    """``upper - lower``, zero where both are the same infinity."""
+    with np.errstate(invalid="ignore"):
+        difference = upper - lower
+    return np.where(lower == upper, 0.0, difference)
+
+
+def to_float(value: Any, *, down: bool) -> float:
+    """The float next to an exact number, on the chosen side of it."""
+    if isinstance(value, float):
+        return value
+    nearest = float(value)
+    if np.isinf(nearest):
+        return nearest
+    if down and Fraction(nearest) > value:
+        return float(np.nextafter(nearest, -np.inf))
+    if not down and Fraction(nearest) < value:
+        return float(np.nextafter(nearest, np.inf))
+    return nearest
+
+
+def _parse(text: str) -> Fraction | float:
+    return float(text) if text in ("inf", "-inf") else Fraction(text)

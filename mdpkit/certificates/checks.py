@@ -1,0 +1,251 @@
+r"""The checks behind certificates: inductive inequalities, in floats with their rounding errors or in rationals.
+
+Nothing here trusts a solver: the arrays of the problem and the two bounds are all that is read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdpkit.kernels import graph as g
+from mdpkit.kernels import reference
+from mdpkit.kernels.rational import to_fraction
+from mdpkit.models.canonical import Canonical
+from mdpkit.reductions.end_components import Structure, analyze
+from mdpkit.typing import Array, Bools, Floats, Ints
+
+if TYPE_CHECKING:
+    from mdpkit.certificates.certificate import Certificate
+
+__all__ = ["shortfall", "stage_values", "violation"]
+
+STOCHASTIC = 1e-12
+
+
+def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
+    """Why the certificate does not hold, or an empty string."""
+    H = p.H
+    S = p.n_states
+    shape = (H + 1, S) if H is not None else (S,)
+    if c.below.shape != shape or c.above.shape != shape:
+        return f"the bounds have shape {c.below.shape}, needed {shape}"
+    choice_shape = (H, S) if H is not None else (S,)
+    if c.choice.shape != choice_shape or c.choice.dtype.kind not in "iu":
+        return f"the witness policy has shape {c.choice.shape}, needed {choice_shape}"
+    if c.choice.size and not np.all((c.choice >= p.pair_ptr[:-1]) & (c.choice < p.pair_ptr[1:])):
+        return "the witness policy uses a pair of another state"
+    if (c.sign, c.offset) != (p.sign, p.offset):
+        return "the certificate maximizes where the model minimizes, or the reverse"
+    below, above = (_numbers(x, exact) for x in (c.below, c.above))
+    for name, bound in (("below", below), ("above", above)):
+        bad = np.flatnonzero([x != x for x in bound.ravel()]) if bound.dtype == object else np.flatnonzero(np.isnan(bound))
+        if bad.size:
+            return f"the bound {name} is not a number in state {int(bad[0]) % S}"
+    if p.kind == "discounted":
+        return _discounted(p, below, above, c.choice, exact)
+    if p.kind == "finite":
+        return _finite(p, below, above, c.choice, exact)
+    return _total(p, below, above, c.choice, exact)
+
+
+def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
+    """V(s) - r - gamma PV of each pair, and the bound on its error (zeros in rationals)."""
+    if exact:
+        return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(len(p.r), to_fraction(0), dtype=object)
+    from mdpkit.kernels import fast
+
+    D, E = np.empty(len(p.r)), np.empty(len(p.r))
+    mass = p.P.mass_defect
+    if p.kind == "total":
+        # Rows that sum to one up to rounding stand for rows that do: end components then keep their mass.
+        mass = np.where(mass <= STOCHASTIC + 2.0**-50 * p.n_states, 0.0, mass)
+    with np.errstate(all="ignore"):
+        fast.shortfall(p.pair_ptr, p.P.indptr, p.P.indices, p.P.data, p.r, p.r_error, p.gamma, mass, V, D, E)
+    return D, E
+
+
+def stage_values(p: Canonical, h: int, V: Array, exact: bool) -> tuple[Array, Array]:
+    """r + gamma PV of each pair in stage h, and the bound on its error."""
+    L = len(p.state)
+    varying_P, varying_r = p.P.n_rows != L, len(p.r) != L
+    P = p.P.rows(h * L, (h + 1) * L) if varying_P else p.P
+    part = slice(h * L, (h + 1) * L) if varying_r else slice(0, L)
+    if exact:
+        return reference.q_values(P, p.r_exact[part], p.gamma_exact, V), np.full(L, to_fraction(0), dtype=object)
+    from mdpkit.kernels import fast
+
+    q, E = np.empty(L), np.empty(L)
+    fast.action_values(P.indptr, P.indices, P.data, p.r[part], p.r_error[part], p.gamma, V, q, E)
+    return q, E
+
+
+def _numbers(values: Array, exact: bool) -> Array:
+    if not exact:
+        return np.asarray(values, dtype=np.float64)
+    out = np.empty(values.shape, dtype=object)
+    for index, value in np.ndenumerate(values):
+        infinite = isinstance(value, (float, np.floating)) and not np.isfinite(value)
+        out[index] = float(value) if infinite else to_fraction(float(value) if isinstance(value, np.floating) else value)
+    return out
+
+
+def _first(mask: Array) -> int:
+    return int(np.flatnonzero(mask)[0])
+
+
+def _discounted(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) -> str:
+    for name, bound in (("below", below), ("above", above)):
+        if not np.all(np.isfinite(bound.astype(np.float64))):
+            return f"the bound {name} is not finite"
+    D, E = shortfall(p, above, exact)
+    bad = ~(D - E >= 0)
+    if bad.any():
+        k = _first(bad)
+        return f"the upper side is not inductive at state {int(p.state[k])}, action {int(p.mdp.action[k])}"
+    D, E = (D, E) if below is above else shortfall(p, below, exact)
+    bad = ~((D + E)[choice] <= 0)
+    if bad.any():
+        return f"the lower side is not inductive at state {_first(bad)}"
+    return ""
+
+
+def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) -> str:
+    assert p.H is not None
+    if exact:
+        end, slack = p.terminal_exact, p.terminal_exact * 0
+    else:
+        assert p.terminal is not None
+        end, slack = p.terminal, 2.0**-50 * np.abs(p.terminal) * (p.mdp.origin != "as given" or not p.mdp.is_exact)
+        if p.fixed is not None:
+            slack = np.zeros_like(end)
+    if not (np.all(below[p.H] <= end - slack) and np.all(end + slack <= above[p.H])):
+        return "the bounds do not enclose the terminal rewards"
+    free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
+    for h in range(p.H - 1, -1, -1):
+        q, E = stage_values(p, h, above[h + 1], exact)
+        bad = (~(reference.best(q + E, p.pair_ptr) <= above[h])) & free
+        if bad.any():
+            return f"the upper side is not inductive at stage {h}, state {_first(bad)}"
+        q, E = (q, E) if below is above else stage_values(p, h, below[h + 1], exact)
+        bad = (~((q - E)[choice[h]] >= below[h])) & free
+        if bad.any():
+            return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
+        if p.fixed is not None and not (np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])):
+            return f"the bounds do not enclose the known values at stage {h}"
+    return ""
+
+
+def _total(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) -> str:
+    st = analyze(p)
+    zero: Any = to_fraction(0) if exact else 0.0
+    low_is = _infinite_pattern(below)
+    high_is = _infinite_pattern(above)
+    wrong = (low_is == 1) & (st.infinite != np.inf) | (high_is == -1) & (st.infinite != -np.inf)
+    if wrong.any():
+        return f"an infinite bound without reason in state {_first(wrong)}"
+    wrong = (st.infinite == np.inf) & (high_is != 1) | (st.infinite == -np.inf) & (low_is != -1)
+    if wrong.any():
+        return f"a finite bound where the value is infinite, in state {_first(wrong)}"
+    if p.fixed is not None:
+        end = p.terminal_exact if exact else p.fixed_value
+        assert end is not None
+        if not (np.all(below[p.fixed] <= end[p.fixed]) and np.all(end[p.fixed] <= above[p.fixed])):
+            return "the bounds do not enclose the known values"
+    return _total_above(p, st, above, high_is, zero, exact) or _total_below(p, st, below, low_is, choice, zero, exact)
+
+
+def _infinite_pattern(bound: Array) -> Ints:
+    values = bound.astype(np.float64) if bound.dtype != object else np.array(
+        [x if isinstance(x, float) else 0.0 for x in bound.tolist()]
+    )
+    return np.where(np.isinf(values), np.sign(values), 0).astype(np.int64)
+
+
+def _total_above(p: Canonical, st: Structure, above: Array, infinite: Ints, zero: Any, exact: bool) -> str:
+    bounded = st.finite & (infinite == 0)
+    if not bounded.any():
+        return ""
+    checked = st.allowed & bounded[p.state]
+    open_ended = np.zeros(len(p.r), dtype=bool)
+    open_ended[p.P.row_of[(infinite != 0)[p.P.indices]]] = True
+    bad = checked & open_ended
+    if bad.any():
+        return f"the upper side has an unbounded successor at state {int(p.state[_first(bad)])}"
+    V = above.copy()
+    V[infinite != 0] = zero
+    D, E = _total_shortfall(p, V, checked, exact)
+    bad = checked.copy()
+    bad[checked] = ~(D - E >= 0)
+    if bad.any():
+        k = _first(bad)
+        return f"the upper side is not inductive at state {int(p.state[k])}, action {int(p.mdp.action[k])}"
+    stopping = bounded & np.isfinite(st.stop)
+    stop = st.stop_exact if exact else _round(st.stop, up=True)
+    if not np.all(above[stopping] >= stop[stopping]):
+        return f"the upper side is below the value of staying, in state {_first(stopping & ~(above >= stop))}"
+    return ""
+
+
+def _total_below(p: Canonical, st: Structure, below: Array, infinite: Ints, choice: Ints, zero: Any, exact: bool) -> str:
+    bounded = st.finite & (infinite == 0)
+    if not bounded.any():
+        return ""
+    used = choice[bounded]
+    if not np.all(st.allowed[used]):
+        s = int(p.state[used[~st.allowed[used]][0]])
+        return f"the witness policy leaves the finite part in state {s}"
+    row = np.zeros(len(p.r), dtype=bool)
+    row[used] = True
+    open_ended = np.zeros(len(p.r), dtype=bool)
+    open_ended[p.P.row_of[(infinite != 0)[p.P.indices]]] = True
+    if (row & open_ended).any():
+        return f"the lower side has an unbounded successor at state {int(p.state[_first(row & open_ended)])}"
+    V = below.copy()
+    V[infinite != 0] = zero
+    policy = np.where(bounded, choice, -1)
+    label, _ = g.bottom_components(p.graph, policy)
+    trapped = bounded & (label >= 0)
+    staying = np.zeros(p.n_states, dtype=bool)
+    if trapped.any():
+        if p.miss != "stay":
+            return f"the witness policy never reaches the target from state {_first(trapped)}"
+        silent = np.zeros(p.n_states, dtype=bool)
+        r = p.r[np.where(bounded, choice, 0)]
+        loud = np.zeros(p.n_states, dtype=bool)
+        loud[trapped] = r[trapped] != 0
+        noisy = np.isin(label, np.unique(label[loud]))
+        silent = trapped & ~noisy
+        if not np.all(V[silent] <= zero):
+            return f"the lower side is positive where the witness policy collects nothing, in state {_first(silent & ~(V <= zero))}"
+        staying = trapped & noisy
+        stop = st.stop_exact if exact else _round(st.stop, up=False)
+        bad = staying & ~(np.isfinite(st.stop) & (st.stay == choice) & (V <= stop))
+        if bad.any():
+            return f"the witness policy stays in a class whose rewards do not vanish, in state {_first(bad)}"
+    checked = row.copy()
+    checked[choice[staying]] = False  # bounded by the exact value of staying instead
+    D, E = _total_shortfall(p, V, checked, exact)
+    bad = checked.copy()
+    bad[checked] = ~(D + E <= 0)
+    if bad.any():
+        return f"the lower side is not inductive at state {int(p.state[_first(bad)])}"
+    return ""
+
+
+def _total_shortfall(p: Canonical, V: Array, pairs: Bools, exact: bool) -> tuple[Array, Array]:
+    if not exact:
+        D, E = shortfall(p, V, False)
+        return D[pairs], E[pairs]
+    rows = np.flatnonzero(pairs)
+    part = p.P.take(rows)
+    D = V[p.state[rows]] - p.r_exact[rows] - part @ V
+    return D, D * 0
+
+
+def _round(values: Floats, *, up: bool) -> Floats:
+    out = values.copy()
+    inexact = np.isfinite(values) & (values != 0)
+    out[inexact] = np.nextafter(values[inexact], np.inf if up else -np.inf)
+    return out

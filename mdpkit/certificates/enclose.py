@@ -1,0 +1,306 @@
+r"""From a solver's raw answer to certified bounds: float enclosures, and exact values.
+
+The solver's value is a hint. Bounds are built from it by shifting (discounted), by recursion (finite horizon), or by
+solving the problem again with rewards moved by the rounding errors (total reward), and then checked like any others.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mdpkit.certificates.certificate import Certificate
+from mdpkit.certificates.checks import shortfall, stage_values
+from mdpkit.errors import ModelError
+from mdpkit.kernels import reference
+from mdpkit.kernels.evaluation import Factorization, take_rows
+from mdpkit.kernels.improvement import ImproperPolicy, improve, improve_exact, repair, scale
+from mdpkit.kernels.rational import to_fraction
+from mdpkit.models.canonical import Canonical, canonical
+from mdpkit.models.mdp import MDP
+from mdpkit.reductions.end_components import Quotient, Structure, analyze
+from mdpkit.solver import Answer
+from mdpkit.typing import Array, Floats, Ints, Objects
+
+__all__ = ["certify", "certify_exact"]
+
+UNIT = 2.0**-53
+
+THEOREMS = {
+    "discounted": "inductive bounds of a contraction",
+    "finite": "backward induction with outward rounding",
+    "total": "inductive bounds of total reward with a proper witness",
+}
+
+
+def certify(mdp: MDP, answer: Answer) -> Certificate:
+    """A float certificate from an answer; checked, whatever the answer was.
+
+    Where the answer is poor the bounds are wide, and may be infinite for total reward; they are never wrong.
+    """
+    p = canonical(mdp)
+    if p.kind == "discounted":
+        below, above, choice = _discounted(p, answer)
+    elif p.kind == "finite":
+        below, above, choice = _finite(p, answer)
+    else:
+        below, above, choice = _total(p, answer)
+    about = f"{mdp.origin}, up to rounding"
+    if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
+        least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
+        clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
+        if clipped.valid:
+            return clipped
+    return _certificate(p, "float", about, below, above, choice).issued(mdp)
+
+
+def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above: Array, choice: Ints) -> Certificate:
+    from mdpkit.models.criterion import FiniteHorizon
+
+    c = p.mdp.criterion
+    return Certificate(
+        theorem=THEOREMS[p.kind],
+        arithmetic=arithmetic,
+        about=about,
+        digest=p.mdp.digest,
+        below=below,
+        above=above,
+        choice=choice,
+        sign=p.sign,
+        offset=p.offset,
+        criterion=f"{'minimize' if p.mdp.minimize else 'maximize'} {c!r}",
+        whole=p.H is None or isinstance(c, FiniteHorizon),
+    )
+
+
+def _greedy(p: Canonical, V: Floats) -> Ints:
+    return reference.greedy(reference.q_values(p.P, p.r, p.gamma, V), p.pair_ptr)
+
+
+# -- discounted ------------------------------------------------------------------------------------------------------
+
+
+def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
+    V = answer.V
+    choice = _greedy(p, V) if answer.choice is None else answer.choice
+    if not np.all(np.isfinite(V)):
+        V = np.zeros(p.n_states)
+    D, E = shortfall(p, V, False)
+    rest = (1.0 - p.gamma) * (1 - 4 * UNIT)
+    top = float(np.max(np.abs(V), initial=0.0)) + float(np.max(np.abs(p.r), initial=0.0))
+    inflate = 4.0
+    for _ in range(40):
+        E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r)) + 1e-300 * (top > 0)
+        up = float(np.max((E_shifted - D) / rest))
+        down = float(np.min((-D[choice] - E_shifted[choice]) / rest[choice]))
+        above, below = V + up, V + down
+        above_D, above_E = shortfall(p, above, False)
+        below_D, below_E = shortfall(p, below, False)
+        if np.all(above_D - above_E >= 0) and np.all((below_D + below_E)[choice] <= 0):
+            break
+        inflate *= 4.0
+    return below, above, choice
+
+
+# -- finite horizon --------------------------------------------------------------------------------------------------
+
+
+def _finite(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
+    assert p.H is not None and p.terminal is not None and answer.choice is not None
+    S = p.n_states
+    below, above = np.empty((p.H + 1, S)), np.empty((p.H + 1, S))
+    slack = np.zeros(S) if p.fixed is not None else 2.0**-49 * np.abs(p.terminal)
+    below[p.H], above[p.H] = p.terminal - slack, p.terminal + slack
+    for h in range(p.H - 1, -1, -1):
+        q, E = stage_values(p, h, above[h + 1], False)
+        above[h] = np.nextafter(reference.best(q + E, p.pair_ptr), np.inf)
+        q, E = stage_values(p, h, below[h + 1], False)
+        below[h] = np.nextafter((q - E)[answer.choice[h]], -np.inf)
+        if p.fixed is not None:
+            below[h][p.fixed] = above[h][p.fixed] = p.terminal[p.fixed]
+    if p.fixed is not None and not np.any(p.r):
+        np.clip(below, -1.0 if p.sign * (1 - 2 * p.offset) < 0 else 0.0, None, out=below)
+        np.clip(above, None, 0.0 if p.sign * (1 - 2 * p.offset) < 0 else 1.0, out=above)
+    return below, above, np.asarray(answer.choice)
+
+
+# -- total reward ----------------------------------------------------------------------------------------------------
+
+
+def _total(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
+    st = analyze(p)
+    q = st.quotient
+    outside = np.where(st.infinite != 0, st.infinite, 0.0)
+    if p.fixed is not None and p.fixed_value is not None:
+        outside[p.fixed] = p.fixed_value[p.fixed]
+    choice = q.policy(q.proper_choice()) if answer.choice is None else answer.choice
+    if q.n == 0:
+        return outside, outside.copy(), choice
+    if answer.below is not None and answer.above is not None:
+        return answer.below, answer.above, choice
+    below, choice = _policy_below(p, st, choice, outside)
+    above = _perturbed_above(p, st, q, answer.V, outside)
+    return np.minimum(below, above), above, choice
+
+
+def _policy_below(p: Canonical, st: Structure, choice: Ints, outside: Floats) -> tuple[Floats, Ints]:
+    """Values of the witness policy on its own chain, moved down by the rounding errors."""
+    from mdpkit.kernels import graph as g
+
+    finite = np.flatnonzero(st.finite)
+    if not np.all(st.allowed[choice[finite]]):
+        choice = st.quotient.policy(st.quotient.proper_choice())
+    label, _ = g.bottom_components(p.graph, np.where(st.finite, choice, -1))
+    trapped = st.finite & (label >= 0)
+    if p.miss != "stay" and trapped.any():
+        choice = st.quotient.policy(st.quotient.proper_choice())
+        trapped &= False
+    known = outside.copy()
+    staying = trapped & np.isfinite(st.stop)
+    known[staying] = np.where(st.stop[staying] == 0, 0.0, np.nextafter(st.stop[staying], -np.inf))
+    moving = np.flatnonzero(st.finite & ~trapped)
+    below = known.copy()
+    below[trapped & ~staying] = -np.inf
+    if not len(moving):
+        return below, choice
+    local = np.full(p.n_states, -1, dtype=np.int64)
+    local[moving] = np.arange(len(moving))
+    rows = choice[moving]
+    indptr, columns, data = take_rows(p.P.indptr, p.P.indices, p.P.data, rows)
+    row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
+    inner = local[columns] >= 0
+    b = p.r[rows].copy()
+    np.add.at(b, row_of[~inner], data[~inner] * known[columns[~inner]])
+    counts = np.bincount(row_of[inner], minlength=len(rows))
+    try:
+        lu = Factorization(np.concatenate(([0], np.cumsum(counts))), local[columns[inner]], data[inner])
+    except ModelError:
+        below[moving] = -np.inf
+        return below, choice
+    V = lu.solve(b)
+    if not np.all(np.isfinite(V)):
+        below[moving] = -np.inf
+        return below, choice
+    margin = None
+    inflate = 1.5
+    for _ in range(30):
+        full = below.copy()
+        full[moving] = V
+        D, E = shortfall(p, np.where(np.isfinite(full), full, 0.0), False)
+        margin = inflate * (E[rows] + UNIT * np.abs(V))
+        trial = lu.solve(b - margin)
+        full[moving] = trial
+        D, E = shortfall(p, np.where(np.isfinite(full), full, 0.0), False)
+        if np.all(D[rows] + E[rows] <= 0):
+            below[moving] = trial
+            return below, choice
+        inflate *= 3.0
+    below[moving] = -np.inf
+    return below, choice
+
+
+def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outside: Floats) -> Floats:
+    """Optimal values of the problem whose rewards are moved up by the rounding errors: dominates its own backup."""
+    guess = np.where(np.isfinite(V), V, 0.0)
+    guess[st.finite == 0] = outside[st.finite == 0]
+    finite_guess = np.where(np.isfinite(guess), guess, 0.0)
+    value = finite_guess[q.members]
+    _, E = shortfall(p, finite_guess, False)
+    real = q.pair >= 0
+    error = np.zeros(len(q.pair))
+    error[real] = E[q.pair[real]]
+    choice: Ints | None = None
+    inflate = 1.5
+    checked = np.flatnonzero(st.allowed)
+    for _ in range(30):
+        margin = inflate * (error + UNIT * np.abs(value[q.owner])) * real
+        margin += inflate * UNIT * np.abs(q.r) * ~real
+        try:
+            value_up, choice = improve(q, q.r + margin, choice, hint=value)
+        except (ImproperPolicy, ModelError):
+            break
+        if not np.all(np.isfinite(value_up)):
+            break
+        above = q.expand(value_up, outside)
+        D, E = shortfall(p, np.where(np.isfinite(above), above, 0.0), False)
+        stopping = np.isfinite(st.stop)
+        if np.all(D[checked] - E[checked] >= 0) and np.all(above[stopping] >= np.nextafter(st.stop[stopping], -np.inf)):
+            above[stopping] = np.maximum(above[stopping], st.stop[stopping])
+            return above
+        inflate *= 3.0
+    above = outside.copy()
+    above[st.finite] = np.inf
+    return above
+
+
+# -- exact -----------------------------------------------------------------------------------------------------------
+
+
+def certify_exact(mdp: MDP, choice: Ints | None, *, dyadic: bool = False) -> Certificate:
+    """Exact values, from a float policy improved in rational arithmetic until no pair is better.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be made rational (names the row).
+    """
+    exact = mdp.exact(dyadic=dyadic)
+    p = canonical(exact)
+    if p.kind == "discounted":
+        start = p.pair_ptr[:-1] if choice is None else choice
+        data = scale(p.P.rationals(), p.P.indptr, p.gamma_exact)
+        V, best = improve_exact(p.pair_ptr, p.P.indptr, p.P.indices, data, p.r_exact, start)
+    elif p.kind == "finite":
+        V, best = _finite_exact(p)
+    else:
+        V, best = _total_exact(p, choice)
+    return _certificate(p, "exact", exact.origin, V, V, best).issued(exact)
+
+
+def _finite_exact(p: Canonical) -> tuple[Objects, Ints]:
+    assert p.H is not None
+    V = np.empty((p.H + 1, p.n_states), dtype=object)
+    choice = np.empty((p.H, p.n_states), dtype=np.int64)
+    V[p.H] = p.terminal_exact
+    for h in range(p.H - 1, -1, -1):
+        q, _ = stage_values(p, h, V[h + 1], True)
+        V[h], choice[h] = reference.best(q, p.pair_ptr), reference.greedy(q, p.pair_ptr)
+        if p.fixed is not None:
+            V[h][p.fixed] = p.terminal_exact[p.fixed]
+    return V, choice
+
+
+def _total_exact(p: Canonical, choice: Ints | None) -> tuple[Objects, Ints]:
+    st = analyze(p)
+    q = st.quotient
+    V = np.full(p.n_states, to_fraction(0), dtype=object)
+    for s in np.flatnonzero(st.infinite != 0):
+        V[s] = float(st.infinite[s])
+    if p.fixed is not None:
+        V[p.fixed] = p.terminal_exact[p.fixed]
+    if q.n == 0:
+        return V, q.policy(np.zeros(0, dtype=np.int64))
+    start = q.proper_choice() if choice is None else _quotient_choice(q, st, choice)
+    r, data = q.exact(p)
+    values, best = improve_exact(q.pair_ptr, q.indptr, q.indices, data, r, start)
+    return q.expand(values, V), q.policy(best)
+
+
+def _quotient_choice(q: Quotient, st: Structure, policy: Ints) -> Ints:
+    """The quotient's rows for a policy of the model: its exits, as far as it has them; proper elsewhere."""
+    p = q.problem
+    local = np.full(len(p.r), -1, dtype=np.int64)
+    real = np.flatnonzero(q.pair >= 0)
+    local[q.pair[real]] = real
+    choice = q.proper_choice()
+    states = np.flatnonzero(q.class_of >= 0)
+    row = local[policy[states]]
+    leaving = row >= 0
+    # One exit a class: the last write wins, any is proper together with the rest or is repaired below.
+    choice[q.class_of[states[leaving]]] = row[leaving]
+    stops = np.flatnonzero(q.pair < 0)
+    has_stop = np.full(q.n, -1, dtype=np.int64)
+    has_stop[q.owner[stops]] = stops
+    quiet = np.ones(q.n, dtype=bool)
+    quiet[q.class_of[states[leaving]]] = False
+    choice = np.where(quiet & (has_stop >= 0), has_stop, choice)
+    return repair(q, choice)

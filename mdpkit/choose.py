@@ -1,0 +1,191 @@
+"""``mdpkit.solve``: a solver for the criterion and the size, said aloud, and a certified answer."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mdpkit.errors import ModelError, OptionError, nearest
+from mdpkit.models.canonical import Canonical, canonical
+from mdpkit.models.mdp import MDP
+from mdpkit.run import StopRule, run
+from mdpkit.solution import Solution, Status
+from mdpkit.solver import Solver
+
+__all__ = ["choose", "method", "methods", "solve", "solve_many"]
+
+DIRECT_STATES = 2_000
+DIRECT_BLOCK = 3_000
+EXACT_PAIRS = 5_000
+
+
+def solve(
+    mdp: MDP,
+    solver: Solver | str | None = None,
+    *,
+    until: StopRule | None = None,
+    max_steps: int | None = None,
+    exact: bool = False,
+    dyadic: bool = False,
+    rng: np.random.Generator | None = None,
+    progress: Callable[[int, float, float], None] | None = None,
+) -> Solution:
+    """Solve a planning problem and certify the answer.
+
+    Parameters
+    ----------
+    mdp : MDP
+        A model with a criterion.
+    solver : Solver or str, optional
+        A solver, or its name (``mdpkit methods`` lists them). Chosen by criterion and size if left out.
+    until : StopRule
+        ``Gap(rel=1e-9)`` by default: certified bounds closer than that.
+    max_steps : int, optional
+        Largest number of steps of an iterative solver.
+    exact : bool
+        Go on in rational arithmetic, to exact values with an exact certificate.
+    dyadic : bool
+        With ``exact``: take the model's floats as their bits.
+    rng : numpy Generator, optional
+        For randomized solvers.
+    progress : (step, gap, goal) -> None, optional
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    ModelError, OptionError, UnsupportedError
+        A model without criterion or rewards, an unknown solver, a solver for other problems.
+    UndefinedValueError
+        Where the total reward is undefined; the error's ``witness`` shows why.
+
+    Examples
+    --------
+    >>> import numpy as np, mdpkit as mk
+    >>> P = np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    >>> mdp = mk.MDP(P, np.array([[5.0, 10.0], [-1.0, -1.0]]), mk.Discounted("0.95"), rho=0)
+    >>> sol = mk.solve(mdp, exact=True)
+    >>> print(*sol.exact)
+    -60/7 -20
+    >>> bool(sol.certificate.verify(mdp))
+    True
+    """
+    if not isinstance(mdp, MDP):
+        raise OptionError("the first argument of solve is no model", found=type(mdp).__name__, needed="an mdpkit.MDP")
+    if isinstance(solver, str):
+        solver = method(solver)
+    given = solver is not None
+    if solver is None:
+        solver, why = choose(mdp)
+    else:
+        why = "asked for"
+    settings: dict[str, Any] = {"until": until, "max_steps": max_steps, "rng": rng, "progress": progress}
+    solution = run(mdp, solver, exact=exact, dyadic=dyadic, why=why, **settings)
+    if solution.status is Status.ROUNDING and not given and mdp.n_pairs <= EXACT_PAIRS:
+        try:
+            again = run(mdp, solver, exact=True, why=f"{why}; float rounding forbids the gap, so in rationals", **settings)
+        except ModelError:
+            return solution
+        return again
+    return solution
+
+
+def solve_many(problems: Any, solver: Solver | str | None = None, **settings: Any) -> list[Solution]:
+    """Solve several models with the same settings; see :func:`solve`."""
+    return [solve(mdp, solver, **settings) for mdp in problems]
+
+
+def choose(mdp: MDP) -> tuple[Solver, str]:
+    """A solver for the model, and why."""
+    from mdpkit.solvers import dynamic_programming as dp
+
+    p = canonical(mdp)
+    size = f"{mdp.n_states:,} states"
+    if p.kind == "finite":
+        return dp.BackwardInduction(), "a finite horizon is one pass backward"
+    if p.kind == "total":
+        block = _largest_block(p)
+        if block <= DIRECT_BLOCK:
+            return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"
+        return dp.IntervalIteration(), f"total reward with {block:,} states in one component: bounds swept from both sides"
+    dense = mdp.P.dense is not None
+    if mdp.n_states <= DIRECT_STATES:
+        return dp.PolicyIteration(), f"{size}: policies evaluated by {'dense' if dense else 'sparse'} factorization"
+    return dp.ModifiedPolicyIteration(), f"{size}: too large to factor, so sweeps"
+
+
+def _largest_block(p: Canonical) -> int:
+    """States of the largest strongly connected component: what a factorization may fill."""
+    if p.n_states <= DIRECT_BLOCK:
+        return p.n_states
+    from mdpkit.kernels.graph import strong_components
+
+    label, _ = strong_components(p.graph)
+    return int(np.max(np.bincount(label)))
+
+
+def methods(problem: Canonical | None = None) -> dict[str, type[Solver]]:
+    """All solvers by name, found by walking ``mdpkit.solvers``; only those that accept ``problem`` if it is given."""
+    import mdpkit.solvers as rooms
+
+    found: dict[str, type[Solver]] = {}
+    for info in pkgutil.walk_packages(rooms.__path__, "mdpkit.solvers."):
+        module = import_module(info.name)
+        for name in getattr(module, "__all__", ()):
+            item = getattr(module, name)
+            if inspect.isclass(item) and issubclass(item, Solver) and not inspect.isabstract(item):
+                found[_snake(name)] = item
+    if problem is not None:
+        found = {name: kind for name, kind in found.items() if kind().accepts(problem)}
+    return dict(sorted(found.items()))
+
+
+def method(text: str) -> Solver:
+    """A solver by name, with its parameters: ``"value_iteration"``, ``"modified_policy_iteration?sweeps=5"``.
+
+    Raises
+    ------
+    OptionError
+        Unknown name or parameter, with the nearest one.
+    """
+    name, _, query = text.partition("?")
+    known = methods()
+    key = name.strip().replace("-", "_").lower()
+    if key not in known:
+        raise OptionError(f"unknown method {name!r}", way_out=nearest(key, known))
+    kind = known[key]
+    fields = {f: spec for f, spec in kind.__dataclass_fields__.items() if spec.init}
+    values: dict[str, Any] = {}
+    for part in filter(None, query.split("&")):
+        parameter, equals, value = part.partition("=")
+        if parameter not in fields:
+            raise OptionError(f"method {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
+        default = fields[parameter].default
+        try:
+            if not equals:
+                raise ValueError
+            if isinstance(default, bool):
+                values[parameter] = {"true": True, "false": False}[value.lower()]
+            else:
+                values[parameter] = type(default)(value)
+        except (ValueError, KeyError):
+            raise OptionError(
+                f"parameter {parameter!r} of method {name!r} does not read",
+                found=value,
+                needed=f"a value of type {type(default).__name__}",
+            ) from None
+    return kind(**values)
+
+
+def _snake(name: str) -> str:
+    out = ""
+    for i, c in enumerate(name):
+        out += ("_" if c.isupper() and i and not name[i - 1].isupper() else "") + c.lower()
+    return out

@@ -1,0 +1,16 @@
+"""Named problems with known answers and their source, and generators of problems.
+
+>>> from mdpkit import instances
+>>> instances.make("riverswim?variant=ucrl2", n_states=8).n_states
+8
+>>> instances.info("howard-taxicab").known[0].value
+Fraction(1588, 119)
+"""
+
+from mdpkit.instances import chains as chains
+from mdpkit.instances import generators as generators
+from mdpkit.instances import gridworlds as gridworlds
+from mdpkit.instances import textbook as textbook
+from mdpkit.instances.registry import Instance, Known, Parameter, info, instance, make, names, parse
+
+__all__ = ["Instance", "Known", "Parameter", "info", "instance", "make", "names", "parse"]

@@ -1,0 +1,1158 @@
+r"""Storm's explicit text format DRN, read into plain arrays and written back.
+
+The format is the one that Storm's ``DirectEncodingParser`` accepts and its exporter writes: a header of ``@`` keys,
+then ``state``, ``action`` and ``destination : probability`` lines. Where this reader is stricter or wider than Storm:
+
+- rows must sum to one (exactly in rational files), deadlocks and duplicate destinations are errors;
+- in double files ``p/q`` is accepted, as in Storm; in rational files decimals are exact rationals (``0.1`` is 1/10);
+- without ``@value_type`` (older files) the file is rational if some number in it is written ``p/q``, otherwise double;
+- a state or action line without ``[...]`` has zero rewards, as in Storm; with it, the number of rewards must fit;
+- Storm neither writes nor reads quotes inside labels. Here ``\"`` in a quoted label is read as a quote where Storm's
+  own reading of the line fails; such labels are not written;
+- what Storm itself compresses is a tar archive of one file inside the gzip or xz data; both that and plainly compressed
+  text are read. Plainly compressed text is written; Storm wants it decompressed first.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import lzma
+import math
+import os
+import re
+import secrets
+import tarfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Any, NoReturn, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdpkit.errors import (
+    ModelError,
+    OptionError,
+    OutputExistsError,
+    ParseError,
+    SizeError,
+    UnsupportedError,
+    nearest,
+)
+
+__all__ = ["RawDRN", "RawReward", "read_raw", "write_raw"]
+
+ROW_TOLERANCE = 1e-6
+"""How far a row of a double file may be from one (Storm prints six digits by default)."""
+
+_SLACK = ROW_TOLERANCE + 1e-12  # 3 * 0.333333 is off by 1e-6 and a rounding error
+_MAX_STATES = 2**32 - 1  # column indices are uint32
+_MAX_EXPONENT = 10_000  # 1e-10000 is still a rational one can work with, 1e999999999 is a trap
+_DIGITS = "0123456789"
+_BLANK = " \t\r\f\v"
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE]([+-]?[0-9]+))?")
+_FRACTION_SOMEWHERE = re.compile(
+    r"^[ \t]*(?:[0-9]+[ \t]*:|\$[^\n:]*:|(?:state|action)[ \t]+[^\s\"]+[ \t]*\[)[^\n\"\]/]*[0-9.][ \t]*/", re.MULTILINE
+)
+_END = r"(?=[ \t\r\f\v\"]|$)"
+_LABEL = re.compile(rf'"([^"]+)"{_END}|([^ \t\r\f\v"]+)(?=[ \t\r\f\v]|$)')
+_LABEL_ESCAPED = re.compile(rf'"((?:[^"\\]|\\.)+)"{_END}|([^ \t\r\f\v"]+)(?=[ \t\r\f\v]|$)')
+_PLAIN_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_KEYWORDS = frozenset({"state", "action", "true", "false"})
+
+_KEYS = (
+    "@type:",
+    "@value_type:",
+    "@parameters",
+    "@placeholders",
+    "@reward_models",
+    "@nr_states",
+    "@nr_choices",
+    "@model",
+)
+_TYPES = ("MDP", "DTMC")
+_REFUSED_TYPES = ("CTMC", "Markov Automaton", "POMDP", "SMG", "S2PG")
+_VALUES = ("rational", "double")
+_REFUSED_VALUES = ("double-interval", "rational-interval", "parametric")
+_READ = "DRN files of type MDP or DTMC with rational or double values are read"
+
+Number = Fraction | float
+Exact = NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class RawReward:
+    """One reward structure: ``state (S,)`` and ``action (L,)`` rewards, float64 and, in rational files, exact."""
+
+    state: NDArray[np.float64]
+    action: NDArray[np.float64]
+    state_exact: Exact | None = None
+    action_exact: Exact | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RawDRN:
+    """A DRN file as plain arrays; S states, L state-action pairs, nnz transitions.
+
+    Parameters
+    ----------
+    model_type : str
+        ``"MDP"`` or ``"DTMC"``.
+    value_type : str
+        ``"rational"`` or ``"double"``.
+    pair_ptr : (S+1,) int64
+        Pairs of state ``s`` are ``pair_ptr[s]:pair_ptr[s+1]``.
+    pair_names : list of str, (L,)
+        Action names or numbers as written.
+    indptr, indices, data : (L+1,) int64, (nnz,) uint32, (nnz,) float64
+        Transition rows with ascending columns and without explicit zeros. In rational files ``data`` is the correctly
+        rounded value of ``exact``.
+    exact : (nnz,) object array of Fraction, or None
+        None for double files. Equal texts share one object.
+    rewards : dict of str to RawReward
+        In the order of the file; the name may be empty.
+    labels : dict of str to (S,) bool
+        In order of appearance.
+    comments : list of str, (S,), or None
+        Comment lines between a state line and its first action (state valuations), stripped, joined by newlines.
+    """
+
+    model_type: str
+    value_type: str
+    pair_ptr: NDArray[np.int64]
+    pair_names: list[str]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint32]
+    data: NDArray[np.float64]
+    exact: Exact | None
+    rewards: dict[str, RawReward] = field(default_factory=lambda: {})
+    labels: dict[str, NDArray[np.bool_]] = field(default_factory=lambda: {})
+    comments: list[str] | None = None
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return len(self.pair_ptr) - 1
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of state-action pairs L."""
+        return len(self.indptr) - 1
+
+
+def read_raw(path: str | os.PathLike[str]) -> RawDRN:
+    """Read a ``.drn``, ``.drn.gz`` or ``.drn.xz`` file.
+
+    Parameters
+    ----------
+    path : path-like
+        Compressed if it ends in ``.gz`` or ``.xz``.
+
+    Returns
+    -------
+    RawDRN
+        Plain arrays; every row is a probability distribution.
+
+    Raises
+    ------
+    ParseError
+        The file is missing, damaged or malformed; names the line.
+    SizeError
+        The header promises, or the compressed file holds, more than fits in memory.
+    UnsupportedError
+        CTMC, Markov automaton, POMDP, game, interval or parametric model.
+
+    Source: Storm, ``DirectEncodingParser``.
+    """
+    text = _read_text(Path(path))
+    lines = text.split("\n")
+    if not text.strip():
+        raise ParseError("the file is empty", path=path, line=1, needed="a DRN header ending in @model")
+    return _Reader(path, text, lines).read()
+
+
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def _memory() -> int:
+    """Bytes of physical memory (16 GiB where the system does not say)."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 16 * 2**30
+
+
+def _read_text(path: Path) -> str:
+    """The text of a possibly compressed file, decoded, without byte order mark."""
+    if path.is_dir():
+        raise ParseError("is a directory", path=path, needed="a .drn, .drn.gz or .drn.xz file")
+    packing = path.suffix.lower() if path.suffix.lower() in (".gz", ".xz") else ""
+    limit = _memory() // 16  # the text, its lines and the arrays live together for a moment
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        with _open_packed(path, packing) as file:
+            while chunk := file.read(1 << 24):
+                size += len(chunk)
+                if size > limit:
+                    raise SizeError(
+                        f"{path}: text of more than {limit / 2**30:.1f} GiB and its arrays would not fit in memory",
+                        needed=f"at most {limit} bytes after decompression",
+                        way_out="build a smaller model or use a machine with more memory",
+                    )
+                chunks.append(chunk)
+    except FileNotFoundError:
+        raise ParseError("no such file", path=path, needed="an existing .drn, .drn.gz or .drn.xz file") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise ParseError(
+            f"truncated or corrupt {packing[1:]} data",
+            path=path,
+            found=f"{error} after {size} bytes of text",
+            way_out="fetch or export the file again",
+        ) from error
+    except OSError as error:
+        raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
+    data = b"".join(chunks)
+    del chunks
+    if packing and data[257:262] == b"ustar":
+        data = _only_member(path, data)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = "save the file as UTF-8"
+        if data[:2] == b"\x1f\x8b":
+            hint = "this is gzip data: let the name end in .gz"
+        elif data[:6] == b"\xfd7zXZ\x00":
+            hint = "this is xz data: let the name end in .xz"
+        raise ParseError(
+            "not UTF-8 text",
+            path=path,
+            line=data.count(b"\n", 0, error.start) + 1,
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            way_out=hint,
+        ) from None
+
+
+def _only_member(path: Path, data: bytes) -> bytes:
+    """The single file of a tar archive, which is what Storm puts inside its compressed files."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            files = [member for member in archive if member.isfile()]
+            file = archive.extractfile(files[0]) if len(files) == 1 else None
+            inside = b"" if file is None else file.read()
+    except (tarfile.TarError, EOFError) as error:
+        raise ParseError("truncated or corrupt archive", path=path, found=error, way_out="export it again") from error
+    if len(files) != 1:
+        raise ParseError("an archive with several or no files", path=path, found=len(files), needed="one DRN file")
+    return inside
+
+
+def _open_packed(path: Path, packing: str) -> IO[bytes]:
+    if packing == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if packing == ".xz":
+        return cast(IO[bytes], lzma.open(path, "rb"))
+    return path.open("rb")
+
+
+# -------------------------------------------------------------------------------------------------------- numbers
+
+
+class _LineError(Exception):
+    """A fault in the line being read; the reader adds path and line number."""
+
+    def __init__(
+        self,
+        what: str,
+        found: object = None,
+        needed: str | None = None,
+        way_out: str | None = None,
+        refused: bool = False,
+    ):
+        super().__init__(what)
+        self.what, self.found, self.needed, self.way_out, self.refused = what, found, needed, way_out, refused
+
+
+def _shown(text: str, width: int = 60) -> str:
+    """``text`` quoted, and shortened if it is long."""
+    return repr(text if len(text) <= width else text[: width - 1] + "…")
+
+
+def _natural(text: str) -> int | None:
+    """The natural number written in ASCII digits, else None."""
+    if text.isascii() and text.isdigit():
+        return int(text) if len(text) <= 18 else 10**18
+    return None
+
+
+def _decimal(text: str) -> Fraction | None:
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    if match[1] is not None and (len(match[1]) > 6 or abs(int(match[1])) > _MAX_EXPONENT):
+        raise _LineError(
+            "exponent out of range", _shown(text), f"an exponent of at most {_MAX_EXPONENT} in absolute value"
+        )
+    return Fraction(text)
+
+
+class _Numbers:
+    """Texts to numbers: Fractions in rational files, floats in double files; knows the placeholders."""
+
+    def __init__(self, exact: bool):
+        self.exact = exact
+        self.placeholders: dict[str, Number] = {}
+
+    def parse(self, text: str, what: str) -> Number:
+        text = text.strip(_BLANK)
+        if text[:1] == "$":
+            value = self.placeholders.get(text[1:])
+            if value is None:
+                raise _LineError(
+                    f"{what} is an unknown placeholder", _shown(text), way_out="define it in the @placeholders section"
+                )
+            return value
+        if text[:1] in ("[", "("):
+            raise _LineError(
+                f"{what} is an interval {_shown(text)}; interval models are not supported; {_READ}", refused=True
+            )
+        try:
+            value = self._value(text)
+        except ValueError:  # more digits than int() takes
+            raise _LineError(
+                f"{what} has too many digits", f"{len(text)} characters", way_out="raise sys.set_int_max_str_digits"
+            ) from None
+        if value is None:
+            need = "an integer, a decimal or p/q" if self.exact else "a decimal number or p/q"
+            raise _LineError(f"{what} is not a number", _shown(text), need)
+        return value
+
+    def _value(self, text: str) -> Number | None:
+        if not self.exact and (match := _NUMBER.fullmatch(text)):
+            return float(match[0])
+        above, slash, below = text.partition("/")
+        p = _decimal(above.strip(_BLANK))
+        q = _decimal(below.strip(_BLANK)) if slash else Fraction(1)
+        if p is None or q is None:
+            return None
+        if q == 0:
+            raise _LineError("division by zero", _shown(text), "a denominator that is not zero")
+        value = p / q if slash else p
+        return value if self.exact else _rounded(value, "number")
+
+
+def _rounded(value: Number, what: str) -> float:
+    """The float64 nearest to ``value``; refuses infinities."""
+    try:
+        near = float(value)
+    except OverflowError:
+        near = math.inf
+    if math.isinf(near):
+        raise _LineError(f"{what} is too large for float64", needed="a magnitude of at most 1.8e308")
+    return near
+
+
+class _Probabilities(dict[str, int]):
+    """Text of a probability to its index in ``parsed``; every distinct text is parsed and checked once."""
+
+    def __init__(self, numbers: _Numbers):
+        super().__init__()
+        self.numbers = numbers
+        self.parsed: list[Number] = []
+        self.floats: list[float] = []
+
+    def __missing__(self, text: str) -> int:
+        known = self.get(bare := text.strip(_BLANK))
+        if known is None:
+            value = self.numbers.parse(bare, "probability")
+            if value < 0:
+                raise _LineError("probability is negative", _shown(bare), "a probability from 0 to 1")
+            if value > 1 and (self.numbers.exact or value > 1 + _SLACK):
+                raise _LineError("probability is greater than 1", _shown(bare), "a probability from 0 to 1")
+            if value == 0 and not self.numbers.exact and bare[:1] != "$" and not _is_zero(bare):
+                raise _LineError(
+                    "probability is positive but zero in float64", _shown(bare), way_out="declare @value_type: rational"
+                )
+            known = self[bare] = len(self.parsed)
+            self.parsed.append(value)
+            self.floats.append(_rounded(value, "probability"))
+        self[text] = known
+        return known
+
+
+def _is_zero(text: str) -> bool:
+    above = text.partition("/")[0]
+    return not any(digit in "123456789" for digit in re.split("[eE]", above)[0])
+
+
+class _Destinations(dict[str, int]):
+    """Text of a destination to its state index, checked once for every distinct text."""
+
+    def __init__(self, n_states: int):
+        super().__init__()
+        self.n_states = n_states
+
+    def __missing__(self, text: str) -> int:
+        bare = text.strip(_BLANK)
+        state = _natural(bare)
+        if state is None:
+            raise _LineError("destination is not a state index", _shown(bare), "a natural number")
+        if state >= self.n_states:
+            raise _LineError("destination out of range", bare[:40], f"a state from 0 to {self.n_states - 1}")
+        self[text] = state
+        return state
+
+
+class _Rewards(dict[str, int]):
+    """Text between the brackets to a row of ``rows``; row 0 is "no brackets", all zero."""
+
+    def __init__(self, numbers: _Numbers, spellings: list[list[str]]):
+        super().__init__()
+        self.numbers = numbers
+        self.spellings = spellings
+        self.names: list[str] | None = None
+        self.rows: list[tuple[Number, ...]] = [()]
+
+    def __missing__(self, text: str) -> int:
+        parts = text.split(",") if text.strip(_BLANK) else []
+        if self.names is None:
+            self.names = self._settle(len(parts))
+        names = self.names
+        if len(parts) != len(names):
+            declared = ", ".join(map(repr, names)) if names else "none"
+            raise _LineError(
+                "wrong number of rewards",
+                f"{len(parts)} in {_shown('[' + text + ']')}",
+                f"{len(names)}, one for each declared reward model ({declared})",
+                "list every reward model after @reward_models",
+            )
+        row = tuple(self.numbers.parse(part, f"reward {name!r}") for part, name in zip(parts, names, strict=True))
+        for value, name in zip(row, names, strict=True):
+            _rounded(value, f"reward {name!r}")
+        self[text] = len(self.rows)
+        self.rows.append(row)
+        return len(self.rows) - 1
+
+    def _settle(self, count: int) -> list[str]:
+        """The reading of the names line that fits the first brackets: an unnamed structure shows only as a blank."""
+        for names in self.spellings:
+            if len(names) == count:
+                return names
+        if count == 1 and not self.spellings[0]:
+            return [""]
+        return self.spellings[0]
+
+    def columns(self) -> list[tuple[str, NDArray[np.float64], Exact]]:
+        """Name, floats and exact values of each reward structure, indexed like ``rows``."""
+        names = self.spellings[0] if self.names is None else self.names
+        columns: list[tuple[str, NDArray[np.float64], Exact]] = []
+        zero: Number = Fraction(0) if self.numbers.exact else 0.0
+        for j, name in enumerate(names):
+            values = [zero] + [row[j] for row in self.rows[1:]]
+            columns.append((name, np.array([float(v) for v in values]), _objects(values)))
+        return columns
+
+
+def _objects(values: Sequence[Number]) -> Exact:
+    table = np.empty(len(values), dtype=object)
+    table[:] = values
+    return table
+
+
+def _split_labels(text: str) -> tuple[str, ...]:
+    """The labels at the end of a state line."""
+    labels = _match_labels(text, _LABEL)
+    if labels is None and '\\"' in text:
+        labels = _match_labels(text, _LABEL_ESCAPED)
+        if labels is not None:
+            labels = [re.sub(r'\\(["\\])', r"\1", label) for label in labels]
+    if labels is None:
+        odd = text.replace('\\"', "").count('"') % 2
+        what = "unterminated quote in the labels" if odd else "misplaced quote in the labels"
+        raise _LineError(what, _shown(text), 'labels as plain words or "in quotes", separated by blanks')
+    return tuple(labels)
+
+
+def _match_labels(text: str, pattern: re.Pattern[str]) -> list[str] | None:
+    labels: list[str] = []
+    position = 0
+    while position < len(text):
+        if text[position] in _BLANK:
+            position += 1
+            continue
+        match = pattern.match(text, position)
+        if match is None:
+            return None
+        labels.append(match[1] if match[1] is not None else match[2])
+        position = match.end()
+    return labels
+
+
+# --------------------------------------------------------------------------------------------------------- reader
+
+
+class _Reader:
+    """One pass over the lines; the header first, then the model."""
+
+    def __init__(self, path: str | os.PathLike[str], text: str, lines: list[str]):
+        self.path = path
+        self.text = text
+        self.lines = lines
+        self.keys: dict[str, int] = {}  # header key -> its line
+        self.model_type = ""
+        self.value_type = ""
+        self.n_states = 0
+        self.n_choices: int | None = None
+        self.placeholders: list[tuple[int, str, str]] = []
+        self.spellings: list[list[str]] = [[]]
+
+    def read(self) -> RawDRN:
+        body = self._header()
+        exact = self.value_type == "rational"
+        numbers = _Numbers(exact)
+        for line, name, value in self.placeholders:
+            try:
+                numbers.placeholders[name] = numbers.parse(value, f"placeholder ${name}")
+            except _LineError as fault:
+                self._fail(fault, line)
+        return self._model(body, numbers)
+
+    def _fail(self, fault: _LineError, line: int) -> NoReturn:
+        if fault.refused:
+            raise UnsupportedError(f"{self.path}: line {line}: {fault.what}") from None
+        raise ParseError(
+            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
+        ) from None
+
+    # header
+
+    def _header(self) -> int:
+        """Read the header; return the index of the first line after ``@model``."""
+        n = len(self.lines)
+        i = 0
+        while i < n:
+            line = self.lines[i].strip(_BLANK)
+            number = i + 1
+            i += 1
+            if not line or line.startswith("//"):
+                continue
+            try:
+                key = self._key(line, number)
+                if key == "@type:":
+                    self._set_type(line[len(key) :].strip(_BLANK))
+                elif key == "@value_type:":
+                    self._set_value_type(line[len(key) :].strip(_BLANK))
+                elif key == "@placeholders":
+                    i = self._read_placeholders(i)
+                elif key == "@model":
+                    self._finish_header()
+                    return i
+                else:
+                    i = self._read_value(key, i)
+            except _LineError as fault:
+                self._fail(fault, number)
+        self._fail(
+            _LineError("the file ends before @model", needed="a header ending in @model, then the states"), self._last()
+        )
+
+    def _last(self) -> int:
+        """The number of the last line that is not blank."""
+        n = len(self.lines)
+        while n > 1 and not self.lines[n - 1].strip(_BLANK):
+            n -= 1
+        return n
+
+    def _key(self, line: str, number: int) -> str:
+        if not line.startswith("@"):
+            raise _LineError("not a header line", _shown(line), "a header key (@type: …, @nr_states, …) or @model")
+        word = line.split(None, 1)[0].partition(":")
+        key = word[0] + word[1]
+        if key not in _KEYS:
+            bare = key.rstrip(":")
+            fixed = next((known for known in _KEYS if known.rstrip(":") == bare), None)
+            hint = f"write {fixed!r}" if fixed else nearest(key, _KEYS)
+            raise _LineError("unknown header key", _shown(key), way_out=hint)
+        if not key.endswith(":") and line != key:
+            raise _LineError("text after a header key", _shown(line), f"{key} alone, its value on the next line")
+        if key in self.keys:
+            raise _LineError(
+                f"duplicate header key {key}", needed=f"one {key}", way_out=f"the first is on line {self.keys[key]}"
+            )
+        self.keys[key] = number
+        return key
+
+    def _set_type(self, name: str) -> None:
+        if name in _REFUSED_TYPES:
+            raise _LineError(f"models of type {name} are not supported; {_READ}", refused=True)
+        if name not in _TYPES:
+            raise _LineError("unknown model type", _shown(name), "MDP or DTMC", nearest(name, _TYPES + _REFUSED_TYPES))
+        self.model_type = name
+
+    def _set_value_type(self, name: str) -> None:
+        if name in _REFUSED_VALUES:
+            raise _LineError(f"values of type {name} are not supported; {_READ}", refused=True)
+        if name not in _VALUES:
+            raise _LineError(
+                "unknown value type", _shown(name), "rational or double", nearest(name, _VALUES + _REFUSED_VALUES)
+            )
+        self.value_type = name
+
+    def _read_value(self, key: str, i: int) -> int:
+        """Read the line under ``key`` (comments skipped); return the index after it."""
+        while i < len(self.lines) and self.lines[i].lstrip(_BLANK).startswith("//"):
+            i += 1
+        raw = self.lines[i].rstrip("\r") if i < len(self.lines) else ""
+        value = raw.strip(_BLANK)
+        if value.startswith("@"):
+            raw, value = "", ""
+        else:
+            i = min(i + 1, len(self.lines))
+        if key == "@parameters":
+            if value:
+                raise _LineError(
+                    f"parametric models are not supported (parameters {_shown(value)}); {_READ}", refused=True
+                )
+        elif key == "@reward_models":
+            self._set_rewards(raw)
+        else:
+            count = _natural(value)
+            if count is None:
+                self._fail(_LineError(f"{key} is not a natural number", _shown(value), "a number in digits"), i)
+            if key == "@nr_states":
+                self.n_states = count
+                if count == 0:
+                    self._fail(_LineError("a model without states", 0, "at least one state"), i)
+            else:
+                self.n_choices = count
+            self.keys[key] = i
+        return i
+
+    def _set_rewards(self, raw: str) -> None:
+        """Storm ends every name with a blank, so that an empty name is a blank alone; other writers do not."""
+        words = raw.split()
+        spelled = re.split("[ \t]", raw)
+        if spelled[-1] == "":
+            spelled.pop()
+        for name in words:
+            if words.count(name) > 1:
+                raise _LineError(f"duplicate reward model {name!r}", needed="distinct names")
+        self.spellings = [words]
+        if spelled.count("") == 1:
+            self.spellings.append(spelled)
+
+    def _read_placeholders(self, i: int) -> int:
+        seen: set[str] = set()
+        while i < len(self.lines):
+            line = self.lines[i].strip(_BLANK)
+            if line.startswith("@"):
+                break
+            i += 1
+            if not line or line.startswith("//"):
+                continue
+            name, colon, value = line.partition(":")
+            name = name.strip(_BLANK)
+            if not colon or not name.startswith("$") or len(name) == 1:
+                self._fail(_LineError("not a placeholder", _shown(line), "$name : value"), i)
+            if name in seen:
+                self._fail(_LineError(f"placeholder {name} is defined twice", needed="distinct names"), i)
+            seen.add(name)
+            self.placeholders.append((i, name[1:], value))
+        return i
+
+    def _finish_header(self) -> None:
+        for key in ("@type:", "@nr_states"):
+            if key not in self.keys:
+                raise _LineError(f"missing header key {key}", needed=f"{key} before @model")
+        pairs = max(self.n_states, self.n_choices or 0)
+        need = 8 * self.n_states + 36 * pairs  # pair_ptr; indptr, one name, one transition with its exact value
+        memory = _memory()
+        if max(self.n_states, pairs) > _MAX_STATES or need > memory:
+            raise SizeError(
+                f"{self.path}: line {self.keys['@nr_states']}: the header promises a model too large to hold",
+                found=f"{self.n_states} states, {pairs} choices, at least {need / 2**30:.1f} GiB",
+                needed=f"at most {_MAX_STATES} states and choices, and {memory / 2**30:.1f} GiB",
+                way_out="check @nr_states and @nr_choices, or build a smaller model",
+            )
+        if not self.value_type:
+            self.value_type = "rational" if _FRACTION_SOMEWHERE.search(self.text) else "double"
+
+    # model
+
+    def _model(self, body: int, numbers: _Numbers) -> RawDRN:
+        n_states, n_choices, lines = self.n_states, self.n_choices, self.lines
+        deterministic = self.model_type == "DTMC"
+        destination_of = _Destinations(n_states)
+        probability_of = _Probabilities(numbers)
+        rewards_of = _Rewards(numbers, self.spellings)
+        label_tails: dict[str, tuple[str, ...]] = {}
+        label_states: dict[str, list[int]] = {}
+        comments: dict[int, str] = {}
+        names: dict[str, str] = {}
+        pair_names: list[str] = []
+        pair_ptr, indptr, action_lines = array("q"), array("q"), array("q")
+        state_rewards, action_rewards = array("q"), array("q")
+        destinations, probabilities = array("q"), array("q")
+        add_destination, add_probability = destinations.append, probabilities.append
+        state, state_line, fresh = -1, 0, True  # fresh: no action yet in this state
+        number = body
+        try:
+            for number, raw in enumerate(lines[body:], body + 1):
+                line = raw.strip(_BLANK)
+                if not line:
+                    continue
+                first = line[0]
+                if first in _DIGITS:
+                    target, colon, value = line.partition(":")
+                    if fresh:
+                        raise _LineError(
+                            "transition before any action of its state", _shown(line), "an action line first"
+                        )
+                    if not colon:
+                        raise _LineError("transition without ':'", _shown(line), "destination : probability")
+                    add_destination(destination_of[target])
+                    add_probability(probability_of[value])
+                    continue
+                words = line.split(None, 2)
+                kind = words[0]
+                if kind == "action":
+                    if state < 0:
+                        raise _LineError("action before any state", _shown(line), "a state line first")
+                    if len(words) == 1:
+                        raise _LineError("action without name", _shown(line), "action name [rewards]")
+                    if deterministic and not fresh:
+                        raise _LineError(
+                            f"second action in state {state} of a DTMC", _shown(line), "one action a state"
+                        )
+                    if n_choices is not None and len(pair_names) == n_choices:
+                        raise _LineError(
+                            "more actions than declared", f"action number {n_choices + 1}", f"@nr_choices {n_choices}"
+                        )
+                    fresh = False
+                    name = words[1]
+                    pair_names.append(names.setdefault(name, name))
+                    indptr.append(len(destinations))
+                    action_lines.append(number)
+                    row = 0
+                    if len(words) == 3:
+                        text, rest = _brackets(words[2])
+                        if text is None or rest:
+                            raise _LineError("text after the action", _shown(rest or words[2]), "[rewards] or nothing")
+                        row = rewards_of[text]
+                    action_rewards.append(row)
+                elif kind == "state":
+                    if fresh and state >= 0:
+                        number = state_line
+                        raise _LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
+                    state += 1
+                    fresh = True
+                    state_line = number
+                    text = words[1] if len(words) > 1 else ""
+                    index = _natural(text)
+                    if index is None:
+                        raise _LineError("state without index", _shown(line), "state index [rewards] labels")
+                    if index != state:
+                        raise _LineError("state indices out of order", f"state {text[:40]}", f"state {state}")
+                    if state >= n_states:
+                        raise _LineError("more states than declared", f"state {state}", f"@nr_states {n_states}")
+                    pair_ptr.append(len(pair_names))
+                    row = 0
+                    if len(words) == 3:
+                        tail = words[2]
+                        if tail[0] == "{":
+                            raise _LineError(
+                                f"state {state} has an observation {_shown(tail.partition(' ')[0])}; "
+                                f"partially observable models are not supported; {_READ}",
+                                refused=True,
+                            )
+                        text, tail = _brackets(tail)
+                        if text is not None:
+                            row = rewards_of[text]
+                        if tail:
+                            labels = label_tails.get(tail)
+                            if labels is None:
+                                labels = label_tails[tail] = _split_labels(tail)
+                            for label in labels:
+                                label_states.setdefault(label, []).append(state)
+                    state_rewards.append(row)
+                elif line.startswith("//"):
+                    if fresh and state >= 0 and ((text := line[2:].strip(_BLANK)) or state in comments):
+                        comments[state] = f"{comments[state]}\n{text}" if state in comments else text
+                elif first in "+-." and ":" in line:
+                    raise _LineError("destination is not a state index", _shown(line), "a natural number")
+                elif first == "@":
+                    raise _LineError("header key after @model", _shown(line), "all header keys before @model")
+                else:
+                    raise _LineError(
+                        "line not understood",
+                        _shown(line),
+                        "state …, action …, destination : probability, or // comment",
+                    )
+            number = self._last()
+            if state < 0 or (state + 1 < n_states and not fresh):
+                number = self.keys["@nr_states"]
+                raise _LineError("fewer states than declared", f"{state + 1} states", f"@nr_states {n_states}")
+            if fresh:
+                number = state_line
+                raise _LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
+            if n_choices is not None and len(pair_names) != n_choices:
+                number = self.keys["@nr_choices"]
+                raise _LineError(
+                    "fewer actions than declared", f"{len(pair_names)} actions", f"@nr_choices {n_choices}"
+                )
+        except _LineError as fault:
+            self._fail(fault, number)
+        pair_ptr.append(len(pair_names))
+        indptr.append(len(destinations))
+
+        pointer = _integers(indptr)
+        ids = _integers(probabilities)
+        columns = _integers(destinations).astype(np.uint32)
+        self._check_sums(pointer, ids, probability_of, action_lines)
+        pointer, columns, ids = self._sorted_rows(pointer, columns, ids, probability_of, action_lines)
+        exact = _objects(probability_of.parsed)[ids] if numbers.exact else None
+        data = np.array(probability_of.floats)[ids]
+        of_state, of_action = _integers(state_rewards), _integers(action_rewards)
+        rewards = {
+            name: RawReward(
+                floats[of_state],
+                floats[of_action],
+                values[of_state] if numbers.exact else None,
+                values[of_action] if numbers.exact else None,
+            )
+            for name, floats, values in rewards_of.columns()
+        }
+        masks: dict[str, NDArray[np.bool_]] = {}
+        for label, states in label_states.items():
+            masks[label] = np.zeros(n_states, dtype=np.bool_)
+            masks[label][states] = True
+        return RawDRN(
+            model_type=self.model_type,
+            value_type=self.value_type,
+            pair_ptr=_integers(pair_ptr),
+            pair_names=pair_names,
+            indptr=pointer,
+            indices=columns,
+            data=data,
+            exact=exact,
+            rewards=rewards,
+            labels=masks,
+            comments=[comments.get(s, "") for s in range(n_states)] if comments else None,
+        )
+
+    def _check_sums(
+        self, indptr: NDArray[np.int64], ids: NDArray[np.int64], probabilities: _Probabilities, action_lines: array[int]
+    ) -> None:
+        """Every row sums to one: exactly in rational files, within ``ROW_TOLERANCE`` in double files."""
+        empty = np.flatnonzero(np.diff(indptr) == 0)
+        if len(empty):
+            fault = _LineError(
+                "action without transitions", needed="probabilities that sum to 1", way_out="add a self-loop"
+            )
+            self._fail(fault, action_lines[int(empty[0])])
+        if probabilities.numbers.exact:
+            row = _first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
+            if row is not None:
+                begin, end = int(indptr[row]), int(indptr[row + 1])
+                total = sum((cast(Fraction, probabilities.parsed[i]) for i in ids[begin:end].tolist()), Fraction(0))
+                fault = _LineError(
+                    "probabilities do not sum to 1",
+                    f"{_short(total)} (about {float(total):.12g})",
+                    "exactly 1 in a rational file",
+                    "correct the row, or declare @value_type: double if its decimals are rounded",
+                )
+                self._fail(fault, action_lines[row])
+            return
+        sums = np.add.reduceat(np.array(probabilities.floats)[ids], indptr[:-1])
+        bad = np.flatnonzero(~(np.abs(sums - 1.0) <= _SLACK))
+        if len(bad):
+            row = int(bad[0])
+            fault = _LineError("probabilities do not sum to 1", repr(float(sums[row])), f"1 within {ROW_TOLERANCE:g}")
+            self._fail(fault, action_lines[row])
+
+    def _sorted_rows(
+        self,
+        indptr: NDArray[np.int64],
+        columns: NDArray[np.uint32],
+        ids: NDArray[np.int64],
+        probabilities: _Probabilities,
+        action_lines: array[int],
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]]:
+        """Rows with ascending columns and without zeros; a duplicate destination is an error."""
+        rows = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+        same = rows[1:] == rows[:-1]
+        if np.any(same & (columns[1:] <= columns[:-1])):
+            order = np.lexsort((columns, rows))
+            columns, ids = columns[order], ids[order]
+            twice = np.flatnonzero(same & (columns[1:] == columns[:-1]))
+            if len(twice):
+                row = int(rows[twice[0]])
+                self._fail_duplicate(action_lines[row])
+        zero = np.array([value == 0 for value in probabilities.parsed])[ids]
+        if zero.any():
+            kept = np.concatenate(([0], np.cumsum(~zero)))
+            indptr, columns, ids = kept[indptr], columns[~zero], ids[~zero]
+        return indptr, columns, ids
+
+    def _fail_duplicate(self, action_line: int) -> NoReturn:
+        """Find the second line of a destination that occurs twice under the action on ``action_line``."""
+        seen: dict[int, int] = {}
+        number = action_line
+        while True:
+            line = self.lines[number].strip(_BLANK)
+            number += 1
+            if line[:1] not in _DIGITS or not line:
+                continue
+            target = int(line.partition(":")[0])
+            if target in seen:
+                self._fail(
+                    _LineError(
+                        f"duplicate destination {target} (first on line {seen[target]})",
+                        _shown(line),
+                        "each destination once in a row",
+                        "add the two probabilities",
+                    ),
+                    number,
+                )
+            seen[target] = number
+
+
+def _brackets(text: str) -> tuple[str | None, str]:
+    """What stands between leading brackets (None without them), and the rest."""
+    if text[0] != "[":
+        return None, text
+    end = text.find("]")
+    if end < 0:
+        raise _LineError("unterminated bracket in the rewards", _shown(text), "[reward, …]")
+    return text[1:end], text[end + 1 :].lstrip(_BLANK)
+
+
+def _integers(values: array[int]) -> NDArray[np.int64]:
+    return np.array(values, dtype=np.int64)
+
+
+def _first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
+    """The first row whose rationals do not sum to one; rows with the same probabilities are added up once."""
+    pairs = [value.as_integer_ratio() for value in values]
+    bounds = indptr.tolist()
+    flat: list[int] = ids.tolist()
+    good: set[tuple[int, ...]] = set()
+    begin: int = bounds[0]
+    for row, end in enumerate(bounds[1:]):
+        key = tuple(flat[begin:end])
+        begin = end
+        if key in good:
+            continue
+        terms = [pairs[i] for i in key]
+        common = math.lcm(*[q for _, q in terms])
+        if sum(p * (common // q) for p, q in terms) != common:
+            return row
+        good.add(key)
+    return None
+
+
+def _short(value: Fraction) -> str:
+    try:
+        text = str(value)
+    except ValueError:  # more digits than str() gives
+        return "a rational"
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+# --------------------------------------------------------------------------------------------------------- writer
+
+
+def write_raw(raw: RawDRN, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write a DRN file that ``read_raw`` reads back equal; the same model gives the same bytes.
+
+    Parameters
+    ----------
+    raw : RawDRN
+        Rationals are written p/q in lowest terms, doubles so that they read back bit for bit.
+    path : path-like
+        Compressed if it ends in ``.gz`` or ``.xz``. Written to a temporary file first, then renamed.
+    overwrite : bool
+        Whether an existing file is replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        The file exists and ``overwrite`` is false.
+    ModelError
+        The arrays do not fit together, or a name or label cannot be written in DRN.
+    OptionError
+        The folder does not exist, or the path is a folder.
+
+    Source: Storm, ``DirectEncodingExporter``.
+    """
+    path = Path(path)
+    _check_target(path, overwrite)
+    try:
+        data = "\n".join(_written(raw)).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ModelError("a name, label or comment is not text that UTF-8 can encode", found=error.reason) from None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
+    try:
+        with temporary.open("xb") as file:
+            suffix = path.suffix.lower()
+            if suffix == ".gz":
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                    packed.write(data)
+            elif suffix == ".xz":
+                with lzma.LZMAFile(file, "wb") as packed:
+                    packed.write(data)
+            else:
+                file.write(data)
+        _check_target(path, overwrite)
+        os.replace(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _check_target(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise OptionError(f"{path} is a directory", needed="a file name ending in .drn, .drn.gz or .drn.xz")
+    if not path.parent.is_dir():
+        raise OptionError(f"folder {path.parent} does not exist", way_out="create it first")
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise OutputExistsError(f"{path} exists", way_out="choose another name or pass overwrite=True")
+
+
+def _written(raw: RawDRN) -> Iterable[str]:
+    """The lines of the file."""
+    _check_raw(raw)
+    numbers = _fraction_texts() if raw.value_type == "rational" else _float_texts
+    values = numbers(raw.data if raw.exact is None else raw.exact)
+    of_state = _reward_texts(
+        [numbers(r.state if r.state_exact is None else r.state_exact) for r in raw.rewards.values()]
+    )
+    of_action = _reward_texts(
+        [numbers(r.action if r.action_exact is None else r.action_exact) for r in raw.rewards.values()]
+    )
+    tails = [""] * raw.n_states
+    for label, states in raw.labels.items():
+        word = " " + _label_text(label)
+        for s in np.flatnonzero(states).tolist():
+            tails[s] += word
+    out = [
+        "// Exported by mdpkit",
+        f"@type: {raw.model_type}",
+        f"@value_type: {raw.value_type}",
+        "@parameters",
+        "",
+        "@reward_models",
+        "".join(f"{name} " for name in raw.rewards),
+        "@nr_states",
+        str(raw.n_states),
+        "@nr_choices",
+        str(raw.n_pairs),
+        "@model",
+    ]
+    pair_ptr, indptr, indices = raw.pair_ptr.tolist(), raw.indptr.tolist(), raw.indices.tolist()
+    for s in range(raw.n_states):
+        out.append(f"state {s}{of_state[s] if of_state else ''}{tails[s]}")
+        if raw.comments is not None and raw.comments[s]:
+            out.extend("//" + line for line in raw.comments[s].split("\n"))
+        for pair in range(pair_ptr[s], pair_ptr[s + 1]):
+            out.append(f"\taction {raw.pair_names[pair]}{of_action[pair] if of_action else ''}")
+            out.extend([f"\t\t{indices[k]} : {values[k]}" for k in range(indptr[pair], indptr[pair + 1])])
+    out.append("")
+    return out
+
+
+def _float_texts(values: NDArray[Any]) -> list[str]:
+    return [repr(value) for value in values.tolist()]
+
+
+def _fraction_texts() -> Callable[[NDArray[Any]], list[str]]:
+    """A function from an array of Fractions to their texts that writes each shared object once."""
+    known: dict[int, tuple[Fraction, str]] = {}  # keeps the object, so that its id stays its own
+
+    def text(value: Fraction) -> str:
+        entry = known.get(id(value))
+        if entry is None:
+            try:
+                entry = known[id(value)] = (value, str(value))
+            except ValueError:
+                raise ModelError(
+                    "a rational has too many digits to be written", way_out="raise sys.set_int_max_str_digits"
+                ) from None
+        return entry[1]
+
+    return lambda values: [text(value) for value in values.tolist()]
+
+
+def _reward_texts(columns: list[list[str]]) -> list[str]:
+    return [f" [{', '.join(row)}]" for row in zip(*columns, strict=True)] if columns else []
+
+
+def _label_text(label: str) -> str:
+    if _PLAIN_LABEL.fullmatch(label) and label not in _KEYWORDS:
+        return label
+    if not label or '"' in label or "\n" in label or "\r" in label:
+        raise ModelError(
+            f"label {label!r} cannot be written in DRN", needed="a label without quotes and line breaks, not empty"
+        )
+    return f'"{label}"'
+
+
+def _check_raw(raw: RawDRN) -> None:
+    """The arrays fit together and would be accepted by the reader."""
+    if raw.model_type not in _TYPES:
+        raise ModelError("unknown model type", found=repr(raw.model_type), needed="MDP or DTMC")
+    if raw.value_type not in _VALUES:
+        raise ModelError("unknown value type", found=repr(raw.value_type), needed="rational or double")
+    S, L, nnz = raw.n_states, raw.n_pairs, len(raw.indices)
+    actions, sizes = np.diff(raw.pair_ptr), np.diff(raw.indptr)
+    if S < 1 or raw.pair_ptr[0] != 0 or raw.pair_ptr[-1] != L or np.any(actions < 1):
+        raise ModelError("pair_ptr does not give every state an action", needed=f"ascending from 0 to {L}")
+    if raw.model_type == "DTMC" and L != S:
+        raise ModelError("a DTMC has one action a state", found=f"{L} actions for {S} states")
+    if raw.indptr[0] != 0 or raw.indptr[-1] != nnz or np.any(sizes < 1):
+        raise ModelError("indptr does not give every action a transition", needed=f"ascending from 0 to {nnz}")
+    if nnz and int(raw.indices.max()) >= S:
+        raise ModelError("destination out of range", found=int(raw.indices.max()), needed=f"a state from 0 to {S - 1}")
+    exact = raw.value_type == "rational"
+    _check_shape("data", raw.data, nnz)
+    _check_exact("exact", raw.exact, nnz, exact)
+    for name, reward in raw.rewards.items():
+        if re.search(r"\s", name) or name.startswith(("@", "//")):
+            raise ModelError(f"reward name {name!r} cannot be written in DRN", needed="a name without blanks, @ or //")
+        _check_shape(f"state reward {name!r}", reward.state, S)
+        _check_shape(f"action reward {name!r}", reward.action, L)
+        _check_exact(f"state reward {name!r}", reward.state_exact, S, exact)
+        _check_exact(f"action reward {name!r}", reward.action_exact, L, exact)
+    for label, states in raw.labels.items():
+        if states.shape != (S,):
+            raise ModelError(f"label {label!r} has the wrong shape", found=states.shape, needed=f"({S},)")
+    if len(raw.pair_names) != L:
+        raise ModelError("pair_names has the wrong length", found=len(raw.pair_names), needed=str(L))
+    for name in set(raw.pair_names):
+        if not name or re.search(r"\s", name):
+            raise ModelError(
+                f"action name {name!r} cannot be written in DRN", needed="a name without blanks, not empty"
+            )
+    if raw.comments is not None and len(raw.comments) != S:
+        raise ModelError("comments has the wrong length", found=len(raw.comments), needed=str(S))
+
+
+def _check_shape(what: str, values: NDArray[np.float64], n: int) -> None:
+    if values.shape != (n,):
+        raise ModelError(f"{what} has the wrong shape", found=values.shape, needed=f"({n},)")
+    if not np.isfinite(values).all():
+        raise ModelError(f"{what} is not finite at {int(np.flatnonzero(~np.isfinite(values))[0])}")
+
+
+def _check_exact(what: str, values: Exact | None, n: int, needed: bool) -> None:
+    if (values is not None) != needed:
+        raise ModelError(
+            f"{what}: exact values are {'missing' if needed else 'present'}", needed="them in rational files only"
+        )
+    if values is not None and (values.shape != (n,) or not all(isinstance(v, Fraction) for v in values.tolist())):
+        raise ModelError(f"{what}: exact values are not {n} Fractions")

@@ -1,0 +1,86 @@
+r"""Evaluation of a policy in floats: the solution of :math:`x = b + M x` for a (sub)stochastic or discounted M."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.linalg as la
+import scipy.sparse as sp
+import scipy.sparse.linalg as spl
+
+from mdpkit.errors import ModelError
+from mdpkit.typing import Array, Floats, Ints
+
+__all__ = ["Factorization", "solve_policy"]
+
+DENSE_BELOW = 400
+
+
+class Factorization:
+    """LU factors of I - M, for several right-hand sides.
+
+    I - M is an M-matrix, whose elimination is stable without pivoting for size: the pivots are taken for sparsity, and
+    two steps of iterative refinement follow.
+
+    Parameters
+    ----------
+    indptr, indices, data : compressed rows of M, ``(n, n)``
+
+    Raises
+    ------
+    ModelError
+        If I - M is singular: some class of states is never left.
+    """
+
+    def __init__(self, indptr: Array, indices: Array, data: Floats):
+        n = len(indptr) - 1
+        M = sp.csr_array((data, np.asarray(indices, dtype=np.int64), indptr), shape=(n, n))
+        self._A: Any = sp.csr_array(sp.identity(n, format="csr") - M)
+        self._dense: Any = None
+        self._lu: Any = None
+        try:
+            if n <= DENSE_BELOW or M.nnz > 0.2 * n * n:
+                import warnings
+
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", la.LinAlgWarning)
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    try:
+                        self._dense = la.lu_factor(self._A.toarray(), check_finite=False)
+                    except la.LinAlgWarning:
+                        raise la.LinAlgError from None
+            else:
+                self._lu = spl.splu(
+                    self._A.tocsc(),
+                    permc_spec="MMD_AT_PLUS_A",
+                    diag_pivot_thresh=0.0,
+                    options={"SymmetricMode": True},
+                )
+        except (RuntimeError, la.LinAlgError):
+            raise ModelError("the chain of the policy has a class that is never left", needed="a transient chain") from None
+
+    def _apply(self, b: Floats) -> Floats:
+        if self._dense is not None:
+            return la.lu_solve(self._dense, b, check_finite=False)
+        return self._lu.solve(b)
+
+    def solve(self, b: Floats) -> Floats:
+        """The solution of x = b + M x, ``(n,)``."""
+        x = self._apply(b)
+        for _ in range(2):
+            x = x + self._apply(b - self._A @ x)
+        return x
+
+
+def solve_policy(indptr: Array, indices: Array, data: Floats, b: Floats) -> Floats:
+    """The solution of x = b + M x for one right-hand side; see :class:`Factorization`."""
+    return Factorization(indptr, indices, data).solve(b)
+
+
+def take_rows(indptr: Ints, indices: Array, data: Array, rows: Ints) -> tuple[Ints, Array, Array]:
+    """Compressed form of the chosen rows."""
+    count = indptr[rows + 1] - indptr[rows]
+    start = np.concatenate(([0], np.cumsum(count)))
+    entry = np.arange(start[-1]) - np.repeat(start[:-1], count) + np.repeat(indptr[rows], count)
+    return start, indices[entry], data[entry]

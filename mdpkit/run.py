@@ -1,0 +1,328 @@
+"""Running a solver until a certified stop rule is met: the only loops over k."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdpkit.certificates import Certificate, certify, certify_exact
+from mdpkit.certificates.certificate import width
+from mdpkit.errors import OptionError, UnsupportedError
+from mdpkit.models.canonical import Canonical, canonical
+from mdpkit.models.criterion import Invariance, Reachability, TotalReward
+from mdpkit.models.mdp import MDP
+from mdpkit.models.policy import Markov, Stationary
+from mdpkit.solution import Solution, Status
+from mdpkit.solver import Answer, DirectSolver, IterativeSolver, Solver
+from mdpkit.typing import Array
+
+__all__ = ["Gap", "Residual", "Steps", "StopRule", "iterates", "run"]
+
+logger = logging.getLogger("mdpkit")
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Base of the stop rules."""
+
+    def target(self, certificate: Certificate, problem: MDP) -> tuple[float, float]:
+        """``(certified gap, largest gap allowed)``."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Gap(StopRule):
+    """Stop when the certified bounds are close: ``upper - lower <= max(abs, rel * scale)``.
+
+    Parameters
+    ----------
+    abs, rel : float
+        Absolute and relative gap.
+    where : {"all", "initial"} or None
+        In all states, with the largest \\|V\\| as the scale, or at the initial state, whose value is then the scale. By
+        default ``"initial"`` for reachability and total reward with a known initial state, else ``"all"``.
+    """
+
+    abs: float = 0.0
+    rel: float = 1e-9
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("abs", "rel"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not value >= 0:
+                raise OptionError(f"Gap's {name} is no tolerance", found=value, needed="a number >= 0")
+        if self.where not in (None, "all", "initial"):
+            raise OptionError("Gap's where is unknown", found=self.where, needed="'all' or 'initial'")
+
+    def place(self, problem: MDP) -> str:
+        """Where the gap is measured for this problem."""
+        if self.where is not None:
+            return self.where
+        c = problem.criterion
+        initial = isinstance(c, (Invariance, Reachability, TotalReward))
+        return "initial" if initial and problem.rho is not None else "all"
+
+    def target(self, certificate: Certificate, problem: MDP) -> tuple[float, float]:
+        """The certificate's gap and the largest allowed one."""
+        if self.place(problem) == "initial":
+            low, high = certificate.initial(problem)
+            gap = float(width(np.array(low), np.array(high)))
+            scale = max(abs(low), abs(high)) if np.isfinite(low) and np.isfinite(high) else 0.0
+            if low <= 0 <= high:
+                scale = 0.0
+            return gap, max(self.abs, self.rel * scale)
+        lower, upper = (np.asarray(x, dtype=np.float64) for x in (certificate.lower, certificate.upper))
+        finite = np.isfinite(lower) & np.isfinite(upper)
+        scale = float(np.max(np.maximum(np.abs(lower[finite]), np.abs(upper[finite])), initial=0.0))
+        return float(np.max(width(lower, upper), initial=0.0)), max(self.abs, self.rel * scale)
+
+
+@dataclass(frozen=True)
+class Residual(StopRule):
+    """Stop when the last step changed no state by more than ``abs``. Says nothing about the error; the certificate does."""
+
+    abs: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Steps(StopRule):
+    """Stop after n steps."""
+
+    n: int = 1000
+
+
+def iterates(mdp: MDP, solver: IterativeSolver[Any], rng: np.random.Generator | None = None) -> Iterator[Any]:
+    """The states of an iterative solver, one by one, for ever: ``itertools.islice`` them.
+
+    Values in the states are in the canonical (maximizing) form; for a maximizing model that is the model's own.
+    """
+    problem = _problem(mdp, solver)
+    state = solver.init(problem, rng)
+    while True:
+        yield state
+        state = solver.step(problem, state, rng)
+
+
+def _problem(mdp: MDP, solver: Solver) -> Canonical:
+    problem = canonical(mdp)
+    if not solver.accepts(problem):
+        raise UnsupportedError(
+            f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
+            needed=f"a {' or '.join(solver.kinds)} problem",
+            way_out="call mdpkit.solve without a solver, or see `mdpkit methods`",
+        )
+    return problem
+
+
+def run(
+    mdp: MDP,
+    solver: Solver,
+    *,
+    until: StopRule | None = None,
+    max_steps: int | None = None,
+    exact: bool = False,
+    dyadic: bool = False,
+    rng: np.random.Generator | None = None,
+    why: str = "",
+    progress: Callable[[int, float, float], None] | None = None,
+) -> Solution:
+    """Run one solver and certify its answer; :func:`mdpkit.solve` calls this after choosing.
+
+    Parameters
+    ----------
+    mdp : MDP
+    solver : Solver
+    until : StopRule
+        ``Gap(rel=1e-9)`` by default.
+    max_steps : int, optional
+        Largest number of steps; one million by default.
+    exact : bool
+        Improve the answer in rational arithmetic until it is exactly optimal.
+    dyadic : bool
+        With ``exact``: take floats as their bits.
+    rng : numpy Generator, optional
+        For randomized solvers.
+    progress : (step, gap, goal) -> None, optional
+        Called as the run goes on.
+
+    Returns
+    -------
+    Solution
+        Also after Ctrl-C (status INTERRUPTED), with valid bounds.
+    """
+    problem = _problem(mdp, solver)
+    until = Gap() if until is None else until
+    started = time.perf_counter()
+    interrupted = False
+    trace: list[tuple[int, float]] = []
+    if isinstance(solver, IterativeSolver):
+        answer, certificate, status, steps = _iterate(
+            mdp, problem, solver, until, max_steps, rng, trace, progress, certifying=not exact
+        )
+        interrupted = status is Status.INTERRUPTED
+    else:
+        assert isinstance(solver, DirectSolver)
+        try:
+            answer = solver.run(problem, rng)
+        except KeyboardInterrupt:
+            interrupted = True
+            answer = Answer(np.zeros(problem.n_states), None)
+            if problem.kind == "finite":
+                raise
+        steps = answer.steps
+        certificate, status = None, Status.SOLVED
+    if exact and not interrupted:
+        certificate = certify_exact(mdp, answer.choice, dyadic=dyadic)
+        status = Status.EXACT
+        answer = answer._replace(choice=certificate.choice)
+    elif certificate is None:
+        certificate = certify(mdp, answer)
+        if interrupted:
+            status = Status.INTERRUPTED
+        elif isinstance(until, Gap):
+            gap, goal = until.target(certificate, mdp)
+            status = Status.SOLVED if gap <= goal else Status.ROUNDING
+    return _solution(mdp, problem, solver, answer, certificate, status, steps, trace, why, time.perf_counter() - started)
+
+
+def _iterate(
+    mdp: MDP,
+    problem: Canonical,
+    solver: IterativeSolver[Any],
+    until: StopRule,
+    max_steps: int | None,
+    rng: np.random.Generator | None,
+    trace: list[tuple[int, float]],
+    progress: Callable[[int, float, float], None] | None,
+    *,
+    certifying: bool,
+) -> tuple[Answer, Certificate | None, Status, int]:
+    limit = until.n if isinstance(until, Steps) else (1_000_000 if max_steps is None else max_steps)
+    state = solver.init(problem, rng)
+    steps = 0
+    goal = _inner_goal(until, problem, solver, state)
+    best: Certificate | None = None
+    stalled = 0
+    status = Status.STEPS if not isinstance(until, Steps) else Status.SOLVED
+    record, attempt = 1, 16
+    try:
+        while steps < limit:
+            done = solver.finished(state)
+            trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
+            if done or (isinstance(until, Gap) and (state.gap <= goal or trying)) or (
+                isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs
+            ):
+                if not isinstance(until, Gap):
+                    status = Status.SOLVED
+                    break
+                if not certifying and done:
+                    status = Status.SOLVED
+                    break
+                certificate = certify(mdp, solver.answer(problem, state))
+                gap, allowed = until.target(certificate, mdp)
+                logger.debug("step %d: certified gap %.3g, goal %.3g", steps, gap, allowed)
+                if best is None or certificate.gap <= best.gap:
+                    stalled = stalled + 1 if best is not None and certificate.gap >= 0.5 * best.gap else 0
+                    best = certificate
+                else:
+                    stalled += 1
+                if gap <= allowed:
+                    return solver.answer(problem, state), certificate, Status.SOLVED, steps
+                if done or (stalled >= 3 and not trying):
+                    status = Status.ROUNDING
+                    break
+                if trying:
+                    attempt = 2 * steps
+                goal = min(goal, state.gap) / 4 if np.isfinite(state.gap) else goal / 4
+            state = solver.step(problem, state, rng)
+            steps += 1
+            if steps == record:
+                trace.append((steps, float(state.gap)))
+                record = max(steps + 1, int(record * 1.3))
+            if progress is not None:
+                progress(steps, float(state.gap), goal)
+    except KeyboardInterrupt:
+        logger.warning("interrupted after %d steps", steps)
+        return solver.answer(problem, state), None, Status.INTERRUPTED, steps
+    answer = solver.answer(problem, state)
+    certificate = None
+    if certifying:
+        certificate = certify(mdp, answer)
+        if best is not None and best.gap < certificate.gap:
+            certificate = best
+        if isinstance(until, Gap):
+            gap, allowed = until.target(certificate, mdp)
+            if gap <= allowed:
+                status = Status.SOLVED
+    trace.append((steps, float(state.gap)))
+    return answer, certificate, status, steps
+
+
+def _middle(lower: Array, upper: Array) -> Array:
+    """The middle of the bounds; the finite one where only one is."""
+    finite_low, finite_high = np.isfinite(lower), np.isfinite(upper)
+    with np.errstate(invalid="ignore"):
+        middle = lower + 0.5 * (upper - lower)
+    one_sided = np.where(finite_low, lower, upper)
+    return np.where(finite_low & finite_high, np.clip(middle, lower, upper), one_sided)
+
+
+def _inner_goal(until: StopRule, problem: Canonical, solver: IterativeSolver[Any], state: Any) -> float:
+    """A first gap at which certifying is worth trying; refined by what the certificates say."""
+    if not isinstance(until, Gap):
+        return 0.0
+    gamma = float(np.max(problem.gamma, initial=0.0))
+    largest = float(np.max(np.abs(problem.r), initial=0.0))
+    scale = largest / (1 - gamma) if gamma < 1 else max(largest, 1.0)
+    return max(until.abs, until.rel * scale)
+
+
+def _solution(
+    mdp: MDP,
+    problem: Canonical,
+    solver: Solver,
+    answer: Answer,
+    certificate: Certificate,
+    status: Status,
+    steps: int,
+    trace: list[tuple[int, float]],
+    why: str,
+    seconds: float,
+) -> Solution:
+    exact = certificate.lower if certificate.arithmetic == "exact" else None
+    if exact is not None:
+        V = exact.astype(np.float64)
+    else:
+        lower, upper = certificate.lower, certificate.upper
+        inner = problem.value(answer.V)
+        if not certificate.whole or inner.shape != lower.shape:
+            inner = inner[0] if inner.ndim == 2 else inner
+        V = inner if np.all((lower <= inner) & (inner <= upper)) else _middle(lower, upper)
+    pi: Any
+    if certificate.choice.ndim == 2:
+        pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))
+    else:
+        pi = Stationary.from_pairs(mdp, certificate.choice)
+    dual = answer.dual
+    return Solution(
+        V=V,
+        pi=pi,
+        status=status,
+        steps=steps,
+        solver=solver,
+        certificate=certificate,
+        problem=mdp,
+        dual=dual,
+        exact=exact,
+        trace=tuple(trace),
+        why=why,
+        seconds=seconds,
+    )
+
+

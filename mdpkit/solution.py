@@ -1,0 +1,144 @@
+"""What a solver returns: a solution with its certificate, and the status that explains it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdpkit.errors import ModelError
+from mdpkit.typing import Array
+
+if TYPE_CHECKING:
+    from mdpkit.certificates import Certificate
+    from mdpkit.models import MDP
+
+__all__ = ["Solution", "Status"]
+
+
+class Status(Enum):
+    """How a run ended. The members' values are the help text."""
+
+    SOLVED = "solved: the certified bounds meet the stop rule"
+    EXACT = "solved exactly: the bounds coincide in rational arithmetic"
+    ROUNDING = (
+        "stopped at the rounding of float arithmetic before the stop rule was met; the bounds are true. "
+        "Ask for less (until=Gap(rel=1e-6)) or for rationals (exact=True, --exact)"
+    )
+    STEPS = "stopped at the largest number of steps before the stop rule was met; the bounds are true. Raise max_steps"
+    INTERRUPTED = "interrupted: the best answer so far; the bounds are true"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the stop rule was met."""
+        return self in (Status.SOLVED, Status.EXACT)
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A certified answer to a planning problem.
+
+    Attributes
+    ----------
+    V : (S,) float, or (H+1, S) for a finite horizon
+        Values: inside the certificate's bounds. For an exact solution, the floats nearest to the rationals.
+    pi : Stationary or Markov
+        A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing).
+    status : Status
+    steps : int
+        Iterations made.
+    solver : object
+        The solver, with its hyper-parameters.
+    certificate : Certificate
+        ``lower``, ``upper``, ``valid``, ``verify(problem, exact=False)``, ``save(path)``.
+    dual : array or None
+        Dual variables where the solver has them: for the linear program, the occupancy of each pair ``(L,)``.
+    gain, bias : array or None
+        For average reward.
+    exact : object array or None
+        The exact values as Fractions, where they were computed (``Fraction`` or ``float('inf')`` entries).
+    trace : tuple of (step, gap)
+        Certified gap as the run went on.
+    why : str
+        Why this solver was chosen.
+    seconds : float
+        Wall time of the run.
+    """
+
+    V: Array
+    pi: Any
+    status: Status
+    steps: int
+    solver: Any
+    certificate: Certificate
+    problem: MDP = field(repr=False)
+    dual: Array | None = None
+    gain: Array | None = None
+    bias: Array | None = None
+    exact: Array | None = None
+    trace: tuple[tuple[int, float], ...] = ()
+    why: str = ""
+    seconds: float = 0.0
+
+    @cached_property
+    def Q(self) -> Array:
+        """Action values ``(S, A)`` (``(H, S, A)`` for a finite horizon), NaN where an action is not admissible."""
+        from mdpkit.evaluation import action_values
+
+        return action_values(self.problem, self.V)
+
+    @property
+    def value(self) -> float:
+        """Value at the initial state or law."""
+        return float(self._initial(self.V))
+
+    @property
+    def lower(self) -> float:
+        """Certified lower bound at the initial state or law."""
+        return self.certificate.initial(self.problem)[0]
+
+    @property
+    def upper(self) -> float:
+        """Certified upper bound at the initial state or law."""
+        return self.certificate.initial(self.problem)[1]
+
+    @property
+    def exact_value(self) -> Fraction | float | None:
+        """Exact value at the initial state or law, if the solution is exact."""
+        if self.exact is None:
+            return None
+        return self.certificate.initial_exact(self.problem)
+
+    def _initial(self, V: Array) -> Any:
+        if self.problem.rho is None:
+            raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read solution.V")
+        V = V[0] if V.ndim == 2 else V
+        support = np.flatnonzero(self.problem.rho)
+        return float(self.problem.rho[support] @ V[support])
+
+    def __repr__(self) -> str:
+        gap = self.certificate.gap
+        name = type(self.solver).__name__
+        bounds = "" if self.problem.rho is None else f"value {self.value:.10g} in [{self.lower:.10g}, {self.upper:.10g}], "
+        return f"Solution({self.status}: {bounds}largest gap {gap:.2g}, {self.steps} steps of {name})"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        rows = [("status", self.status.value), ("solver", repr(self.solver)), ("steps", f"{self.steps:,}")]
+        if self.problem.rho is not None:
+            rows.append(("value", f"{self.value:.12g}"))
+            rows.append(("certified", f"[{self.lower:.12g}, {self.upper:.12g}]"))
+        rows.append(("largest gap", f"{self.certificate.gap:.3g}"))
+        rows.append(("arithmetic", self.certificate.arithmetic))
+        if self.why:
+            rows.append(("why", self.why))
+        body = "".join(f"<tr><th style='text-align:left'>{k}</th><td>{escape(v)}</td></tr>" for k, v in rows)
+        return f"<table><caption>Solution</caption>{body}</table>"

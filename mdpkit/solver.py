@@ -1,0 +1,84 @@
+"""The abstract classes of all algorithms: hyper-parameters in a frozen dataclass, state in a NamedTuple, no loops over k."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from mdpkit.models.canonical import Canonical
+from mdpkit.typing import Array, Ints
+
+__all__ = ["Answer", "DirectSolver", "IterativeSolver", "Solver"]
+
+State = TypeVar("State")
+
+
+class Answer(NamedTuple):
+    """A solver's raw answer, in the canonical (maximizing) form; nobody believes it until it is certified.
+
+    ``below`` and ``above`` are bounds the solver offers, if any; the certificate checks them.
+    """
+
+    V: Array
+    choice: Ints | None
+    below: Array | None = None
+    above: Array | None = None
+    dual: Array | None = None
+    steps: int = 1
+
+
+@dataclass(frozen=True)
+class Solver(ABC):
+    """Base of all solvers.
+
+    Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
+    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``).
+    """
+
+    cites: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the solver solves problems of this kind."""
+        return problem.kind in self.kinds
+
+
+@dataclass(frozen=True)
+class IterativeSolver(Solver, Generic[State]):
+    """A solver that improves a state step by step.
+
+    The state is a NamedTuple with a field ``gap``: a bound, in the scale of the stop rule, on the width of the
+    certificate that :meth:`answer` would give (``inf`` where none is known yet). ``bounding`` solvers carry bounds in
+    their state, so that certifying costs one check and is tried as the run goes on.
+    """
+
+    bounding: ClassVar[bool] = False
+
+    @abstractmethod
+    def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
+        """The first state."""
+
+    @abstractmethod
+    def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
+        """The next state."""
+
+    @abstractmethod
+    def answer(self, problem: Canonical, state: State) -> Answer:
+        """The answer that the state holds."""
+
+    def finished(self, state: Any) -> bool:
+        """Whether further steps would change nothing."""
+        return False
+
+
+@dataclass(frozen=True)
+class DirectSolver(Solver):
+    """A solver that runs to its end in one call."""
+
+    @abstractmethod
+    def run(self, problem: Canonical, rng: np.random.Generator | None = None) -> Answer:
+        """Solve the problem."""

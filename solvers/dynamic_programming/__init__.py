@@ -1,0 +1,19 @@
+"""Dynamic programming: planning with a known model, discounted, over a finite horizon, or for total reward."""
+
+from mdpkit.solvers.dynamic_programming.backward_induction import BackwardInduction
+from mdpkit.solvers.dynamic_programming.gauss_seidel import GaussSeidel
+from mdpkit.solvers.dynamic_programming.interval_iteration import IntervalIteration
+from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramming
+from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
+from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
+from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
+
+__all__ = [
+    "BackwardInduction",
+    "GaussSeidel",
+    "IntervalIteration",
+    "LinearProgramming",
+    "ModifiedPolicyIteration",
+    "PolicyIteration",
+    "ValueIteration",
+]
