@@ -112,14 +112,10 @@ class _Writer:
         self.codes: dict[Fraction, int] = {}
 
     def model(self, mdp: MDP) -> dict[str, Array]:
-        P, arrays = mdp.P, self.arrays
+        arrays = self.arrays
         arrays["mdpkit_format"] = np.array(FORMAT, dtype=np.int64)
         arrays["pair_ptr"], arrays["action"] = mdp.pair_ptr, mdp.action
-        if P.dense is not None and P.exact is None:
-            arrays["P_dense"] = P.dense
-        else:
-            arrays["P_indptr"], arrays["P_indices"] = P.indptr, P.indices
-            self.numbers("P_data", P.data, P.exact)
+        self.transitions("", mdp.P)
         meta: dict[str, Any] = {
             "n_states": mdp.n_states,
             "n_actions": mdp.n_actions,
@@ -128,17 +124,20 @@ class _Writer:
             "active": mdp.active,
             "origin": mdp.origin,
             "rewards": list(mdp.rewards),
+            "base_rewards": None if mdp.base is None else list(mdp.base[1]),
             "labels": list(mdp.labels),
             "state_names": _encode_names(mdp.state_names, "state"),
             "pair_names": _encode_names(mdp.pair_names, "pair"),
             "criterion": None if mdp.criterion is None else self.criterion(mdp.criterion),
         }
         for i, reward in enumerate(mdp.rewards.values()):
-            self.numbers(f"reward{i}_values", reward.values, reward.exact)
-            if not np.array_equal(reward.error, UNIT * np.abs(reward.values)):
-                arrays[f"reward{i}_error"] = reward.error
-            if reward.transition is not None:
-                self.numbers(f"reward{i}_transition", reward.transition, reward.transition_exact)
+            self.reward(f"reward{i}", reward)
+        if mdp.base is not None:
+            P, rewards = mdp.base
+            if P is not mdp.P:
+                self.transitions("base_", P)
+            for i, reward in enumerate(rewards.values()):
+                self.reward(f"base_reward{i}", reward)
         if mdp.labels:
             arrays["labels"] = np.packbits(np.array(list(mdp.labels.values())), axis=1)
         if mdp.rho is not None:
@@ -148,6 +147,20 @@ class _Writer:
         meta["arrays"] = sorted(arrays)
         arrays["meta"] = _text(json.dumps(meta, ensure_ascii=False))
         return arrays
+
+    def transitions(self, prefix: str, P: Transitions) -> None:
+        if P.dense is not None and P.exact is None:
+            self.arrays[f"{prefix}P_dense"] = P.dense
+            return
+        self.arrays[f"{prefix}P_indptr"], self.arrays[f"{prefix}P_indices"] = P.indptr, P.indices
+        self.numbers(f"{prefix}P_data", P.data, P.exact)
+
+    def reward(self, prefix: str, reward: Reward) -> None:
+        self.numbers(f"{prefix}_values", reward.values, reward.exact)
+        if not _same_bits(reward.error, UNIT * np.abs(reward.values)):
+            self.arrays[f"{prefix}_error"] = reward.error
+        if reward.transition is not None:
+            self.numbers(f"{prefix}_transition", reward.transition, reward.transition_exact)
 
     def numbers(self, name: str, floats: Any, exact: Any) -> None:
         """Store floats, or codes of rationals and only such floats as are not the rationals rounded."""
@@ -165,7 +178,7 @@ class _Writer:
             codes[k] = code
         self.arrays[f"{name}_exact"] = codes.reshape(exact.shape)
         floats = np.asarray(floats, dtype=np.float64)
-        if not np.array_equal(floats, exact.astype(np.float64)):
+        if not _same_bits(floats, exact.astype(np.float64)):
             self.arrays[name] = floats
 
     def criterion(self, c: Criterion) -> dict[str, Any]:
@@ -184,6 +197,10 @@ class _Writer:
             else:
                 out[field.name] = value.item() if isinstance(value, np.integer) else value
         return out
+
+
+def _same_bits(x: Floats, y: Floats) -> bool:
+    return x.shape == y.shape and np.ascontiguousarray(x).tobytes() == np.ascontiguousarray(y).tobytes()
 
 
 def _text(text: str) -> Array:
@@ -368,8 +385,16 @@ class _Reader:
             self.fail(
                 "the array 'action' is damaged", found=int(action.max()), needed=f"at most {meta['n_actions'] - 1}"
             )
-        P = self.transitions(S, L, stages)
-        rewards = {name: self.reward(i, P, L, stages) for i, name in enumerate(meta["rewards"])}
+        P = self.transitions("", S, L, stages)
+        rewards = {name: self.reward(f"reward{i}", P, L, stages) for i, name in enumerate(meta["rewards"])}
+        base = None
+        if meta["base_rewards"] is not None:
+            own = bool({"base_P_dense", "base_P_indptr"} & set(self.names))
+            rows = self.transitions("base_", S, L, stages) if own else P
+            listed = enumerate(meta["base_rewards"])
+            base = rows, {name: self.reward(f"base_reward{i}", rows, L, stages) for i, name in listed}
+            if meta["active"] is not None and meta["active"] not in base[1]:
+                self.fail("the array 'meta' is damaged", found="base_rewards without the active reward")
         if meta["active"] is not None and meta["active"] not in rewards:
             self.fail(
                 "the array 'meta' is damaged", found=f"active reward {meta['active']!r}", needed="one of the rewards"
@@ -393,36 +418,40 @@ class _Reader:
             "state_names": self.names_of(meta["state_names"], S),
             "pair_names": self.names_of(meta["pair_names"], L),
             "origin": str(meta["origin"]),
+            "base": base,
         }
         mdp = MDP.__new__(MDP)
         mdp.__setstate__(fields)
         c = meta["criterion"]
         return mdp if c is None else mdp.under(self.criterion(c))
 
-    def transitions(self, S: int, L: int, stages: int | None) -> Transitions:
-        if "P_dense" in self.names:
-            dense = self.array("P_dense", "f")
-            self.check_rows("P_dense", dense.shape[0], L, stages)
+    def transitions(self, prefix: str, S: int, L: int, stages: int | None) -> Transitions:
+        name = f"{prefix}P_dense"
+        if name in self.names:
+            dense = self.array(name, "f")
+            self.check_rows(name, dense.shape[0], L, stages)
             if dense.shape != (dense.shape[0], S):
-                self.fail("the array 'P_dense' is damaged", found=f"shape {dense.shape}", needed=f"{S} columns")
-            self.check_mass("P_dense", dense.sum(axis=1), dense)
+                self.fail(f"the array {name!r} is damaged", found=f"shape {dense.shape}", needed=f"{S} columns")
+            self.check_mass(name, dense.sum(axis=1), dense)
             # not from_dense, which would choose the representation anew
             P = Transitions.__new__(Transitions)
             P.n_rows, P.n_states = dense.shape
             P.__dict__.update(dense=_frozen(np.ascontiguousarray(dense)), exact=None)
             return P
-        indptr = self.array("P_indptr", "i")
+        name = f"{prefix}P_indptr"
+        indptr = self.array(name, "i")
         if indptr.ndim != 1 or not len(indptr) or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
-            self.fail("the array 'P_indptr' is damaged", found="offsets that do not ascend")
-        self.check_rows("P_indptr", len(indptr) - 1, L, stages)
-        indices = self.array("P_indices", "u", (int(indptr[-1]),))
+            self.fail(f"the array {name!r} is damaged", found="offsets that do not ascend")
+        self.check_rows(name, len(indptr) - 1, L, stages)
+        name = f"{prefix}P_indices"
+        indices = self.array(name, "u", (int(indptr[-1]),))
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
         if len(indices) and (
             int(indices.max()) >= S or np.any((np.diff(indices.astype(np.int64)) <= 0) & (np.diff(row) == 0))
         ):
-            self.fail("the array 'P_indices' is damaged", found="columns that do not ascend or are out of range")
-        data, exact = self.numbers("P_data", indices.shape)
-        name = "P_data" if exact is None else "P_data_exact"
+            self.fail(f"the array {name!r} is damaged", found="columns that do not ascend or are out of range")
+        data, exact = self.numbers(f"{prefix}P_data", indices.shape)
+        name = f"{prefix}P_data" if exact is None else f"{prefix}P_data_exact"
         self.check_mass(name, np.bincount(row, weights=data, minlength=len(indptr) - 1), data)
         return Transitions(indptr, indices, data, S, exact)
 
@@ -439,20 +468,20 @@ class _Reader:
                 f"the array {name!r} is damaged", found=f"row {k} with sum {total[k]}", needed="rows of probabilities"
             )
 
-    def reward(self, i: int, P: Transitions, L: int, stages: int | None) -> Reward:
-        name = f"reward{i}_values"
+    def reward(self, prefix: str, P: Transitions, L: int, stages: int | None) -> Reward:
+        name = f"{prefix}_values"
         values, exact = self.numbers(name)
         if values.shape not in ((L,), (L * (stages or 1),)):
             self.fail(f"the array {name!r} is damaged", found=f"shape {values.shape}", needed=f"({L},)")
         if not np.all(np.isfinite(values)):
             self.fail(f"the array {name!r} is damaged", found="an entry that is not finite")
         transition, transition_exact = None, None
-        if {f"reward{i}_transition", f"reward{i}_transition_exact"} & set(self.names):
-            transition, transition_exact = self.numbers(f"reward{i}_transition", (P.nnz,))
+        if {f"{prefix}_transition", f"{prefix}_transition_exact"} & set(self.names):
+            transition, transition_exact = self.numbers(f"{prefix}_transition", (P.nnz,))
             transition = _frozen(transition)
         error = UNIT * np.abs(values)
-        if f"reward{i}_error" in self.names:
-            error = self.array(f"reward{i}_error", "f", values.shape)
+        if f"{prefix}_error" in self.names:
+            error = self.array(f"{prefix}_error", "f", values.shape)
         return Reward(values, exact, error, transition, transition_exact)
 
     def labels(self, names: list[str], S: int) -> dict[str, Bools]:
