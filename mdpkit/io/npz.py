@@ -94,9 +94,18 @@ def load_npz(path: str | os.PathLike[str]) -> MDP:
     with file:
         try:
             archive = zipfile.ZipFile(file)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
+        except (
+            zipfile.BadZipFile,
+            zipfile.LargeZipFile,
+            NotImplementedError,
+            ValueError,
+            OSError,
+            struct.error,
+        ) as error:
             found = f"{error} ({path.stat().st_size} bytes)"
-            raise ParseError("truncated, or no .npz archive", path=path, found=found, way_out="write it again") from None
+            raise ParseError(
+                "truncated, or no .npz archive", path=path, found=found, way_out="write it again"
+            ) from None
         with archive:
             names = [name.removesuffix(".npy") for name in archive.namelist()]
             reader = _Reader(path, archive, names)

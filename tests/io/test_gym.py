@@ -25,7 +25,10 @@ from mdpkit.models import (  # noqa: E402
 )
 
 PUTERMAN = MDP(
-    np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]]), np.array([[5.0, 10.0], [-1.0, -1.0]]), Discounted(0.95), rho=0
+    np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]]),
+    np.array([[5.0, 10.0], [-1.0, -1.0]]),
+    Discounted(0.95),
+    rho=0,
 )
 TABLES = ["FrozenLake-v1?map_name=4x4", "FrozenLake-v1?map_name=8x8&is_slippery=false", "CliffWalking-v1", "Taxi-v4"]
 
@@ -60,7 +63,10 @@ def solve(M, b):
 def optimal_value(mdp, gamma):
     """Policy iteration in Fractions, on dictionaries."""
     S, P, r = mdp.n_states, mdp.P, mdp.reward.exact
-    rows = [dict(zip(P.indices[i:j].tolist(), P.exact[i:j], strict=True)) for i, j in zip(P.indptr, P.indptr[1:], strict=False)]
+    rows = [
+        dict(zip(P.indices[i:j].tolist(), P.exact[i:j], strict=True))
+        for i, j in zip(P.indptr, P.indptr[1:], strict=False)
+    ]
     choice = list(mdp.pair_ptr[:-1])
     while True:
         M = [[Fraction(s == t) - gamma * rows[choice[s]].get(t, 0) for t in range(S)] for s in range(S)]
@@ -90,7 +96,12 @@ def direct(env, gamma, sweeps=3000):
     P = env.unwrapped.P
     V = np.zeros(len(P))
     for _ in range(sweeps):
-        V = np.array([max(sum(p * (r + gamma * V[t] * (not end)) for p, t, r, end in P[s][a]) for a in P[s]) for s in range(len(P))])
+        V = np.array(
+            [
+                max(sum(p * (r + gamma * V[t] * (not end)) for p, t, r, end in P[s][a]) for a in P[s])
+                for s in range(len(P))
+            ]
+        )
     return V
 
 
@@ -120,7 +131,10 @@ def test_sizes_of_the_toy_texts():
 
 
 def test_merging_averages_rewards():
-    table = {0: {0: [(0.25, 1, 4.0, False), (0.5, 1, 1.0, False), (0.25, 0, 7.0, False)]}, 1: {0: [(1.0, 1, 0.0, False)]}}
+    table = {
+        0: {0: [(0.25, 1, 4.0, False), (0.5, 1, 1.0, False), (0.25, 0, 7.0, False)]},
+        1: {0: [(1.0, 1, 0.0, False)]},
+    }
     mdp = from_gym(Table(table))
     assert mdp.P.toarray().tolist() == [[0.25, 0.75], [0.0, 1.0]]
     assert mdp.reward.transition.tolist() == [7.0, 2.0, 0.0]

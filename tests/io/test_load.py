@@ -90,10 +90,16 @@ def test_round_trip_through_every_ending(path, tmp_path, ending):
     mdp.save(target)
     again = load(target)
     assert again == mdp
-    assert (again.pair_names, again.rho.tolist(), list(again.rewards)) == (mdp.pair_names, mdp.rho.tolist(), list(mdp.rewards))
+    assert (again.pair_names, again.rho.tolist(), list(again.rewards)) == (
+        mdp.pair_names,
+        mdp.rho.tolist(),
+        list(mdp.rewards),
+    )
     for name, reward in mdp.rewards.items():
         assert again.rewards[name].exact.tolist() == reward.exact.tolist()
-    assert {name: mask.tolist() for name, mask in again.labels.items()} == {name: mask.tolist() for name, mask in mdp.labels.items()}
+    assert {name: mask.tolist() for name, mask in again.labels.items()} == {
+        name: mask.tolist() for name, mask in mdp.labels.items()
+    }
     with pytest.raises(OutputExistsError):
         mdp.save(target)
 
@@ -123,7 +129,9 @@ def test_float_rewards_of_rational_laws_are_written_by_their_bits(tmp_path):
 def test_what_drn_cannot_hold(tmp_path):
     spread = MDP(np.ones((2, 1, 2)) / 2, 0.0, rho=np.array([0.5, 0.5]))
     staged = MDP(np.ones((2, 1, 1, 1)), 0.0, FiniteHorizon(2), rho=0)
-    for mdp in (spread, staged):
+    bits = MDP(np.array([[[0.1, 0.2, 0.7]]] * 3), 0.0, rho=0).exact(dyadic=True)
+    assert sum(bits.P.exact[:3]) != 1
+    for mdp in (spread, staged, bits):
         with pytest.raises(UnsupportedError, match=r"save to \.npz"):
             save(mdp, tmp_path / "m.drn")
     assert not (tmp_path / "m.drn").exists()

@@ -105,7 +105,9 @@ def models(draw):
     exact_rewards = draw(st.booleans())
     weights = source.integers(0, 4, size=(S, A, S)) + np.eye(S, dtype=int)[:, None, :]
     P = weights / weights.sum(axis=2, keepdims=True)
-    exact = np.array([[Fraction(int(w), int(row.sum())) for w in row] for row in weights.reshape(-1, S)]).reshape(S, A, S)
+    exact = np.array([[Fraction(int(w), int(row.sum())) for w in row] for row in weights.reshape(-1, S)]).reshape(
+        S, A, S
+    )
     pairs: dict = {}
     given_P: object = P
     L = S * A
@@ -132,7 +134,9 @@ def models(draw):
 
     H = 2 if kind == "stages" else 3
     subset = np.flatnonzero(source.random(S) < 0.5)
-    finite = FiniteHorizon(H, draw(st.sampled_from([1, 0.5, "1/3"])), draw(st.sampled_from([None, [0.1] * S, ["1/3"] * S])))
+    finite = FiniteHorizon(
+        H, draw(st.sampled_from([1, 0.5, "1/3"])), draw(st.sampled_from([None, [0.1] * S, ["1/3"] * S]))
+    )
     others = [
         None,
         Discounted(0.9),
@@ -165,13 +169,17 @@ def models(draw):
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(mdp=models())
 def test_round_trip(mdp, tmp_path):
     round_trip(mdp, tmp_path / "m.npz")
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 @given(mdp=models())
 def test_round_trip_of_exact_and_induced_models(mdp, tmp_path):
     try:
@@ -244,7 +252,9 @@ def test_same_model_same_bytes(tmp_path):
 @pytest.fixture
 def model():
     P = np.array([[["1/3", "2/3"], ["1", "0"]], [["0", "1"], ["1/2", "1/2"]]])
-    return MDP(P, [["1/7", "2"], ["3", "4"]], Discounted("9/10"), rho=0, labels={"goal": [1]}, rewards={"x": [1, 2, 3, 4.0]})
+    return MDP(
+        P, [["1/7", "2"], ["3", "4"]], Discounted("9/10"), rho=0, labels={"goal": [1]}, rewards={"x": [1, 2, 3, 4.0]}
+    )
 
 
 def test_existing_files_are_kept(model, tmp_path):
@@ -329,7 +339,15 @@ def test_every_damaged_array_is_named(model, tmp_path):
     content = members(path)
     for name, data in content.items():
         array = name.removesuffix(".npy")
-        for bad in (data[:-1], b"", data[:20], b"junk" * 40, npy(np.array([object()])), npy(np.array(["x"])), data + b"\0"):
+        for bad in (
+            data[:-1],
+            b"",
+            data[:20],
+            b"junk" * 40,
+            npy(np.array([object()])),
+            npy(np.array(["x"])),
+            data + b"\0",
+        ):
             write_members(path, {**content, name: bad})
             with pytest.raises(ParseError, match=array):
                 load(path)

@@ -29,7 +29,13 @@ def rng(seed=0):
 @pytest.fixture
 def ragged():
     P = np.array(
-        [[0.0, 0.25, 0.0, 0.75], [0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1e-300, 1.0], [0.5, 0.5, 0.0, 0.0]]
+        [
+            [0.0, 0.25, 0.0, 0.75],
+            [0.1, 0.2, 0.3, 0.4],
+            [1.0, 0.0, 0.0, 0.0],
+            [0.0, 0.0, 1e-300, 1.0],
+            [0.5, 0.5, 0.0, 0.0],
+        ]
     )
     state, action = np.array([0, 0, 1, 2, 3]), np.array([0, 2, 1, 0, 2])
     return MDP(P, np.arange(5.0), Discounted(0.9), state=state, action=action, rho=np.array([0.5, 0.0, 0.5, 0.0]))
@@ -64,7 +70,20 @@ def test_zero_width_entries_are_never_drawn_at_the_ends():
     indptr = np.array([0, 3, 4, 7])
     cum = cumulative(indptr, np.array([0.0, 1.0, 0.0, 0.3, 0.5, 0.25, 0.25]))
     np.testing.assert_array_equal(cum, [0.0, 1.0, 1.0, 1.0, 0.5, 0.75, 1.0])
-    u = np.array([0.0, 0.5, np.nextafter(1, 0), 0.0, np.nextafter(1, 0), 0.0, np.nextafter(0.5, 0), 0.5, 0.75, np.nextafter(1, 0)])
+    u = np.array(
+        [
+            0.0,
+            0.5,
+            np.nextafter(1, 0),
+            0.0,
+            np.nextafter(1, 0),
+            0.0,
+            np.nextafter(0.5, 0),
+            0.5,
+            0.75,
+            np.nextafter(1, 0),
+        ]
+    )
     rows = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2])
     np.testing.assert_array_equal(draw(rows, u, indptr, cum), [1, 1, 1, 3, 3, 4, 4, 5, 6, 6])
 
