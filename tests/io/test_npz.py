@@ -285,7 +285,7 @@ def test_a_failing_write_leaves_the_old_file(model, tmp_path, monkeypatch):
 
 
 def test_paths(model, tmp_path):
-    with pytest.raises(OptionError, match="folder .* does not exist"):
+    with pytest.raises(OptionError, match=r"folder .* does not exist"):
         save(model, tmp_path / "no" / "m.npz")
     (tmp_path / "d.npz").mkdir()
     with pytest.raises(OptionError, match="is a directory"):
