@@ -110,7 +110,7 @@ def models(draw):
     )
     pairs: dict = {}
     given_P: object = P
-    L = S * A
+    L, top = S * A, A
     if kind == "sparse":
         given_P = sp.csr_array(P.reshape(S * A, S))
     elif kind == "exact":
@@ -121,7 +121,7 @@ def models(draw):
         keep = source.random((S, A)) < 0.5
         keep[:, source.integers(A)] = True
         state, action = np.nonzero(keep)
-        L = len(state)
+        L, top = len(state), int(action.max()) + 1
         pairs = {"state": state, "action": action}
         given_P = exact[state, action] if draw(st.booleans()) else P[state, action]
 
@@ -142,7 +142,7 @@ def models(draw):
         Discounted(0.9),
         Discounted("1/3"),
         Discounted(np.full(L, 0.3)),
-        Discounted(np.array([Fraction(1, k + 2) for k in range(S * A)]).reshape(S, A)),
+        Discounted(np.array([Fraction(1, k + 2) for k in range(S * top)]).reshape(S, top)),
         finite,
         TotalReward(),
         TotalReward(subset),
