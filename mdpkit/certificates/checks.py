@@ -123,13 +123,20 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
     if not (np.all(below[p.H] <= end - slack) and np.all(end + slack <= above[p.H])):
         return "the bounds do not enclose the terminal rewards"
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
+    mean = not exact and p.fixed is not None  # probabilities: no rewards, no discount
     for h in range(p.H - 1, -1, -1):
         q, E = stage_values(p, h, above[h + 1], exact)
-        bad = (~(reference.best(q + E, p.pair_ptr) <= above[h])) & free
+        most = q + E
+        if mean:  # a mean exceeds no bound that holds everywhere
+            most = np.minimum(most, np.max(above[h + 1]))
+        bad = (~(reference.best(most, p.pair_ptr) <= above[h])) & free
         if bad.any():
             return f"the upper side is not inductive at stage {h}, state {_first(bad)}"
         q, E = (q, E) if below is above else stage_values(p, h, below[h + 1], exact)
-        bad = (~((q - E)[choice[h]] >= below[h])) & free
+        least = q - E
+        if mean:
+            least = np.maximum(least, np.min(below[h + 1]))
+        bad = (~(least[choice[h]] >= below[h])) & free
         if bad.any():
             return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
         if p.fixed is not None and not (np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])):

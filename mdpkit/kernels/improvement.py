@@ -39,7 +39,9 @@ class Rows(Protocol):
 
 
 class ImproperPolicy(ModelError):
-    """A policy has a class that is never left: its value is infinite or undefined."""
+    """A policy has a class that is never left: its value is infinite or undefined. ``choice`` is the policy."""
+
+    choice: Ints | None = None
 
 
 def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choice: Ints) -> Objects:
@@ -48,7 +50,9 @@ def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choi
     try:
         return rational.solve_chain(ptr, columns, values, r[choice])
     except ModelError as error:
-        raise ImproperPolicy(str(error)) from None
+        improper = ImproperPolicy(str(error))
+        improper.choice = choice
+        raise improper from None
 
 
 def improve_exact(

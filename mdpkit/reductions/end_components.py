@@ -8,7 +8,7 @@ reachability); then every policy either leaves for good or loses without bound, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -47,6 +47,8 @@ class Structure:
         The end component without reward that the state belongs to, -1 for none.
     inside : (L,) bool
         Pairs that keep to the state's group.
+    rise : (S,) int
+        Where the value is plus infinity because of a positive gain: the pair to take, -1 elsewhere.
     """
 
     problem: Canonical
@@ -58,6 +60,7 @@ class Structure:
     stay: Ints
     group: Ints
     inside: Bools
+    rise: Ints
 
     @cached_property
     def quotient(self) -> Quotient:
@@ -81,6 +84,7 @@ def analyze(p: Canonical) -> Structure:
     infinite = np.zeros(S)
     stop, stop_exact = np.full(S, -np.inf), np.full(S, to_fraction(0), dtype=object)
     stay = np.full(S, -1, dtype=np.int64)
+    rise = np.full(S, -1, dtype=np.int64)
     positive, negative = pairs & (p.r > 0), pairs & (p.r < 0)
 
     if p.miss == "best":
@@ -91,24 +95,26 @@ def analyze(p: Canonical) -> Structure:
         infinite[free & ~within] = -np.inf
         usable = pairs & g.pairs_inside(graph, within)
         if positive.any():
-            gaining, _, _ = _gains(p, usable, free & within, proper=True)
+            gaining, _, _, rise = _gains(p, usable, free & within, proper=True)
             if gaining.any():
                 infinite[free & within & g.can_reach(graph, gaining, usable)] = np.inf
+                rise = _rising(graph, gaining, rise, infinite > 0, usable)
         finite = free & (infinite == 0)
     else:
-        gaining, neutral, exits = _gains(p, pairs, free, proper=False)
+        gaining, neutral, exits, rise = _gains(p, pairs, free, proper=False)
         for states, values, taken in exits:
             stop[states] = values.astype(np.float64)
             stop_exact[states] = values
             stay[states] = taken
         goal = fixed | neutral | gaining
         within = g.prob_max_one(graph, goal) if negative.any() else np.ones(S, dtype=bool)
-        if gaining.any() and not within.all():
-            infinite = _gain_signs(p, gaining, neutral, fixed)
-        else:
-            infinite[free & ~within] = -np.inf
-            if gaining.any():
-                infinite[free & g.can_reach(graph, gaining, pairs)] = np.inf
+        infinite[free & ~within] = -np.inf
+        if gaining.any():
+            safe = pairs & g.pairs_inside(graph, within)
+            infinite[free & within & g.can_reach(graph, gaining, safe)] = np.inf
+            rise = _rising(graph, gaining, rise, infinite > 0, safe)
+            if np.any(g.can_reach(graph, gaining, pairs) & (infinite != np.inf)):
+                infinite, rise = _gain_signs(p, pairs)
         finite = free & (infinite == 0)
 
     allowed = finite[p.state] & g.pairs_inside(graph, finite | fixed)
@@ -121,23 +127,30 @@ def analyze(p: Canonical) -> Structure:
         keep = g.policy_staying(graph, member, inside)
         stay[member] = keep[member]
         stop[~finite], stay[~finite] = -np.inf, -1
-    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside)
+    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside, rise)
 
 
-def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[Bools, Bools, list[Any]]:
+def _rising(graph: g.Graph, gaining: Bools, rise: Ints, infinite: Bools, pairs: Bools) -> Ints:
+    """The policy of the gaining components, completed by pairs with a successor one step closer to them."""
+    rest = infinite & ~gaining
+    return np.where(rest, _toward(graph, gaining, rest, pairs), np.where(infinite, rise, -1))
+
+
+def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[Bools, Bools, list[Any], Ints]:
     """Sign of the largest attainable gain of each maximal end component of ``pairs``.
 
     Returns the states of components of positive gain, those from which one can stay with gain zero (none where
-    ``proper``, when staying is no option), and ``(states, values, pairs)`` of chains with gain zero, nonzero rewards
-    and converging sums.
+    ``proper``, when staying is no option), ``(states, values, pairs)`` of chains with gain zero, nonzero rewards and
+    converging sums, and a policy of positive gain where there is one.
     """
     graph = p.graph
     label, inside = g.end_components(graph, pairs, states)
     gaining, neutral = np.zeros(p.n_states, dtype=bool), np.zeros(p.n_states, dtype=bool)
+    rise = np.full(p.n_states, -1, dtype=np.int64)
     exits: list[Any] = []
     count = int(label.max(initial=-1)) + 1
     if count == 0:
-        return gaining, neutral, exits
+        return gaining, neutral, exits, rise
     owner = label[p.state]
     used = np.flatnonzero(inside)
     has_plus = np.bincount(owner[used], weights=p.r[used] > 0, minlength=count) > 0
@@ -146,54 +159,81 @@ def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[
     silent_label, _ = g.end_components(graph, inside & (p.r == 0), member)
     neutral |= (silent_label >= 0) & ~(member & (has_plus & ~has_minus)[label])
     gaining |= member & (has_plus & ~has_minus)[label]
+    plus = np.flatnonzero(inside & gaining[p.state] & (p.r > 0))[::-1]
+    rise[p.state[plus]] = plus
     for c in np.flatnonzero(has_plus & has_minus):
         where = label == c
-        sign, chains = _mixed_component(p, where, inside & where[p.state], proper=proper)
+        sign, chains, moves = _mixed_component(p, where, inside & where[p.state], proper=proper)
         if sign > 0:
             gaining |= where
             neutral &= ~where
+            rise[where] = moves[where]
         elif sign == 0 and not proper:
             for states_, values, taken in chains:
                 neutral[states_] = True
                 exits.append((states_, values, taken))
-    return gaining, neutral, exits
+    waiting = gaining & (rise < 0)
+    if waiting.any():
+        moves = g.policy_reaching(graph, rise >= 0, waiting, inside)
+        rise[waiting] = moves[waiting]
+    return gaining, neutral, exits, rise
 
 
-def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool) -> tuple[int, list[Any]]:
-    """Exact sign of the largest gain of an end component with rewards of both signs.
+def _excursions(exact: Canonical, where: Bools, inside: Bools, gain: Any) -> tuple[int, Objects, Ints]:
+    """Sign of the largest gain of an end component above ``gain``, with a potential and a policy.
 
-    The gain is positive, zero or negative as the largest expected reward of an excursion from one state back to it is
-    (renewal reward); that value is found by exact policy iteration. At zero, the values of the excursions are a
-    potential h, and the pairs with r = h - Ph are those a policy of gain zero can use for ever.
+    The gain is larger, equal or smaller as the largest expected ``r - gain`` of an excursion from one state back to it is
+    positive, zero or negative (renewal reward); that value is found by exact policy iteration. The policy returned, -1
+    where it leaves the choice open, has a larger gain on its recurrent classes where the sign is positive.
     """
     from mdpkit.kernels.improvement import ImproperPolicy, improve_exact
 
-    exact = _exact(p)
-    graph = p.graph
+    graph = exact.graph
     home = int(np.flatnonzero(where)[0])
-    target = np.zeros(p.n_states, dtype=bool)
+    target = np.zeros(exact.n_states, dtype=bool)
     target[home] = True
     inner = where & ~target
-    quotient = Quotient.build(p, where_pairs=inside & inner[p.state], group=np.full(p.n_states, -1, dtype=np.int64), finite=inner)
+    alone = np.full(exact.n_states, -1, dtype=np.int64)
+    quotient = Quotient.build(exact, where_pairs=inside & inner[exact.state], group=alone, finite=inner)
     start = g.policy_reaching(graph, target, inner, inside)
     r, data = quotient.exact(exact)
-    h = np.full(p.n_states, to_fraction(0), dtype=object)
+    h = np.full(exact.n_states, to_fraction(0), dtype=object)
+    moves = np.full(exact.n_states, -1, dtype=np.int64)
     if quotient.n:
         choice = quotient.choice_of(start)
         try:
-            values, _ = improve_exact(quotient.pair_ptr, quotient.indptr, quotient.indices, data, r, choice)
-        except ImproperPolicy:
-            return 1, []
+            values, choice = improve_exact(
+                quotient.pair_ptr, quotient.indptr, quotient.indices, data, r - gain, choice
+            )
+        except ImproperPolicy as error:
+            # Each improvement gains at some state of a class that it closes: there the gain is larger.
+            assert error.choice is not None
+            trapped = quotient.trapped(error.choice)
+            moves[quotient.members[trapped]] = quotient.pair[error.choice[trapped]]
+            return 1, h, moves
         h[quotient.members] = values
+        moves[quotient.members] = quotient.pair[choice]
+    pairs = np.flatnonzero(inside & target[exact.state])
+    lack = h[home] - (exact.r_exact[pairs] - gain) - exact.P.take(pairs) @ h
+    moves[home] = pairs[int(np.argmin(lack))]
+    excursion = -min(lack)
+    return (1 if excursion > 0 else -1 if excursion < 0 else 0), h, moves
+
+
+def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool) -> tuple[int, list[Any], Ints]:
+    """Exact sign of the largest gain of an end component with rewards of both signs, and a policy where it is positive.
+
+    At zero, the values of the excursions are a potential h, and the pairs with r = h - Ph are those a policy of gain zero
+    can use for ever.
+    """
+    exact = _exact(p)
+    graph = p.graph
+    sign, h, moves = _excursions(exact, where, inside, to_fraction(0))
+    if sign != 0 or proper:
+        return sign, [], moves
     pairs = np.flatnonzero(inside)
     rows = exact.P.take(pairs)
     lack = h[p.state[pairs]] - exact.r_exact[pairs] - rows @ h
-    at_home = p.state[pairs] == home
-    excursion = max(-lack[at_home])
-    if excursion != 0:
-        return (1 if excursion > 0 else -1), []
-    if proper:
-        return 0, []
     tight = np.zeros(len(inside), dtype=bool)
     tight[pairs[np.array([x == 0 for x in lack])]] = True
     label, stays = g.end_components(graph, tight, where)
@@ -220,7 +260,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
         law = _stationary(exact, choice, members)
         mean = sum((a * b for a, b in zip(law, h[members], strict=True)), start=to_fraction(0))
         chains.append((members, h[members] - mean, choice[members]))
-    return 0, chains
+    return 0, chains, moves
 
 
 def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
@@ -244,15 +284,80 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     return [x / total for x in visits]
 
 
-def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools) -> Floats:
-    """Signs of the optimal gain where components of both signs are within reach, by an exact average-reward analysis."""
-    shown = ", ".join(map(str, np.flatnonzero(gaining)[:8]))
-    raise UndefinedValueError(
-        "the total reward mixes plus and minus infinity: an end component of positive gain is within reach, and from some "
-        "states no policy avoids losing without bound",
-        witness={"gaining states": shown, "cannot avoid losing": np.flatnonzero(~g.prob_max_one(p.graph, fixed | neutral | gaining))[:8].tolist()},
-        way_out="the sign is that of the optimal gain: use AverageReward",
+def _gain_signs(p: Canonical, pairs: Bools) -> tuple[Floats, Ints]:
+    """Plus or minus infinity by the sign of the optimal gain, where gains of both signs may have to be mixed.
+
+    The optimal gain is the best expectation of the gain of the end component in which one ends: a problem of stopping on
+    the quotient by all maximal end components, solved in rationals. A policy of gain zero uses only pairs that conserve
+    the optimal gain; so where such a pair leads from gain zero to gains of both signs, the value is undefined.
+
+    Returns
+    -------
+    infinite : (S,) float
+        Zero where the optimal gain is.
+    rise : (S,) int
+        A policy of positive gain where there is one, else -1.
+
+    Raises
+    ------
+    UndefinedValueError
+        If infinities of both signs may cancel.
+    """
+    from mdpkit.kernels.improvement import improve_exact
+
+    exact = _exact(p)
+    graph, S = p.graph, p.n_states
+    zero = to_fraction(0)
+    label, inside = g.end_components(graph, pairs)
+    stop = np.full(S, -np.inf)
+    stop_exact = np.full(S, zero, dtype=object)
+    stay = np.full(S, -1, dtype=np.int64)
+    for c in range(int(label.max(initial=-1)) + 1):
+        where = label == c
+        gain, moves = _optimal_gain(exact, where, inside & where[p.state])
+        stop[where], stop_exact[where], stay[where] = 0.0, gain, moves[where]
+    silent = replace(exact, r=np.zeros(len(p.r)))
+    silent.__dict__["r_exact"] = np.full(len(p.r), zero, dtype=object)
+    everything = np.ones(S, dtype=bool)
+    st = Structure(
+        silent, np.zeros(S), everything, pairs, stop, stop_exact, stay, label, inside, np.full(S, -1, dtype=np.int64)
     )
+    q = st.quotient
+    r, data = q.exact(silent)
+    values, best = improve_exact(q.pair_ptr, q.indptr, q.indices, data, r, q.proper_choice())
+    gain = q.expand(values, np.full(S, zero, dtype=object))
+    sign = np.array([(x > 0) - (x < 0) for x in gain], dtype=np.int64)
+    lost = gain[p.state] - exact.P @ gain
+    conserving = pairs & (sign[p.state] == 0) & np.array([x == 0 for x in lost])
+    mixing = conserving & ~g.pairs_inside(graph, sign == 0)
+    if mixing.any():
+        states = np.unique(p.state[mixing])
+        raise UndefinedValueError(
+            "the total reward mixes plus and minus infinity: the gains of both signs that follow cancel exactly",
+            witness={"states": states[:8].tolist()},
+            way_out="use Discounted, FiniteHorizon or AverageReward",
+        )
+    rise = np.where(sign > 0, q.policy(best), -1)
+    return np.where(sign > 0, np.inf, np.where(sign < 0, -np.inf, 0.0)), rise
+
+
+def _optimal_gain(exact: Canonical, where: Bools, inside: Bools) -> tuple[Any, Ints]:
+    """The largest gain of an end component and a policy that attains it: the gain of better and better policies."""
+    graph = exact.graph
+    policy = g.policy_staying(graph, where, inside)
+    while True:
+        label, _ = g.bottom_components(graph, np.where(where, policy, -1))
+        members = np.flatnonzero(where & (label == label[where & (label >= 0)][0]))
+        law = _stationary(exact, policy, members)
+        gain = sum((a * b for a, b in zip(law, exact.r_exact[policy[members]], strict=True)), start=to_fraction(0))
+        core = np.zeros(len(where), dtype=bool)
+        core[members] = True
+        policy = np.where(core, policy, g.policy_reaching(graph, core, where & ~core, inside))
+        sign, _, moves = _excursions(exact, where, inside, gain)
+        if sign <= 0:
+            return gain, policy
+        chosen = moves >= 0
+        policy = np.where(chosen, moves, g.policy_reaching(graph, chosen, where & ~chosen, inside))
 
 
 def _exact(p: Canonical) -> Canonical:
@@ -442,7 +547,10 @@ class Quotient:
         assert st is not None
         best = st.infinite == np.inf
         if best.any():
-            moves = infinite_policy(p, best)
+            moves = st.rise
+            if p.miss == "best":
+                assert p.fixed is not None
+                moves = g.policy_avoiding(p.graph, p.fixed)
             full[best] = np.where(moves[best] >= 0, moves[best], full[best])
         return full
 
@@ -452,34 +560,14 @@ _EMPTY = (
 )  # fmt: skip
 
 
-def infinite_policy(p: Canonical, best: Bools) -> Ints:
-    """A policy that attains plus infinity on the states ``best``, as far as the graph decides it; else -1."""
-    graph = p.graph
-    if p.miss == "best":
-        assert p.fixed is not None
-        return g.policy_avoiding(graph, p.fixed)
-    inside = g.pairs_inside(graph, best) & best[p.state]
-    label, kept = g.end_components(graph, inside, best)
-    plus = np.flatnonzero(kept & (p.r > 0))
-    target = np.zeros(p.n_states, dtype=bool)
-    target[p.state[plus]] = True
-    moves = g.policy_reaching(graph, target, best & (label >= 0), kept)
-    moves[p.state[plus[::-1]]] = plus[::-1]
-    rest = best & (moves < 0)
-    if rest.any():
-        toward = _toward(graph, best & (moves >= 0), rest)
-        moves = np.where(rest, toward, moves)
-    return moves
-
-
-def _toward(graph: g.Graph, target: Bools, states: Bools) -> Ints:
-    """For each state a pair with a successor one step closer to the target."""
+def _toward(graph: g.Graph, target: Bools, states: Bools, pairs: Bools) -> Ints:
+    """For each state one of ``pairs`` with a successor one step closer to the target."""
     choice = np.full(graph.n_states, -1, dtype=np.int64)
     reached = target.copy()
     row_of = np.repeat(np.arange(graph.n_pairs), np.diff(graph.indptr))
     source = graph.pair_state[row_of]
     while True:
-        hit = np.flatnonzero(reached[graph.indices] & states[source] & ~reached[source])
+        hit = np.flatnonzero(reached[graph.indices] & states[source] & pairs[row_of] & ~reached[source])
         if not hit.size:
             return choice
         choice[source[hit[::-1]]] = row_of[hit[::-1]]
