@@ -32,10 +32,11 @@ THEOREMS = {
 }
 
 
-def certify(mdp: MDP, answer: Answer) -> Certificate:
+def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     """A float certificate from an answer; checked, whatever the answer was.
 
-    Where the answer is poor the bounds are wide, and may be infinite for total reward; they are never wrong.
+    Where the answer is poor the bounds are wide, and may be infinite for total reward; they are never wrong. With
+    ``quick`` the upper side of total reward is not computed, only what the answer or the kind of problem gives for free.
     """
     p = canonical(mdp)
     if p.kind == "discounted":
@@ -43,14 +44,28 @@ def certify(mdp: MDP, answer: Answer) -> Certificate:
     elif p.kind == "finite":
         below, above, choice = _finite(p, answer)
     else:
-        below, above, choice = _total(p, answer)
+        below, above, choice = _total(p, answer, quick)
     about = f"{mdp.origin}, up to rounding"
     if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
         least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
         clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
         if clipped.valid:
             return clipped
-    return _certificate(p, "float", about, below, above, choice).issued(mdp)
+    certificate = _certificate(p, "float", about, below, above, choice).issued(mdp)
+    if certificate.valid:
+        return certificate
+    if p.kind == "total" and answer.below is not None:
+        return certify(mdp, answer._replace(below=None, above=None), quick=quick)
+    if p.kind == "total":
+        st = analyze(p)
+        below, above = np.where(st.finite, -np.inf, below), np.where(st.finite, np.inf, above)
+        return _certificate(p, "float", about, below, above, choice).issued(mdp)
+    raise ModelError(
+        "no float bounds could be certified",
+        found=certificate.checked and certificate.checked.reason,
+        needed="rewards and values well inside the range of floats",
+        way_out="rescale the rewards, or solve with exact=True",
+    )
 
 
 def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above: Array, choice: Ints) -> Certificate:
@@ -126,7 +141,7 @@ def _finite(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
 # -- total reward ----------------------------------------------------------------------------------------------------
 
 
-def _total(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
+def _total(p: Canonical, answer: Answer, quick: bool) -> tuple[Floats, Floats, Ints]:
     st = analyze(p)
     q = st.quotient
     outside = np.where(st.infinite != 0, st.infinite, 0.0)
@@ -138,7 +153,7 @@ def _total(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     if answer.below is not None and answer.above is not None:
         return answer.below, answer.above, choice
     below, choice = _policy_below(p, st, choice, outside)
-    above = _perturbed_above(p, st, q, answer.V, outside)
+    above = np.where(st.finite, np.inf, outside) if quick else _perturbed_above(p, st, q, answer.V, outside)
     return np.minimum(below, above), above, choice
 
 

@@ -39,9 +39,7 @@ class Rows(Protocol):
 
 
 class ImproperPolicy(ModelError):
-    """A policy has a class that is never left: its value is infinite or undefined. ``choice`` is the policy."""
-
-    choice: Ints | None = None
+    """A policy has a class that is never left: its value is infinite or undefined."""
 
 
 def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choice: Ints) -> Objects:
@@ -50,9 +48,7 @@ def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choi
     try:
         return rational.solve_chain(ptr, columns, values, r[choice])
     except ModelError as error:
-        improper = ImproperPolicy(str(error))
-        improper.choice = choice
-        raise improper from None
+        raise ImproperPolicy(str(error)) from None
 
 
 def improve_exact(

@@ -8,7 +8,7 @@ reachability); then every policy either leaves for good or loses without bound, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,8 +22,6 @@ from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
 __all__ = ["Quotient", "Structure", "analyze"]
-
-NONE, FINITE, KNOWN = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +45,8 @@ class Structure:
         The end component without reward that the state belongs to, -1 for none.
     inside : (L,) bool
         Pairs that keep to the state's group.
-    rise : (S,) int
-        Where the value is plus infinity because of a positive gain: the pair to take, -1 elsewhere.
+    unbounded : (S,) int
+        A policy that attains plus infinity where that is the value and a stationary policy can; -1 elsewhere.
     """
 
     problem: Canonical
@@ -60,7 +58,7 @@ class Structure:
     stay: Ints
     group: Ints
     inside: Bools
-    rise: Ints
+    unbounded: Ints
 
     @cached_property
     def quotient(self) -> Quotient:
@@ -84,37 +82,39 @@ def analyze(p: Canonical) -> Structure:
     infinite = np.zeros(S)
     stop, stop_exact = np.full(S, -np.inf), np.full(S, to_fraction(0), dtype=object)
     stay = np.full(S, -1, dtype=np.int64)
-    rise = np.full(S, -1, dtype=np.int64)
+    unbounded = np.full(S, -1, dtype=np.int64)
     positive, negative = pairs & (p.r > 0), pairs & (p.r < 0)
 
     if p.miss == "best":
         finite = free & g.prob_min_one(graph, fixed)
         infinite[free & ~finite] = np.inf
+        unbounded = g.policy_avoiding(graph, fixed)
+        missing = ~g.prob_min_positive(graph, fixed)
+        _lead(graph, missing & free, infinite == np.inf, pairs, unbounded)
     elif p.miss == "worst":
         within = g.prob_max_one(graph, fixed)
         infinite[free & ~within] = -np.inf
         usable = pairs & g.pairs_inside(graph, within)
         if positive.any():
-            gaining, _, _, rise = _gains(p, usable, free & within, proper=True)
+            gaining, *_ = _gains(p, usable, free & within, proper=True)
             if gaining.any():
                 infinite[free & within & g.can_reach(graph, gaining, usable)] = np.inf
-                rise = _rising(graph, gaining, rise, infinite > 0, usable)
         finite = free & (infinite == 0)
     else:
-        gaining, neutral, exits, rise = _gains(p, pairs, free, proper=False)
+        gaining, neutral, exits, unbounded = _gains(p, pairs, free, proper=False)
         for states, values, taken in exits:
             stop[states] = values.astype(np.float64)
             stop_exact[states] = values
             stay[states] = taken
         goal = fixed | neutral | gaining
         within = g.prob_max_one(graph, goal) if negative.any() else np.ones(S, dtype=bool)
-        infinite[free & ~within] = -np.inf
-        if gaining.any():
-            safe = pairs & g.pairs_inside(graph, within)
-            infinite[free & within & g.can_reach(graph, gaining, safe)] = np.inf
-            rise = _rising(graph, gaining, rise, infinite > 0, safe)
-            if np.any(g.can_reach(graph, gaining, pairs) & (infinite != np.inf)):
-                infinite, rise = _gain_signs(p, pairs)
+        if gaining.any() and not within.all():
+            infinite = _gain_signs(p, gaining, neutral, fixed, unbounded)
+        else:
+            infinite[free & ~within] = -np.inf
+            if gaining.any():
+                infinite[free & g.can_reach(graph, gaining, pairs)] = np.inf
+                _lead(graph, gaining, infinite == np.inf, pairs, unbounded)
         finite = free & (infinite == 0)
 
     allowed = finite[p.state] & g.pairs_inside(graph, finite | fixed)
@@ -127,30 +127,39 @@ def analyze(p: Canonical) -> Structure:
         keep = g.policy_staying(graph, member, inside)
         stay[member] = keep[member]
         stop[~finite], stay[~finite] = -np.inf, -1
-    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside, rise)
+    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside, unbounded)
 
 
-def _rising(graph: g.Graph, gaining: Bools, rise: Ints, infinite: Bools, pairs: Bools) -> Ints:
-    """The policy of the gaining components, completed by pairs with a successor one step closer to them."""
-    rest = infinite & ~gaining
-    return np.where(rest, _toward(graph, gaining, rest, pairs), np.where(infinite, rise, -1))
+def _lead(graph: g.Graph, target: Bools, states: Bools, pairs: Bools, policy: Ints) -> None:
+    """Give ``policy`` pairs that lead ``states`` toward ``target`` with positive probability, keeping to ``pairs``."""
+    row_of = np.repeat(np.arange(graph.n_pairs), np.diff(graph.indptr))
+    usable = np.flatnonzero((pairs & states[graph.pair_state])[row_of])
+    row_of, successor = row_of[usable], graph.indices[usable]
+    source = graph.pair_state[row_of]
+    reached = target.copy()
+    while True:
+        hit = np.flatnonzero(reached[successor] & ~reached[source])
+        if not hit.size:
+            return
+        policy[source[hit[::-1]]] = row_of[hit[::-1]]
+        reached[source[hit]] = True
 
 
 def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[Bools, Bools, list[Any], Ints]:
     """Sign of the largest attainable gain of each maximal end component of ``pairs``.
 
     Returns the states of components of positive gain, those from which one can stay with gain zero (none where
-    ``proper``, when staying is no option), ``(states, values, pairs)`` of chains with gain zero, nonzero rewards and
-    converging sums, and a policy of positive gain where there is one.
+    ``proper``, when staying is no option), and ``(states, values, pairs)`` of chains with gain zero, nonzero rewards
+    and converging sums, and a policy that gains in the components of positive gain.
     """
     graph = p.graph
+    policy = np.full(p.n_states, -1, dtype=np.int64)
     label, inside = g.end_components(graph, pairs, states)
     gaining, neutral = np.zeros(p.n_states, dtype=bool), np.zeros(p.n_states, dtype=bool)
-    rise = np.full(p.n_states, -1, dtype=np.int64)
     exits: list[Any] = []
     count = int(label.max(initial=-1)) + 1
     if count == 0:
-        return gaining, neutral, exits, rise
+        return gaining, neutral, exits, policy
     owner = label[p.state]
     used = np.flatnonzero(inside)
     has_plus = np.bincount(owner[used], weights=p.r[used] > 0, minlength=count) > 0
@@ -159,81 +168,40 @@ def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[
     silent_label, _ = g.end_components(graph, inside & (p.r == 0), member)
     neutral |= (silent_label >= 0) & ~(member & (has_plus & ~has_minus)[label])
     gaining |= member & (has_plus & ~has_minus)[label]
+    source = np.zeros(p.n_states, dtype=bool)
     plus = np.flatnonzero(inside & gaining[p.state] & (p.r > 0))[::-1]
-    rise[p.state[plus]] = plus
+    source[p.state[plus]] = True
+    policy[p.state[plus]] = plus
+    _lead(graph, source, gaining, inside, policy)
     for c in np.flatnonzero(has_plus & has_minus):
         where = label == c
         sign, chains, moves = _mixed_component(p, where, inside & where[p.state], proper=proper)
         if sign > 0:
+            policy[where] = moves[where]
             gaining |= where
             neutral &= ~where
-            rise[where] = moves[where]
         elif sign == 0 and not proper:
             for states_, values, taken in chains:
                 neutral[states_] = True
                 exits.append((states_, values, taken))
-    waiting = gaining & (rise < 0)
-    if waiting.any():
-        moves = g.policy_reaching(graph, rise >= 0, waiting, inside)
-        rise[waiting] = moves[waiting]
-    return gaining, neutral, exits, rise
-
-
-def _excursions(exact: Canonical, where: Bools, inside: Bools, gain: Any) -> tuple[int, Objects, Ints]:
-    """Sign of the largest gain of an end component above ``gain``, with a potential and a policy.
-
-    The gain is larger, equal or smaller as the largest expected ``r - gain`` of an excursion from one state back to it is
-    positive, zero or negative (renewal reward); that value is found by exact policy iteration. The policy returned, -1
-    where it leaves the choice open, has a larger gain on its recurrent classes where the sign is positive.
-    """
-    from mdpkit.kernels.improvement import ImproperPolicy, improve_exact
-
-    graph = exact.graph
-    home = int(np.flatnonzero(where)[0])
-    target = np.zeros(exact.n_states, dtype=bool)
-    target[home] = True
-    inner = where & ~target
-    alone = np.full(exact.n_states, -1, dtype=np.int64)
-    quotient = Quotient.build(exact, where_pairs=inside & inner[exact.state], group=alone, finite=inner)
-    start = g.policy_reaching(graph, target, inner, inside)
-    r, data = quotient.exact(exact)
-    h = np.full(exact.n_states, to_fraction(0), dtype=object)
-    moves = np.full(exact.n_states, -1, dtype=np.int64)
-    if quotient.n:
-        choice = quotient.choice_of(start)
-        try:
-            values, choice = improve_exact(
-                quotient.pair_ptr, quotient.indptr, quotient.indices, data, r - gain, choice
-            )
-        except ImproperPolicy as error:
-            # Each improvement gains at some state of a class that it closes: there the gain is larger.
-            assert error.choice is not None
-            trapped = quotient.trapped(error.choice)
-            moves[quotient.members[trapped]] = quotient.pair[error.choice[trapped]]
-            return 1, h, moves
-        h[quotient.members] = values
-        moves[quotient.members] = quotient.pair[choice]
-    pairs = np.flatnonzero(inside & target[exact.state])
-    lack = h[home] - (exact.r_exact[pairs] - gain) - exact.P.take(pairs) @ h
-    moves[home] = pairs[int(np.argmin(lack))]
-    excursion = -min(lack)
-    return (1 if excursion > 0 else -1 if excursion < 0 else 0), h, moves
+    return gaining, neutral, exits, policy
 
 
 def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool) -> tuple[int, list[Any], Ints]:
-    """Exact sign of the largest gain of an end component with rewards of both signs, and a policy where it is positive.
+    """Exact sign of the largest gain of an end component with rewards of both signs.
 
-    At zero, the values of the excursions are a potential h, and the pairs with r = h - Ph are those a policy of gain zero
-    can use for ever.
+    At gain zero the bias h is a potential: the pairs with r = h - Ph are those that a policy of gain zero can use for
+    ever, and along them the expected partial sums are h(s) - E h(s_n).
     """
+    from mdpkit.kernels.gain import communicating_gain
+
     exact = _exact(p)
     graph = p.graph
-    sign, h, moves = _excursions(exact, where, inside, to_fraction(0))
-    if sign != 0 or proper:
-        return sign, [], moves
+    gain, h, policy = communicating_gain(graph, exact.P.rationals(), exact.r_exact, where, inside)
+    if gain != 0 or proper:
+        return int(gain > 0) - int(gain < 0), [], policy
     pairs = np.flatnonzero(inside)
-    rows = exact.P.take(pairs)
-    lack = h[p.state[pairs]] - exact.r_exact[pairs] - rows @ h
+    lack = h[p.state[pairs]] - exact.r_exact[pairs] - exact.P.take(pairs) @ h
     tight = np.zeros(len(inside), dtype=bool)
     tight[pairs[np.array([x == 0 for x in lack])]] = True
     label, stays = g.end_components(graph, tight, where)
@@ -245,8 +213,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
             continue
         choice = np.full(p.n_states, -1, dtype=np.int64)
         choice[p.state[used]] = used
-        single = len(used) == len(members)
-        if not single or g.period(graph, choice, members) != 1:
+        if len(used) != len(members) or g.period(graph, choice, members) != 1:
             shown = ", ".join(map(str, members[:8])) + (", …" if len(members) > 8 else "")
             raise UndefinedValueError(
                 f"the total reward is undefined: the end component of states {{{shown}}} has gain zero but nonzero rewards, "
@@ -260,7 +227,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
         law = _stationary(exact, choice, members)
         mean = sum((a * b for a, b in zip(law, h[members], strict=True)), start=to_fraction(0))
         chains.append((members, h[members] - mean, choice[members]))
-    return 0, chains, moves
+    return 0, chains, policy
 
 
 def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
@@ -284,80 +251,56 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     return [x / total for x in visits]
 
 
-def _gain_signs(p: Canonical, pairs: Bools) -> tuple[Floats, Ints]:
-    """Plus or minus infinity by the sign of the optimal gain, where gains of both signs may have to be mixed.
+def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools, policy: Ints) -> Floats:
+    """Infinite values where some components gain, others lose, and both may be within reach: signs of the optimal gain.
 
-    The optimal gain is the best expectation of the gain of the end component in which one ends: a problem of stopping on
-    the quotient by all maximal end components, solved in rationals. A policy of gain zero uses only pairs that conserve
-    the optimal gain; so where such a pair leads from gain zero to gains of both signs, the value is undefined.
-
-    Returns
-    -------
-    infinite : (S,) float
-        Zero where the optimal gain is.
-    rise : (S,) int
-        A policy of positive gain where there is one, else -1.
-
-    Raises
-    ------
-    UndefinedValueError
-        If infinities of both signs may cancel.
+    Where the graph does not decide, the gains are computed exactly: the largest one of each component, and then the best
+    mixture of them that can be reached. ``policy`` is completed to one that attains plus infinity.
     """
+    from mdpkit.kernels.gain import communicating_gain
     from mdpkit.kernels.improvement import improve_exact
 
+    graph, free = p.graph, ~fixed
+    pairs = free[p.state]
+    within = g.prob_max_one(graph, fixed | neutral | gaining)
+    kept = pairs & g.pairs_inside(graph, within)
+    surely = free & within & g.can_reach(graph, gaining, kept)
+    _lead(graph, gaining, surely, kept, policy)
+    infinite = np.zeros(p.n_states)
+    infinite[free & ~within] = -np.inf
+    infinite[surely] = np.inf
+    open_ = free & ~surely & g.can_reach(graph, gaining, pairs)
+    if not open_.any():
+        return infinite
     exact = _exact(p)
-    graph, S = p.graph, p.n_states
-    zero = to_fraction(0)
-    label, inside = g.end_components(graph, pairs)
-    stop = np.full(S, -np.inf)
-    stop_exact = np.full(S, zero, dtype=object)
-    stay = np.full(S, -1, dtype=np.int64)
+    data = exact.P.rationals()
+    label, inside = g.end_components(graph, pairs, free)
+    stop_exact = np.full(p.n_states, to_fraction(0), dtype=object)
+    nowhere = np.full(p.n_states, -1, dtype=np.int64)
+    stay = nowhere.copy()
     for c in range(int(label.max(initial=-1)) + 1):
         where = label == c
-        gain, moves = _optimal_gain(exact, where, inside & where[p.state])
-        stop[where], stop_exact[where], stay[where] = 0.0, gain, moves[where]
-    silent = replace(exact, r=np.zeros(len(p.r)))
-    silent.__dict__["r_exact"] = np.full(len(p.r), zero, dtype=object)
-    everything = np.ones(S, dtype=bool)
-    st = Structure(
-        silent, np.zeros(S), everything, pairs, stop, stop_exact, stay, label, inside, np.full(S, -1, dtype=np.int64)
-    )
-    q = st.quotient
-    r, data = q.exact(silent)
-    values, best = improve_exact(q.pair_ptr, q.indptr, q.indices, data, r, q.proper_choice())
-    gain = q.expand(values, np.full(S, zero, dtype=object))
-    sign = np.array([(x > 0) - (x < 0) for x in gain], dtype=np.int64)
-    lost = gain[p.state] - exact.P @ gain
-    conserving = pairs & (sign[p.state] == 0) & np.array([x == 0 for x in lost])
-    mixing = conserving & ~g.pairs_inside(graph, sign == 0)
-    if mixing.any():
-        states = np.unique(p.state[mixing])
-        raise UndefinedValueError(
-            "the total reward mixes plus and minus infinity: the gains of both signs that follow cancel exactly",
-            witness={"states": states[:8].tolist()},
-            way_out="use Discounted, FiniteHorizon or AverageReward",
-        )
-    rise = np.where(sign > 0, q.policy(best), -1)
-    return np.where(sign > 0, np.inf, np.where(sign < 0, -np.inf, 0.0)), rise
-
-
-def _optimal_gain(exact: Canonical, where: Bools, inside: Bools) -> tuple[Any, Ints]:
-    """The largest gain of an end component and a policy that attains it: the gain of better and better policies."""
-    graph = exact.graph
-    policy = g.policy_staying(graph, where, inside)
-    while True:
-        label, _ = g.bottom_components(graph, np.where(where, policy, -1))
-        members = np.flatnonzero(where & (label == label[where & (label >= 0)][0]))
-        law = _stationary(exact, policy, members)
-        gain = sum((a * b for a, b in zip(law, exact.r_exact[policy[members]], strict=True)), start=to_fraction(0))
-        core = np.zeros(len(where), dtype=bool)
-        core[members] = True
-        policy = np.where(core, policy, g.policy_reaching(graph, core, where & ~core, inside))
-        sign, _, moves = _excursions(exact, where, inside, gain)
-        if sign <= 0:
-            return gain, policy
-        chosen = moves >= 0
-        policy = np.where(chosen, moves, g.policy_reaching(graph, chosen, where & ~chosen, inside))
+        stop_exact[where], _, moves = communicating_gain(graph, data, exact.r_exact, where, inside & where[p.state])
+        stay[where] = moves[where]
+    stop = np.where(label >= 0, stop_exact.astype(np.float64), -np.inf)
+    components = Structure(p, np.zeros(p.n_states), free, pairs, stop, stop_exact, stay, label, inside, nowhere)
+    q = components.quotient
+    r, rows = q.exact(exact)
+    r[q.pair >= 0] = to_fraction(0)
+    value, best = improve_exact(q.pair_ptr, q.indptr, q.indices, rows, r, q.proper_choice())
+    mixed = q.policy(best)
+    gain = q.expand(value, np.full(p.n_states, to_fraction(0), dtype=object))
+    for s in np.flatnonzero(open_):
+        if gain[s] == 0 and not within[s]:
+            raise UndefinedValueError(
+                f"the total reward of state {s} is undefined: plus and minus infinity cancel in the best attainable gain, zero",
+                witness={"state": int(s), "gaining states": np.flatnonzero(gaining)[:8].tolist()},
+                way_out="use Discounted, FiniteHorizon or AverageReward",
+            )
+        infinite[s] = 0.0 if gain[s] == 0 else np.inf if gain[s] > 0 else -np.inf
+    winning = open_ & (infinite == np.inf)
+    policy[winning] = mixed[winning]
+    return infinite
 
 
 def _exact(p: Canonical) -> Canonical:
@@ -539,36 +482,9 @@ class Quotient:
         if waiting.any():
             moves = g.policy_reaching(p.graph, exits, waiting, st.inside)
             full[waiting] = moves[waiting]
-        return self._outside(full)
-
-    def _outside(self, full: Ints) -> Ints:
-        """Choices where the value is infinite: toward plus infinity, or the first pair."""
-        p, st = self.problem, self.structure
-        assert st is not None
-        best = st.infinite == np.inf
-        if best.any():
-            moves = st.rise
-            if p.miss == "best":
-                assert p.fixed is not None
-                moves = g.policy_avoiding(p.graph, p.fixed)
-            full[best] = np.where(moves[best] >= 0, moves[best], full[best])
-        return full
+        return np.where(st.unbounded >= 0, st.unbounded, full)
 
 
 _EMPTY = (
     np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool),
 )  # fmt: skip
-
-
-def _toward(graph: g.Graph, target: Bools, states: Bools, pairs: Bools) -> Ints:
-    """For each state one of ``pairs`` with a successor one step closer to the target."""
-    choice = np.full(graph.n_states, -1, dtype=np.int64)
-    reached = target.copy()
-    row_of = np.repeat(np.arange(graph.n_pairs), np.diff(graph.indptr))
-    source = graph.pair_state[row_of]
-    while True:
-        hit = np.flatnonzero(reached[graph.indices] & states[source] & pairs[row_of] & ~reached[source])
-        if not hit.size:
-            return choice
-        choice[source[hit[::-1]]] = row_of[hit[::-1]]
-        reached[source[hit]] = True
