@@ -101,7 +101,9 @@ class Certificate:
         if self.offset:
             lower, upper = self.offset + lower, self.offset + upper
             if self.arithmetic == "float":
-                lower, upper = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
+                # A shifted value is a probability.
+                lower = np.maximum(np.nextafter(lower, -np.inf), 0.0)
+                upper = np.minimum(np.nextafter(upper, np.inf), 1.0)
         else:
             lower, upper = lower + 0, upper + 0  # no negative zeros
         return (lower, upper) if self.whole else (lower[0], upper[0])
