@@ -190,10 +190,12 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
     lack = h[p.state[pairs]] - exact.r_exact[pairs] - rows @ h
     at_home = p.state[pairs] == home
     excursion = max(-lack[at_home])
-    if excursion != 0:
-        return (1 if excursion > 0 else -1), []
+    if excursion > 0:
+        return 1, []
+    sign = 0 if excursion == 0 else -1
     if proper:
-        return 0, []
+        return sign, []
+    # Where every excursion from home loses, a policy of gain zero may still exist: one that never comes home.
     tight = np.zeros(len(inside), dtype=bool)
     tight[pairs[np.array([x == 0 for x in lack])]] = True
     label, stays = g.end_components(graph, tight, where)
@@ -220,7 +222,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
         law = _stationary(exact, choice, members)
         mean = sum((a * b for a, b in zip(law, h[members], strict=True)), start=to_fraction(0))
         chains.append((members, h[members] - mean, choice[members]))
-    return 0, chains
+    return (0 if chains else sign), chains
 
 
 def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
