@@ -182,7 +182,7 @@ def run(
         status = Status.EXACT
         answer = answer._replace(choice=certificate.choice)
     elif certificate is None:
-        certificate = certify(mdp, answer)
+        certificate = certify(mdp, answer, quick=interrupted)
         if interrupted:
             status = Status.INTERRUPTED
         elif isinstance(until, Gap):

@@ -184,7 +184,7 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
             if q > top:
                 top = q
                 arg = k
-        top += side * 40.0 * unit * abs(old)
+        top += side * 40.0 * unit * max(abs(top), abs(old))
         if side == 0 or (top - old) * side <= 0.0:
             if top != old:
                 V[s] = top
