@@ -246,9 +246,7 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     counts = np.bincount(columns[keep], minlength=n)
     first = np.full(n, to_fraction(0), dtype=object)
     first[0] = to_fraction(1)
-    visits = solve_chain(
-        np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first
-    )
+    visits = solve_chain(np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first)
     total = sum(visits.tolist(), start=to_fraction(0))
     return [x / total for x in visits]
 
