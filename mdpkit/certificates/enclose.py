@@ -13,7 +13,7 @@ from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stag
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
-from mdpkit.kernels.improvement import ImproperPolicy, improve, improve_exact, repair, scale
+from mdpkit.kernels.improvement import ImproperPolicyError, improve, improve_exact, repair, scale
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
@@ -103,6 +103,7 @@ def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     rest = (1.0 - p.gamma) * (1 - 4 * UNIT)
     top = float(np.max(np.abs(V), initial=0.0)) + float(np.max(np.abs(p.r), initial=0.0))
     inflate = 4.0
+    below = above = V
     for _ in range(40):
         E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r)) + 1e-300 * (top > 0)
         up = float(np.max((E_shifted - D) / rest))
@@ -226,7 +227,7 @@ def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outsid
         margin += inflate * UNIT * np.abs(q.r) * ~real
         try:
             value_up, choice = improve(q, q.r + margin, choice, hint=value)
-        except (ImproperPolicy, ModelError):
+        except (ImproperPolicyError, ModelError):
             break
         if not np.all(np.isfinite(value_up)):
             break

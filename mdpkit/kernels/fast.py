@@ -5,7 +5,6 @@ Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/`
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false
-# ruff: noqa: D103
 
 from __future__ import annotations
 
@@ -149,9 +148,9 @@ def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
             size += abs(term)
         n = indptr[k + 1] - indptr[k]
         q[k] = r[k] + gamma[k] * (total + lost)
-        E[k] = (
-            unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
-        ) * (1.0 + 2.0**-40) + (n + 4) * 5e-324
+        E[k] = (unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]) * (1.0 + 2.0**-40) + (
+            n + 4
+        ) * 5e-324
 
 
 @njit(cache=True, nogil=True)
