@@ -1,7 +1,7 @@
 """The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods`` and ``convert``.
 
-Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop rule
-was not met, 2 bad input or usage, 130 interrupted.
+Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
+rule was not met, 2 bad input or usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import numpy as np
 import typer
 
-from mdpkit.errors import MDPError, ModelWarning, OptionError, OutputExistsError, nearest
+from mdpkit.errors import (
+    CertificateError,
+    MDPError,
+    ModelWarning,
+    OptionError,
+    OutputExistsError,
+    PropertyError,
+    UnsupportedError,
+    nearest,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,18 +73,27 @@ Source = Annotated[
     ),
 ]
 PropertyText = Annotated[
-    str | None, typer.Option("--property", metavar="TEXT", help="A property in PRISM's syntax, for example 'Pmax=? [F \"goal\"]'.")
+    str | None,
+    typer.Option("--property", metavar="TEXT", help="A property in PRISM's syntax, for example 'Pmax=? [F \"goal\"]'."),
 ]
 CriterionName = Annotated[
     str | None,
-    typer.Option("--criterion", metavar="NAME", help="discounted, finite-horizon or total; the source's own if it has one."),
+    typer.Option(
+        "--criterion", metavar="NAME", help="discounted, finite-horizon or total; the source's own if it has one."
+    ),
 ]
 Gamma = Annotated[
     str | None,
-    typer.Option("--gamma", metavar="X", help="Discount factor, read as a rational: 0.95 is 19/20. Implies discounted."),
+    typer.Option(
+        "--gamma", metavar="X", help="Discount factor, read as a rational: 0.95 is 19/20. Implies discounted."
+    ),
 ]
-Horizon = Annotated[int | None, typer.Option("--horizon", metavar="H", help="Number of stages. Implies finite-horizon.")]
-RewardName = Annotated[str | None, typer.Option("--reward", metavar="NAME", help="The reward structure, if there are several.")]
+Horizon = Annotated[
+    int | None, typer.Option("--horizon", metavar="H", help="Number of stages. Implies finite-horizon.")
+]
+RewardName = Annotated[
+    str | None, typer.Option("--reward", metavar="NAME", help="The reward structure, if there are several.")
+]
 Minimize = Annotated[
     bool | None, typer.Option("--minimize/--maximize", help="The source's own by default.", show_default=False)
 ]
@@ -123,7 +141,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
 ) -> None: ...
 
 
-# -- commands ------------------------------------------------------------------------------------------------------------
+# -- commands ----------------------------------------------------------------------------------------------------------
 
 
 @app.command()
@@ -138,21 +156,31 @@ def solve(
     initial: Initial = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", metavar="NAME", help="A solver, 'name' or 'name?parameter=value' (see mdpkit methods)."),
+        typer.Option(
+            "--method", metavar="NAME", help="A solver, 'name' or 'name?parameter=value' (see mdpkit methods)."
+        ),
     ] = None,
     rel: Annotated[
         float | None,
-        typer.Option("--rel", metavar="X", help="Certified gap, relative to the value; 1e-9 by default.", show_default=False),
+        typer.Option(
+            "--rel", metavar="X", help="Certified gap, relative to the value; 1e-9 by default.", show_default=False
+        ),
     ] = None,
     abs: Annotated[float | None, typer.Option("--abs", metavar="X", help="Certified gap, absolute.")] = None,
     max_steps: Annotated[
-        int | None, typer.Option("--max-steps", metavar="N", min=0, help="Largest number of steps of an iterative solver.")
+        int | None,
+        typer.Option("--max-steps", metavar="N", min=0, help="Largest number of steps of an iterative solver."),
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="Go on to exact values, in rational arithmetic.")] = False,
-    dyadic: Annotated[bool, typer.Option("--dyadic", help="As --exact, with the model's floats taken as their bits.")] = False,
-    values: Annotated[bool, typer.Option("--values", help="Also show the values and the policy of the states.")] = False,
+    dyadic: Annotated[
+        bool, typer.Option("--dyadic", help="As --exact, with the model's floats taken as their bits.")
+    ] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Also show the values and the policy of the states.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE.npz", help="Write V, policy, lower, upper, and exact where known.")
+        Path | None,
+        typer.Option("--out", metavar="FILE.npz", help="Write V, policy, lower, upper, and exact where known."),
     ] = None,
     cert: Annotated[
         Path | None, typer.Option("--cert", metavar="FILE.npz", help="Write the certificate, for mdpkit check.")
@@ -220,12 +248,19 @@ def check(
 
     def run() -> int:
         from mdpkit.certificates import Certificate
+        from mdpkit.io import load
         from mdpkit.io.pose import Question
 
         saved = Certificate.load(certificate)
         with _progress(f"reading {source}", quiet) as progress:
-            problem, _ = _pose(source, Question.of_recipe(saved.recipe), progress)
+            mdp = load(source)
             progress.enter("verifying")
+            try:
+                problem, _ = Question.of_recipe(saved.recipe).pose(mdp)
+            except (OptionError, PropertyError, UnsupportedError) as error:
+                raise CertificateError(
+                    f"the certificate belongs to another model: its problem cannot be posed on {source}", found=error
+                ) from error
             verdict = saved.verify(problem, exact=exact)
         if json:
             names = ("valid", "arithmetic", "about", "reason")
@@ -241,7 +276,7 @@ def check(
             ]
             if problem.rho is not None and verdict.valid:
                 low, high = saved.initial(problem)
-                rows.append(("certified", f"{_text(low)} <= {_place(problem)} <= {_text(high)}"))
+                rows.append(("certified", f"{_text(low)} <= value at {_place(problem)} <= {_text(high)}"))
             rows.append(("verdict", "valid" if verdict.valid else f"NOT valid: {verdict.reason}"))
             _print(_facts(rows))
         return OK if verdict.valid else FAILED
@@ -251,7 +286,9 @@ def check(
 
 @app.command()
 def instances(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One instance, in full.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One instance, in full.", show_default=False)
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the named problems: parameters, defaults, sources and known values."""
@@ -273,7 +310,7 @@ def instances(
         table = _grid("instance", "problem", "parameters")
         for item in items:
             parameters = ", ".join(p.name + ("=…" if p.required else f"={p.default}") for p in item.parameters)
-            table.add_row(item.name, item.summary, parameters or "none")
+            table.add_row(item.name, item.summary.replace("``", ""), parameters or "none")
         _print(table, "mdpkit instances NAME shows one in full; mdpkit solve 'instance:NAME?key=value' solves it.")
         return OK
 
@@ -309,7 +346,9 @@ def methods(
             chosen = type(solver)
             problem = canonical(posed)
         elif question.recipe():
-            raise OptionError("these options need a SOURCE", way_out="mdpkit methods SOURCE …, or mdpkit methods alone for all")
+            raise OptionError(
+                "these options need a SOURCE", way_out="mdpkit methods SOURCE …, or mdpkit methods alone for all"
+            )
         found = known(problem)
         if json:
             _write(_json_list([_method_dict(each, kind, kind is chosen) for each, kind in found.items()]))
@@ -318,7 +357,9 @@ def methods(
         for each, kind in found.items():
             item = _method_dict(each, kind, kind is chosen)
             parameters = ", ".join(f"{p['name']}={p['default']}" for p in item["parameters"])
-            table.add_row(each + (" *" if item["chosen"] else ""), item["summary"], ", ".join(item["kinds"]), parameters or "none")
+            table.add_row(
+                each + (" *" if item["chosen"] else ""), item["summary"], ", ".join(item["kinds"]), parameters or "none"
+            )
         _print(table, *([f"* chosen for {source}: {why}"] if chosen else []))
         return OK
 
@@ -328,7 +369,9 @@ def methods(
 @app.command()
 def convert(
     source: Source,
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .drn.gz or .drn.xz.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .drn.gz or .drn.xz.")
+    ],
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -347,7 +390,7 @@ def convert(
     _finish(run, quiet)
 
 
-# -- from options to an answer -------------------------------------------------------------------------------------------
+# -- from options to an answer -----------------------------------------------------------------------------------------
 
 
 def _question(
@@ -410,7 +453,7 @@ def _solve(
     settings: dict[str, Any] = {"until": until, "max_steps": max_steps, "progress": progress}
     solution = solve(problem, solver, exact=exact, dyadic=dyadic, **settings)
     if prop is None or prop.bound is None:
-        return solution, solution.exact_value
+        return solution, _exact_value(solution)
     answer = _decided(prop, solution)
     if answer is None and solution.exact is None and solution.status is not Status.INTERRUPTED:
         progress.enter("deciding the bound in rationals")
@@ -427,6 +470,13 @@ def _solve(
     return solution, answer
 
 
+def _exact_value(solution: Solution) -> Any:
+    """The exact value where it is known: from rationals, or infinite by the structure of the model."""
+    if solution.exact is None and solution.lower == solution.upper and math.isinf(solution.lower):
+        return solution.lower
+    return solution.exact_value
+
+
 def _decided(prop: Property, solution: Solution) -> bool | None:
     value = solution.exact_value
     return prop.holds(solution.lower, solution.upper) if value is None else prop.holds(value)
@@ -438,7 +488,8 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
     from mdpkit.io.pose import criterion_name
 
     problem, certificate = solution.problem, solution.certificate
-    names = {kind: name for name, kind in methods().items()}
+    kind: type[Any] = type(solution.solver)
+    names: dict[Any, str] = {each: name for name, each in methods().items()}
     report: dict[str, Any] = {
         "source": source,
         "states": problem.n_states,
@@ -451,7 +502,7 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         "exact": answer if isinstance(answer, bool) else _rational(answer),
         "gain": _plain(solution.gain),
         "status": str(solution.status),
-        "method": names.get(type(solution.solver), type(solution.solver).__name__),
+        "method": names.get(kind, kind.__name__),
         "why": solution.why,
         "steps": solution.steps,
         "seconds": solution.seconds,
@@ -488,7 +539,7 @@ def _rational(value: Any) -> str | None:
     return str(Fraction(int(value.numerator), int(value.denominator)))
 
 
-# -- files ---------------------------------------------------------------------------------------------------------------
+# -- files -------------------------------------------------------------------------------------------------------------
 
 
 def _check_outputs(source: str, outputs: dict[str, Path | None], force: bool) -> None:
@@ -502,7 +553,9 @@ def _check_outputs(source: str, outputs: dict[str, Path | None], force: bool) ->
         try:
             check_target(path, force)
         except OutputExistsError:
-            raise OutputExistsError(f"{path} exists", way_out=f"choose another name for {option}, or pass --force") from None
+            raise OutputExistsError(
+                f"{path} exists", way_out=f"choose another name for {option}, or pass --force"
+            ) from None
         if path.resolve() in seen:
             raise OptionError(f"{option} {path} is also {seen[path.resolve()]}", way_out="choose another name")
         seen[path.resolve()] = option
@@ -521,7 +574,9 @@ def _save(
             "policy": _policy(solution),
             "lower": np.asarray(solution.certificate.lower, dtype=np.float64),
             "upper": np.asarray(solution.certificate.upper, dtype=np.float64),
-            "report": np.array(json.dumps({key: value for key, value in report.items() if key not in ("V", "policy", "bias")})),
+            "report": np.array(
+                json.dumps({key: value for key, value in report.items() if key not in ("V", "policy", "bias")})
+            ),
         }
         if solution.exact is not None:
             flat = [_rational(value) for value in solution.exact.ravel().tolist()]
@@ -530,7 +585,7 @@ def _save(
             np.savez_compressed(file, **arrays)
 
 
-# -- errors, warnings, progress ------------------------------------------------------------------------------------------
+# -- errors, warnings, progress ----------------------------------------------------------------------------------------
 
 
 def _finish(run: Callable[[], int], quiet: bool = False, verbose: bool = False) -> NoReturn:
@@ -571,7 +626,10 @@ def _guarded(run: Callable[[], int], verbose: bool) -> int:
     except Exception as error:
         if verbose:
             raise
-        _say(f"internal error: {type(error).__name__}: {error} (a defect of mdpkit: please report it; -v shows more)", "error")
+        _say(
+            f"internal error: {type(error).__name__}: {error} (a defect of mdpkit: please report it; -v shows more)",
+            "error",
+        )
     return BAD
 
 
@@ -585,7 +643,12 @@ def _usage(error: Any) -> int:
     if context is not None and (missing or "no such command" in message.lower()):
         if missing:
             name = str(getattr(error, "option_name", ""))
-            known = [option for p in context.command.params for option in [*p.opts, *p.secondary_opts] if option.startswith("--")]
+            known = [
+                option
+                for p in context.command.params
+                for option in [*p.opts, *p.secondary_opts]
+                if option.startswith("--")
+            ]
         else:
             name = message.split("'")[1] if "'" in message else ""
             known = list(getattr(context.command, "commands", {}))
@@ -623,7 +686,7 @@ def _progress(phase: str, quiet: bool) -> Progress:
     return Progress(phase, not quiet)
 
 
-# -- looks ---------------------------------------------------------------------------------------------------------------
+# -- looks -------------------------------------------------------------------------------------------------------------
 
 
 def _write(text: str, file: Any = None) -> None:
@@ -637,8 +700,11 @@ def _write(text: str, file: Any = None) -> None:
 
 def _json(report: dict[str, Any]) -> str:
     """One object, a field a line."""
-    fields = (f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}" for key, value in report.items())
-    return "{\n" + ",\n".join(fields) + "\n}\n"
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}"
+        for key, value in report.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _json_list(items: list[Any]) -> str:
@@ -663,7 +729,9 @@ def _facts(rows: Sequence[tuple[str, str]], title: str | None = None) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, show_header=False, title=title, title_justify="left", pad_edge=False, padding=(0, 1))
+    table = Table(
+        box=box.SIMPLE_HEAD, show_header=False, title=title, title_justify="left", pad_edge=False, padding=(0, 1)
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, what in rows:
@@ -690,13 +758,13 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
         ("model", _size(problem)),
         ("problem", _goal(problem, None if prop is None else prop.text)),
         ("method", f"{report['method']} ({solution.why})"),
-        (_place(problem), _text(solution.value)),
+        ("value", f"{_text(solution.value)} at {_place(problem)}"),
         ("certified", f"[{_text(solution.lower)}, {_text(solution.upper)}]"),
     ]
     exact = report["exact"]
     if isinstance(exact, bool):
         rows.append(("property", "true" if exact else "false"))
-        exact = _rational(solution.exact_value)
+        exact = _rational(_exact_value(solution))
     if exact is not None:
         rows.append(("exact", exact))
     checked = "valid" if certificate.valid else "NOT valid"
@@ -711,16 +779,15 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
 
 def _values_table(solution: Solution) -> Table:
     problem = solution.problem
-    V, policy, exact = solution.V, _policy(solution), solution.exact
-    choice = solution.certificate.choice
-    if policy.ndim == 2:
-        V, policy, choice = (part[0] if part.ndim == 2 else part for part in (V, policy, choice))
-        exact = exact[0] if exact is not None and exact.ndim == 2 else exact
+    parts: list[Any] = [solution.V, _policy(solution), solution.certificate.choice, solution.exact]
+    value, policy, choice, exact = (part if part is None or part.ndim == 1 else part[0] for part in parts)
     table = _grid("state", "V", *(["exact"] if exact is not None else []), "action")
     for s in range(min(problem.n_states, SHOWN)):
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
         action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
-        table.add_row(f"{s}{name}", _text(V[s]), *([_rational(exact[s]) or ""] if exact is not None else []), action)
+        table.add_row(
+            f"{s}{name}", _text(value[s]), *([_rational(exact[s]) or ""] if exact is not None else []), action
+        )
     if problem.n_states > SHOWN:
         table.caption = f"the first {SHOWN} of {problem.n_states:,} states; all with --json or --out"
     elif solution.pi.__class__.__name__ == "Markov":
@@ -729,7 +796,8 @@ def _values_table(solution: Solution) -> Table:
 
 
 def _instance_tables(item: Any) -> list[Any]:
-    rows = [("instance", item.name), ("problem", item.description), ("source", item.source)]
+    paragraphs = (" ".join(part.split()) for part in item.description.split("\n\n"))
+    rows = [("instance", item.name), ("problem", "\n\n".join(paragraphs).replace("``", "")), ("source", item.source)]
     parts: list[Any] = [_facts(rows)]
     if item.parameters:
         table = _grid("parameter", "type", "default")
@@ -742,10 +810,12 @@ def _instance_tables(item: Any) -> list[Any]:
         for known in item.known:
             entry = known.as_dict()
             where = ", ".join(f"{key}={value}" for key, value in entry["params"].items())
-            value = entry["value"]
-            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            parts_of: list[Any] = entry["value"] if isinstance(entry["value"], list) else [entry["value"]]
+            text = ", ".join(map(str, parts_of))
             quantity = known.quantity + (f" ({where})" if where else "")
-            table.add_row(quantity, known.criterion, text if known.exact else f"{text} ± {known.tolerance}", known.source)
+            table.add_row(
+                quantity, known.criterion, text if known.exact else f"{text} ± {known.tolerance}", known.source
+            )
         parts.append(table)
     return parts
 
@@ -754,7 +824,7 @@ def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
     summary = (kind.__doc__ or "").strip().partition("\n")[0].rstrip(".")
     parameters = [
         {"name": spec.name, "type": type(spec.default).__name__, "default": spec.default}
-        for spec in kind.__dataclass_fields__.values()
+        for spec in fields(kind)
         if spec.init
     ]
     return {
@@ -783,10 +853,10 @@ def _goal(problem: MDP, text: str | None) -> str:
 
 
 def _place(problem: MDP) -> str:
-    """Where the value stands: at the initial state or law."""
+    """The initial state or law."""
     assert problem.rho is not None
     support = np.flatnonzero(problem.rho)
-    return f"value at {int(support[0])}" if len(support) == 1 else "value at rho"
+    return f"state {int(support[0])}" if len(support) == 1 else "the initial law"
 
 
 def _text(value: float) -> str:

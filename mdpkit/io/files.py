@@ -43,6 +43,7 @@ def atomic(path: str | os.PathLike[str], overwrite: bool = False) -> Generator[B
 
 
 def check_target(path: Path, overwrite: bool) -> None:
+    """Raise what :func:`atomic` would raise for a path that cannot be written; nothing is created."""
     if path.is_dir():
         raise OptionError(f"{path} is a directory", needed="a file name")
     if not path.parent.is_dir():

@@ -106,7 +106,9 @@ class Question:
         """Plain types for a certificate's file: what was asked, without what was left to the source."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            name: str(value) if isinstance(value, Fraction) else value for name, value in given.items() if value is not None
+            name: str(value) if isinstance(value, Fraction) else value
+            for name, value in given.items()
+            if value is not None
         }
 
     @classmethod
@@ -119,7 +121,8 @@ class Question:
             If the recipe is damaged.
         """
         kinds: dict[str, type] = {
-            "property": str, "criterion": str, "gamma": str, "horizon": int, "reward": str, "minimize": bool, "initial": int,
+            "property": str, "criterion": str, "gamma": str, "horizon": int, "reward": str,
+            "minimize": bool, "initial": int,
         }  # fmt: skip
         for name, value in recipe.items():
             if name not in kinds or type(value) is not kinds[name]:
@@ -171,7 +174,7 @@ class Question:
                 raise OptionError(
                     f"{option} does not go with --property, which says it itself",
                     found=self.property,
-                    way_out='Pmin or Pmax, R{"name"}min or R{"name"}max, F<=k for a number of steps; or leave --property out',
+                    way_out='Pmin or Pmax, R{"name"}min or R{"name"}max, F<=k for steps; or leave --property out',
                 )
         return problem_of(mdp, self.property)
 
@@ -198,7 +201,9 @@ class Question:
             assert own is not None
             return own
         if name in ("reachability", "invariance"):
-            raise OptionError(f"--criterion {name} needs a set of states, and the source carries none", way_out=PROPERTY)
+            raise OptionError(
+                f"--criterion {name} needs a set of states, and the source carries none", way_out=PROPERTY
+            )
         return TotalReward() if name == "total" else AverageReward()
 
     def _name(self) -> str | None:
