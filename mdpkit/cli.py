@@ -488,7 +488,7 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
     from mdpkit.io.pose import criterion_name
 
     problem, certificate = solution.problem, solution.certificate
-    kind: type[Any] = type(solution.solver)
+    kind: Any = solution.solver.__class__
     names: dict[Any, str] = {each: name for name, each in methods().items()}
     report: dict[str, Any] = {
         "source": source,
@@ -779,8 +779,8 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
 
 def _values_table(solution: Solution) -> Table:
     problem = solution.problem
-    parts: list[Any] = [solution.V, _policy(solution), solution.certificate.choice, solution.exact]
-    value, policy, choice, exact = (part if part is None or part.ndim == 1 else part[0] for part in parts)
+    value, policy = _first(solution.V), _first(_policy(solution))
+    choice, exact = _first(solution.certificate.choice), _first(solution.exact)
     table = _grid("state", "V", *(["exact"] if exact is not None else []), "action")
     for s in range(min(problem.n_states, SHOWN)):
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
@@ -793,6 +793,11 @@ def _values_table(solution: Solution) -> Table:
     elif solution.pi.__class__.__name__ == "Markov":
         table.caption = "of the first stage; all stages with --json or --out"
     return table
+
+
+def _first(part: Any) -> Any:
+    """The first stage."""
+    return part if part is None or part.ndim == 1 else part[0]
 
 
 def _instance_tables(item: Any) -> list[Any]:
