@@ -20,6 +20,7 @@ from mdpkit.models import (
     TotalReward,
 )
 from mdpkit.run import Gap, Residual, Steps, iterates
+from mdpkit.simulate import simulate  # not lazily: the module of this name would take its place
 from mdpkit.solution import Solution, Status
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "iterates",
     "load",
     "plots",
+    "simulate",
     "solve",
     "solve_many",
     "solvers",

@@ -184,9 +184,9 @@ def run(
             answer = answer._replace(choice=certificate.choice)
         except KeyboardInterrupt:
             logger.warning("interrupted in rational arithmetic; the answer is that of floats")
-            interrupted = True
+            interrupted, status = True, Status.INTERRUPTED
     if certificate is None:
-        certificate = certify(mdp, answer)
+        certificate = certify(mdp, answer, quick=interrupted)
         if interrupted:
             status = Status.INTERRUPTED
         elif isinstance(until, Gap):

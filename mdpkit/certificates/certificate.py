@@ -101,7 +101,9 @@ class Certificate:
         if self.offset:
             lower, upper = self.offset + lower, self.offset + upper
             if self.arithmetic == "float":
-                lower, upper = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
+                # A shifted value is a probability.
+                lower = np.maximum(np.nextafter(lower, -np.inf), 0.0)
+                upper = np.minimum(np.nextafter(upper, np.inf), 1.0)
         else:
             lower, upper = lower + 0, upper + 0  # no negative zeros
         return (lower, upper) if self.whole else (lower[0], upper[0])
@@ -226,7 +228,7 @@ class Certificate:
         for name in ("below", "above"):
             values: Array = getattr(self, name)
             if values.dtype == object:
-                arrays[name] = np.array([str(v) for v in values.ravel()]).reshape(values.shape)
+                arrays[name] = np.array([_text(v) for v in values.ravel()]).reshape(values.shape)
             else:
                 arrays[name] = values
         with atomic(path, overwrite) as file:
@@ -289,5 +291,13 @@ def to_float(value: Any, *, down: bool) -> float:
     return nearest
 
 
+def _text(value: Any) -> str:
+    """Hexadecimal, so that neither time nor Python's limit on decimal digits matters for long fractions."""
+    return str(value) if isinstance(value, float) else f"{value.numerator:x}/{value.denominator:x}"
+
+
 def _parse(text: str) -> Fraction | float:
-    return float(text) if text in ("inf", "-inf") else Fraction(text)
+    if text in ("inf", "-inf"):
+        return float(text)
+    numerator, denominator = text.split("/")
+    return Fraction(int(numerator, 16), int(denominator, 16))

@@ -19,7 +19,7 @@ from mdpkit.typing import Array, Bools, Floats, Ints
 if TYPE_CHECKING:
     from mdpkit.certificates.certificate import Certificate
 
-__all__ = ["shortfall", "stage_values", "violation"]
+__all__ = ["shortfall", "stage_lower", "stage_upper", "stage_values", "violation"]
 
 STOCHASTIC = 1e-12
 
@@ -81,6 +81,23 @@ def stage_values(p: Canonical, h: int, V: Array, exact: bool) -> tuple[Array, Ar
     return q, E
 
 
+def stage_upper(p: Canonical, h: int, V: Array, exact: bool) -> Array:
+    """An upper bound on r + gamma PV of each pair in stage h; a mean without rewards is at most the largest value."""
+    q, E = stage_values(p, h, V, exact)
+    return np.minimum(q + E, np.max(V)) if _averages(p) else q + E
+
+
+def stage_lower(p: Canonical, h: int, V: Array, exact: bool) -> Array:
+    """The lower bound that goes with :func:`stage_upper`."""
+    q, E = stage_values(p, h, V, exact)
+    return np.maximum(q - E, np.min(V)) if _averages(p) else q - E
+
+
+def _averages(p: Canonical) -> bool:
+    rewardless = p.fixed is not None and not np.any(p.r) and bool(np.all(p.gamma == 1))
+    return rewardless and bool(np.all(p.P.mass_defect <= STOCHASTIC + 2.0**-50 * p.n_states))
+
+
 def _numbers(values: Array, exact: bool) -> Array:
     if not exact:
         return np.asarray(values, dtype=np.float64)
@@ -124,12 +141,10 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
         return "the bounds do not enclose the terminal rewards"
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
     for h in range(p.H - 1, -1, -1):
-        q, E = stage_values(p, h, above[h + 1], exact)
-        bad = (~(reference.best(q + E, p.pair_ptr) <= above[h])) & free
+        bad = (~(reference.best(stage_upper(p, h, above[h + 1], exact), p.pair_ptr) <= above[h])) & free
         if bad.any():
             return f"the upper side is not inductive at stage {h}, state {_first(bad)}"
-        q, E = (q, E) if below is above else stage_values(p, h, below[h + 1], exact)
-        bad = (~((q - E)[choice[h]] >= below[h])) & free
+        bad = (~(stage_lower(p, h, below[h + 1], exact)[choice[h]] >= below[h])) & free
         if bad.any():
             return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
         if p.fixed is not None and not (np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mdpkit.certificates.certificate import Certificate
-from mdpkit.certificates.checks import shortfall, stage_values
+from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stage_values
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
@@ -32,10 +32,11 @@ THEOREMS = {
 }
 
 
-def certify(mdp: MDP, answer: Answer) -> Certificate:
+def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     """A float certificate from an answer; checked, whatever the answer was.
 
-    Where the answer is poor the bounds are wide, and may be infinite for total reward; they are never wrong.
+    Where the answer is poor the bounds are wide, and may be infinite for total reward; they are never wrong. With
+    ``quick`` the upper side of total reward is not computed, only what the answer or the kind of problem gives for free.
     """
     p = canonical(mdp)
     if p.kind == "discounted":
@@ -43,14 +44,28 @@ def certify(mdp: MDP, answer: Answer) -> Certificate:
     elif p.kind == "finite":
         below, above, choice = _finite(p, answer)
     else:
-        below, above, choice = _total(p, answer)
+        below, above, choice = _total(p, answer, quick)
     about = f"{mdp.origin}, up to rounding"
     if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
         least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
         clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
         if clipped.valid:
             return clipped
-    return _certificate(p, "float", about, below, above, choice).issued(mdp)
+    certificate = _certificate(p, "float", about, below, above, choice).issued(mdp)
+    if certificate.valid:
+        return certificate
+    if p.kind == "total" and answer.below is not None:
+        return certify(mdp, answer._replace(below=None, above=None), quick=quick)
+    if p.kind == "total":
+        st = analyze(p)
+        below, above = np.where(st.finite, -np.inf, below), np.where(st.finite, np.inf, above)
+        return _certificate(p, "float", about, below, above, choice).issued(mdp)
+    raise ModelError(
+        "no float bounds could be certified",
+        found=certificate.checked and certificate.checked.reason,
+        needed="rewards and values well inside the range of floats",
+        way_out="rescale the rewards, or solve with exact=True",
+    )
 
 
 def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above: Array, choice: Ints) -> Certificate:
@@ -111,22 +126,17 @@ def _finite(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     slack = np.zeros(S) if p.fixed is not None else 2.0**-49 * np.abs(p.terminal)
     below[p.H], above[p.H] = p.terminal - slack, p.terminal + slack
     for h in range(p.H - 1, -1, -1):
-        q, E = stage_values(p, h, above[h + 1], False)
-        above[h] = np.nextafter(reference.best(q + E, p.pair_ptr), np.inf)
-        q, E = stage_values(p, h, below[h + 1], False)
-        below[h] = np.nextafter((q - E)[answer.choice[h]], -np.inf)
+        above[h] = reference.best(stage_upper(p, h, above[h + 1], False), p.pair_ptr)
+        below[h] = stage_lower(p, h, below[h + 1], False)[answer.choice[h]]
         if p.fixed is not None:
             below[h][p.fixed] = above[h][p.fixed] = p.terminal[p.fixed]
-    if p.fixed is not None and not np.any(p.r):
-        np.clip(below, -1.0 if p.sign * (1 - 2 * p.offset) < 0 else 0.0, None, out=below)
-        np.clip(above, None, 0.0 if p.sign * (1 - 2 * p.offset) < 0 else 1.0, out=above)
     return below, above, np.asarray(answer.choice)
 
 
 # -- total reward ----------------------------------------------------------------------------------------------------
 
 
-def _total(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
+def _total(p: Canonical, answer: Answer, quick: bool) -> tuple[Floats, Floats, Ints]:
     st = analyze(p)
     q = st.quotient
     outside = np.where(st.infinite != 0, st.infinite, 0.0)
@@ -138,7 +148,7 @@ def _total(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     if answer.below is not None and answer.above is not None:
         return answer.below, answer.above, choice
     below, choice = _policy_below(p, st, choice, outside)
-    above = _perturbed_above(p, st, q, answer.V, outside)
+    above = np.where(st.finite, np.inf, outside) if quick else _perturbed_above(p, st, q, answer.V, outside)
     return np.minimum(below, above), above, choice
 
 

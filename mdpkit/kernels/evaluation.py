@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.linalg as la
 import scipy.sparse as sp
-import scipy.sparse.linalg as spl
 
 from mdpkit.errors import ModelError
 from mdpkit.typing import Array, Floats, Ints
@@ -34,6 +32,9 @@ class Factorization:
     """
 
     def __init__(self, indptr: Array, indices: Array, data: Floats):
+        import scipy.linalg as la
+        import scipy.sparse.linalg as spl
+
         n = len(indptr) - 1
         M = sp.csr_array((data, np.asarray(indices, dtype=np.int64), indptr), shape=(n, n))
         self._A: Any = sp.csr_array(sp.identity(n, format="csr") - M)
@@ -62,6 +63,8 @@ class Factorization:
 
     def _apply(self, b: Floats) -> Floats:
         if self._dense is not None:
+            import scipy.linalg as la
+
             return la.lu_solve(self._dense, b, check_finite=False)
         return self._lu.solve(b)
 

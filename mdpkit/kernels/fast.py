@@ -106,8 +106,11 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
         v = V[s]
         for k in range(pair_ptr[s], pair_ptr[s + 1]):
             total, lost, size = 0.0, 0.0, 0.0
+            touched = v != 0.0 and (gamma[k] < 1.0 or mass_error[k] > 0.0)
             for e in range(indptr[k], indptr[k + 1]):
-                term = data[e] * (v - V[indices[e]])
+                difference = v - V[indices[e]]
+                touched = touched or difference != 0.0
+                term = data[e] * difference
                 new = total + term
                 if abs(total) >= abs(term):
                     lost += (total - new) + term
@@ -125,8 +128,8 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
                 + r_error[k]
                 + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
             )
-            # Zero terms have no error, and rows of equal values must stay exactly tight; else cover underflow.
-            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or size > 0.0 else 0.0
+            # Rows of equal values have no error and must stay exactly tight; elsewhere a product may have underflowed.
+            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or touched else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -181,7 +184,7 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
             if q > top:
                 top = q
                 arg = k
-        top += side * 40.0 * unit * abs(old)
+        top += side * 40.0 * unit * max(abs(top), abs(old))
         if side == 0 or (top - old) * side <= 0.0:
             if top != old:
                 V[s] = top

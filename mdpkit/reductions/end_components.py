@@ -23,8 +23,6 @@ from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
 __all__ = ["Quotient", "Structure", "analyze"]
 
-NONE, FINITE, KNOWN = 0, 1, 2
-
 
 @dataclass(frozen=True, eq=False)
 class Structure:
@@ -47,6 +45,8 @@ class Structure:
         The end component without reward that the state belongs to, -1 for none.
     inside : (L,) bool
         Pairs that keep to the state's group.
+    unbounded : (S,) int
+        A policy that attains plus infinity where that is the value and a stationary policy can; -1 elsewhere.
     """
 
     problem: Canonical
@@ -58,6 +58,7 @@ class Structure:
     stay: Ints
     group: Ints
     inside: Bools
+    unbounded: Ints
 
     @cached_property
     def quotient(self) -> Quotient:
@@ -81,22 +82,26 @@ def analyze(p: Canonical) -> Structure:
     infinite = np.zeros(S)
     stop, stop_exact = np.full(S, -np.inf), np.full(S, to_fraction(0), dtype=object)
     stay = np.full(S, -1, dtype=np.int64)
+    unbounded = np.full(S, -1, dtype=np.int64)
     positive, negative = pairs & (p.r > 0), pairs & (p.r < 0)
 
     if p.miss == "best":
         finite = free & g.prob_min_one(graph, fixed)
         infinite[free & ~finite] = np.inf
+        unbounded = g.policy_avoiding(graph, fixed)
+        missing = ~g.prob_min_positive(graph, fixed)
+        _lead(graph, missing & free, infinite == np.inf, pairs, unbounded)
     elif p.miss == "worst":
         within = g.prob_max_one(graph, fixed)
         infinite[free & ~within] = -np.inf
         usable = pairs & g.pairs_inside(graph, within)
         if positive.any():
-            gaining, _, _ = _gains(p, usable, free & within, proper=True)
+            gaining, *_ = _gains(p, usable, free & within, proper=True)
             if gaining.any():
                 infinite[free & within & g.can_reach(graph, gaining, usable)] = np.inf
         finite = free & (infinite == 0)
     else:
-        gaining, neutral, exits = _gains(p, pairs, free, proper=False)
+        gaining, neutral, exits, unbounded = _gains(p, pairs, free, proper=False)
         for states, values, taken in exits:
             stop[states] = values.astype(np.float64)
             stop_exact[states] = values
@@ -104,11 +109,12 @@ def analyze(p: Canonical) -> Structure:
         goal = fixed | neutral | gaining
         within = g.prob_max_one(graph, goal) if negative.any() else np.ones(S, dtype=bool)
         if gaining.any() and not within.all():
-            infinite = _gain_signs(p, gaining, neutral, fixed)
+            infinite = _gain_signs(p, gaining, neutral, fixed, unbounded)
         else:
             infinite[free & ~within] = -np.inf
             if gaining.any():
                 infinite[free & g.can_reach(graph, gaining, pairs)] = np.inf
+                _lead(graph, gaining, infinite == np.inf, pairs, unbounded)
         finite = free & (infinite == 0)
 
     allowed = finite[p.state] & g.pairs_inside(graph, finite | fixed)
@@ -121,23 +127,39 @@ def analyze(p: Canonical) -> Structure:
         keep = g.policy_staying(graph, member, inside)
         stay[member] = keep[member]
         stop[~finite], stay[~finite] = -np.inf, -1
-    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside)
+    return Structure(p, infinite, finite, allowed, stop, stop_exact, stay, label, inside, unbounded)
 
 
-def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[Bools, Bools, list[Any]]:
+def _lead(graph: g.Graph, target: Bools, states: Bools, pairs: Bools, policy: Ints) -> None:
+    """Give ``policy`` pairs that lead ``states`` toward ``target`` with positive probability, keeping to ``pairs``."""
+    row_of = np.repeat(np.arange(graph.n_pairs), np.diff(graph.indptr))
+    usable = np.flatnonzero((pairs & states[graph.pair_state])[row_of])
+    row_of, successor = row_of[usable], graph.indices[usable]
+    source = graph.pair_state[row_of]
+    reached = target.copy()
+    while True:
+        hit = np.flatnonzero(reached[successor] & ~reached[source])
+        if not hit.size:
+            return
+        policy[source[hit[::-1]]] = row_of[hit[::-1]]
+        reached[source[hit]] = True
+
+
+def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[Bools, Bools, list[Any], Ints]:
     """Sign of the largest attainable gain of each maximal end component of ``pairs``.
 
     Returns the states of components of positive gain, those from which one can stay with gain zero (none where
     ``proper``, when staying is no option), and ``(states, values, pairs)`` of chains with gain zero, nonzero rewards
-    and converging sums.
+    and converging sums, and a policy that gains in the components of positive gain.
     """
     graph = p.graph
+    policy = np.full(p.n_states, -1, dtype=np.int64)
     label, inside = g.end_components(graph, pairs, states)
     gaining, neutral = np.zeros(p.n_states, dtype=bool), np.zeros(p.n_states, dtype=bool)
     exits: list[Any] = []
     count = int(label.max(initial=-1)) + 1
     if count == 0:
-        return gaining, neutral, exits
+        return gaining, neutral, exits, policy
     owner = label[p.state]
     used = np.flatnonzero(inside)
     has_plus = np.bincount(owner[used], weights=p.r[used] > 0, minlength=count) > 0
@@ -146,54 +168,40 @@ def _gains(p: Canonical, pairs: Bools, states: Bools, *, proper: bool) -> tuple[
     silent_label, _ = g.end_components(graph, inside & (p.r == 0), member)
     neutral |= (silent_label >= 0) & ~(member & (has_plus & ~has_minus)[label])
     gaining |= member & (has_plus & ~has_minus)[label]
+    source = np.zeros(p.n_states, dtype=bool)
+    plus = np.flatnonzero(inside & gaining[p.state] & (p.r > 0))[::-1]
+    source[p.state[plus]] = True
+    policy[p.state[plus]] = plus
+    _lead(graph, source, gaining, inside, policy)
     for c in np.flatnonzero(has_plus & has_minus):
         where = label == c
-        sign, chains = _mixed_component(p, where, inside & where[p.state], proper=proper)
+        sign, chains, moves = _mixed_component(p, where, inside & where[p.state], proper=proper)
         if sign > 0:
+            policy[where] = moves[where]
             gaining |= where
             neutral &= ~where
         elif sign == 0 and not proper:
             for states_, values, taken in chains:
                 neutral[states_] = True
                 exits.append((states_, values, taken))
-    return gaining, neutral, exits
+    return gaining, neutral, exits, policy
 
 
-def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool) -> tuple[int, list[Any]]:
+def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool) -> tuple[int, list[Any], Ints]:
     """Exact sign of the largest gain of an end component with rewards of both signs.
 
-    The gain is positive, zero or negative as the largest expected reward of an excursion from one state back to it is
-    (renewal reward); that value is found by exact policy iteration. At zero, the values of the excursions are a
-    potential h, and the pairs with r = h - Ph are those a policy of gain zero can use for ever.
+    At gain zero the bias h is a potential: the pairs with r = h - Ph are those that a policy of gain zero can use for
+    ever, and along them the expected partial sums are h(s) - E h(s_n).
     """
-    from mdpkit.kernels.improvement import ImproperPolicy, improve_exact
+    from mdpkit.kernels.gain import communicating_gain
 
     exact = _exact(p)
     graph = p.graph
-    home = int(np.flatnonzero(where)[0])
-    target = np.zeros(p.n_states, dtype=bool)
-    target[home] = True
-    inner = where & ~target
-    quotient = Quotient.build(p, where_pairs=inside & inner[p.state], group=np.full(p.n_states, -1, dtype=np.int64), finite=inner)
-    start = g.policy_reaching(graph, target, inner, inside)
-    r, data = quotient.exact(exact)
-    h = np.full(p.n_states, to_fraction(0), dtype=object)
-    if quotient.n:
-        choice = quotient.choice_of(start)
-        try:
-            values, _ = improve_exact(quotient.pair_ptr, quotient.indptr, quotient.indices, data, r, choice)
-        except ImproperPolicy:
-            return 1, []
-        h[quotient.members] = values
+    gain, h, policy = communicating_gain(graph, exact.P.rationals(), exact.r_exact, where, inside)
+    if gain != 0 or proper:
+        return int(gain > 0) - int(gain < 0), [], policy
     pairs = np.flatnonzero(inside)
-    rows = exact.P.take(pairs)
-    lack = h[p.state[pairs]] - exact.r_exact[pairs] - rows @ h
-    at_home = p.state[pairs] == home
-    excursion = max(-lack[at_home])
-    if excursion != 0:
-        return (1 if excursion > 0 else -1), []
-    if proper:
-        return 0, []
+    lack = h[p.state[pairs]] - exact.r_exact[pairs] - exact.P.take(pairs) @ h
     tight = np.zeros(len(inside), dtype=bool)
     tight[pairs[np.array([x == 0 for x in lack])]] = True
     label, stays = g.end_components(graph, tight, where)
@@ -205,8 +213,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
             continue
         choice = np.full(p.n_states, -1, dtype=np.int64)
         choice[p.state[used]] = used
-        single = len(used) == len(members)
-        if not single or g.period(graph, choice, members) != 1:
+        if len(used) != len(members) or g.period(graph, choice, members) != 1:
             shown = ", ".join(map(str, members[:8])) + (", …" if len(members) > 8 else "")
             raise UndefinedValueError(
                 f"the total reward is undefined: the end component of states {{{shown}}} has gain zero but nonzero rewards, "
@@ -220,7 +227,7 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
         law = _stationary(exact, choice, members)
         mean = sum((a * b for a, b in zip(law, h[members], strict=True)), start=to_fraction(0))
         chains.append((members, h[members] - mean, choice[members]))
-    return 0, chains
+    return 0, chains, policy
 
 
 def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
@@ -244,15 +251,56 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     return [x / total for x in visits]
 
 
-def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools) -> Floats:
-    """Signs of the optimal gain where components of both signs are within reach, by an exact average-reward analysis."""
-    shown = ", ".join(map(str, np.flatnonzero(gaining)[:8]))
-    raise UndefinedValueError(
-        "the total reward mixes plus and minus infinity: an end component of positive gain is within reach, and from some "
-        "states no policy avoids losing without bound",
-        witness={"gaining states": shown, "cannot avoid losing": np.flatnonzero(~g.prob_max_one(p.graph, fixed | neutral | gaining))[:8].tolist()},
-        way_out="the sign is that of the optimal gain: use AverageReward",
-    )
+def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools, policy: Ints) -> Floats:
+    """Infinite values where some components gain, others lose, and both may be within reach: signs of the optimal gain.
+
+    Where the graph does not decide, the gains are computed exactly: the largest one of each component, and then the best
+    mixture of them that can be reached. ``policy`` is completed to one that attains plus infinity.
+    """
+    from mdpkit.kernels.gain import communicating_gain
+    from mdpkit.kernels.improvement import improve_exact
+
+    graph, free = p.graph, ~fixed
+    pairs = free[p.state]
+    within = g.prob_max_one(graph, fixed | neutral | gaining)
+    kept = pairs & g.pairs_inside(graph, within)
+    surely = free & within & g.can_reach(graph, gaining, kept)
+    _lead(graph, gaining, surely, kept, policy)
+    infinite = np.zeros(p.n_states)
+    infinite[free & ~within] = -np.inf
+    infinite[surely] = np.inf
+    open_ = free & ~surely & g.can_reach(graph, gaining, pairs)
+    if not open_.any():
+        return infinite
+    exact = _exact(p)
+    data = exact.P.rationals()
+    label, inside = g.end_components(graph, pairs, free)
+    stop_exact = np.full(p.n_states, to_fraction(0), dtype=object)
+    nowhere = np.full(p.n_states, -1, dtype=np.int64)
+    stay = nowhere.copy()
+    for c in range(int(label.max(initial=-1)) + 1):
+        where = label == c
+        stop_exact[where], _, moves = communicating_gain(graph, data, exact.r_exact, where, inside & where[p.state])
+        stay[where] = moves[where]
+    stop = np.where(label >= 0, stop_exact.astype(np.float64), -np.inf)
+    components = Structure(p, np.zeros(p.n_states), free, pairs, stop, stop_exact, stay, label, inside, nowhere)
+    q = components.quotient
+    r, rows = q.exact(exact)
+    r[q.pair >= 0] = to_fraction(0)
+    value, best = improve_exact(q.pair_ptr, q.indptr, q.indices, rows, r, q.proper_choice())
+    mixed = q.policy(best)
+    gain = q.expand(value, np.full(p.n_states, to_fraction(0), dtype=object))
+    for s in np.flatnonzero(open_):
+        if gain[s] == 0 and not within[s]:
+            raise UndefinedValueError(
+                f"the total reward of state {s} is undefined: plus and minus infinity cancel in the best attainable gain, zero",
+                witness={"state": int(s), "gaining states": np.flatnonzero(gaining)[:8].tolist()},
+                way_out="use Discounted, FiniteHorizon or AverageReward",
+            )
+        infinite[s] = 0.0 if gain[s] == 0 else np.inf if gain[s] > 0 else -np.inf
+    winning = open_ & (infinite == np.inf)
+    policy[winning] = mixed[winning]
+    return infinite
 
 
 def _exact(p: Canonical) -> Canonical:
@@ -434,53 +482,9 @@ class Quotient:
         if waiting.any():
             moves = g.policy_reaching(p.graph, exits, waiting, st.inside)
             full[waiting] = moves[waiting]
-        return self._outside(full)
-
-    def _outside(self, full: Ints) -> Ints:
-        """Choices where the value is infinite: toward plus infinity, or the first pair."""
-        p, st = self.problem, self.structure
-        assert st is not None
-        best = st.infinite == np.inf
-        if best.any():
-            moves = infinite_policy(p, best)
-            full[best] = np.where(moves[best] >= 0, moves[best], full[best])
-        return full
+        return np.where(st.unbounded >= 0, st.unbounded, full)
 
 
 _EMPTY = (
     np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool),
 )  # fmt: skip
-
-
-def infinite_policy(p: Canonical, best: Bools) -> Ints:
-    """A policy that attains plus infinity on the states ``best``, as far as the graph decides it; else -1."""
-    graph = p.graph
-    if p.miss == "best":
-        assert p.fixed is not None
-        return g.policy_avoiding(graph, p.fixed)
-    inside = g.pairs_inside(graph, best) & best[p.state]
-    label, kept = g.end_components(graph, inside, best)
-    plus = np.flatnonzero(kept & (p.r > 0))
-    target = np.zeros(p.n_states, dtype=bool)
-    target[p.state[plus]] = True
-    moves = g.policy_reaching(graph, target, best & (label >= 0), kept)
-    moves[p.state[plus[::-1]]] = plus[::-1]
-    rest = best & (moves < 0)
-    if rest.any():
-        toward = _toward(graph, best & (moves >= 0), rest)
-        moves = np.where(rest, toward, moves)
-    return moves
-
-
-def _toward(graph: g.Graph, target: Bools, states: Bools) -> Ints:
-    """For each state a pair with a successor one step closer to the target."""
-    choice = np.full(graph.n_states, -1, dtype=np.int64)
-    reached = target.copy()
-    row_of = np.repeat(np.arange(graph.n_pairs), np.diff(graph.indptr))
-    source = graph.pair_state[row_of]
-    while True:
-        hit = np.flatnonzero(reached[graph.indices] & states[source] & ~reached[source])
-        if not hit.size:
-            return choice
-        choice[source[hit[::-1]]] = row_of[hit[::-1]]
-        reached[source[hit]] = True

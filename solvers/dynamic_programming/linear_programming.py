@@ -50,7 +50,7 @@ class LinearProgramming(DirectSolver):
     --------
     >>> import mdpkit as mk
     >>> mk.solve(mk.instances.make("puterman-two-state"), LinearProgramming()).dual.round(6)
-    array([0.047619, 0.      , 0.952381, 0.      ])
+    array([0.047619, 0.      , 0.952381])
     """
 
     form: str = "primal"
