@@ -242,6 +242,8 @@ def _iterate(
                 else:
                     stalled += 1
                 if gap <= allowed:
+                    if not trace or trace[-1][0] < steps:
+                        trace.append((steps, float(state.gap)))
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
                 if done or (stalled >= 3 and not trying):
                     status = Status.ROUNDING
