@@ -6,6 +6,7 @@ from typing import Any
 
 from mdpkit.choose import solve, solve_many
 from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
     MDP,
     AverageReward,
@@ -20,6 +21,7 @@ from mdpkit.models import (
     TotalReward,
 )
 from mdpkit.run import Gap, Residual, Steps, iterates
+from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
 
 __version__ = "0.1.0"
@@ -28,6 +30,7 @@ __all__ = [
     "MDP",
     "AverageReward",
     "Discounted",
+    "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
     "Gap",
@@ -45,11 +48,13 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "evaluate",
     "instances",
     "io",
     "iterates",
     "load",
     "plots",
+    "simulate",
     "solve",
     "solve_many",
     "solvers",
