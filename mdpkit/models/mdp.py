@@ -427,36 +427,10 @@ class MDP:
         ----------
         policy : Stationary, ``(S,)`` actions or ``(S, A)`` probabilities
         """
+        from mdpkit.models.chains import induced
         from mdpkit.models.policy import Stationary
 
-        policy = Stationary.of(self, policy)
-        S = self.n_states
-        weight = policy.weights
-        if policy.pairs is not None:
-            rows = self.P.take(policy.pairs)
-            rewards = {
-                name: reward.take(policy.pairs, _entries(self.P, policy.pairs)) for name, reward in self.rewards.items()
-            }
-        elif self.is_exact and weight.dtype == object:
-            rows, rewards = _mix_exact(self, weight)
-        else:
-            mix = sp.csr_array((weight.astype(np.float64), np.arange(self.n_pairs), self.pair_ptr), shape=(S, self.n_pairs))
-            rows = Transitions.from_sparse(mix @ self.P.csr)
-            size = {name: mix @ (reward.error + 1e-15 * np.abs(reward.values)) for name, reward in self.rewards.items()}
-            rewards = {
-                name: Reward(mix @ reward.values, None, np.asarray(size[name])) for name, reward in self.rewards.items()
-            }
-        return self._replace(
-            P=rows,
-            rewards=rewards,
-            state=_frozen(np.arange(S, dtype=np.int64)),
-            action=_frozen(np.zeros(S, dtype=np.int64)),
-            pair_ptr=_frozen(np.arange(S + 1, dtype=np.int64)),
-            n_actions=1,
-            pair_names=None,
-            base=None,
-            criterion=_thin_criterion(self, policy),
-        )
+        return induced(self, Stationary.of(self, policy))
 
     def as_env(self, *, seed: int | None = None, max_steps: int | None = None) -> Any:
         """The model as a Gymnasium environment with discrete spaces (needs the ``gym`` extra)."""
@@ -695,13 +669,6 @@ def _is_matrix(part: Any) -> bool:
     if sp.issparse(part):
         return True
     return isinstance(part, np.ndarray) and part.ndim == 2
-
-
-def _entries(P: Transitions, rows: Ints) -> Ints:
-    """Positions of the stored transitions of ``rows``."""
-    count = P.indptr[rows + 1] - P.indptr[rows]
-    start = np.concatenate(([0], np.cumsum(count)))[:-1]
-    return np.arange(count.sum()) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
 
 
 def _presort(value: Any, order: Ints | None, L: int) -> Any:
@@ -1006,44 +973,3 @@ def _exact_criterion(c: Criterion | None, convert: Callable[[Floats], Objects]) 
     if c.terminal is not None and terminal is None:
         terminal = convert(np.asarray(c.terminal, dtype=np.float64))
     return FiniteHorizon(c.H, gamma, terminal)
-
-
-def _thin_criterion(mdp: MDP, policy: Any) -> Criterion | None:
-    """A discount by pairs, restricted to the pairs of a policy."""
-    c = mdp.criterion
-    if not isinstance(c, Discounted) or np.ndim(c.gamma) == 0:
-        return c
-    if policy.pairs is None:
-        raise UnsupportedError(
-            "a discount by pairs under a randomized policy induces no chain", way_out="use a deterministic policy"
-        )
-    value = c.exact if c.exact is not None else c.gamma
-    flat = np.asarray(value)
-    flat = flat[mdp.state, mdp.action] if flat.ndim == 2 else flat
-    return Discounted(flat[policy.pairs])
-
-
-def _mix_exact(mdp: MDP, weight: Objects) -> tuple[Transitions, dict[str, Reward]]:
-    P = mdp.P
-    exact = P.rationals()
-    indptr, indices, data = [0], [], []
-    zero = to_fraction(0)
-    for s in range(mdp.n_states):
-        row: dict[int, Any] = {}
-        for k in range(mdp.pair_ptr[s], mdp.pair_ptr[s + 1]):
-            if weight[k] == 0:
-                continue
-            for e in range(P.indptr[k], P.indptr[k + 1]):
-                t = int(P.indices[e])
-                row[t] = row.get(t, zero) + weight[k] * exact[e]
-        for t in sorted(row):
-            indices.append(t)
-            data.append(row[t])
-        indptr.append(len(indices))
-    values = np.array(data, dtype=object)
-    rows = Transitions(indptr, indices, values.astype(np.float64), mdp.n_states, values)
-    rewards: dict[str, Reward] = {}
-    for name, reward in mdp.rewards.items():
-        assert reward.exact is not None
-        rewards[name] = from_exact_values(np.add.reduceat(weight * reward.exact, mdp.pair_ptr[:-1]))
-    return rows, rewards
