@@ -78,7 +78,7 @@ def solve(
     >>> bool(sol.certificate.verify(mdp))
     True
     """
-    if not isinstance(mdp, MDP):
+    if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError("the first argument of solve is no model", found=type(mdp).__name__, needed="an mdpkit.MDP")
     if isinstance(solver, str):
         solver = method(solver)
@@ -125,15 +125,14 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
 
 def _elimination_work(p: Canonical) -> float:
     """Multiplications that factoring I - P may take: the squared envelope widths in reverse Cuthill--McKee order."""
-    import scipy.sparse as sp
-    from scipy.sparse.csgraph import reverse_cuthill_mckee
-
+    sp: Any = import_module("scipy.sparse")
+    csgraph: Any = import_module("scipy.sparse.csgraph")
     S = p.n_states
     edges = (p.state[p.P.row_of], p.P.indices.astype(np.int64))
     pattern = sp.csr_matrix((np.ones(p.P.nnz, dtype=np.int8), edges), shape=(S, S))
     pattern = sp.csr_matrix(pattern + pattern.T)
     place = np.empty(S, dtype=np.int64)
-    place[reverse_cuthill_mckee(pattern, symmetric_mode=True)] = np.arange(S)
+    place[csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=True)] = np.arange(S)
     entries = pattern.tocoo()
     first = np.arange(S)
     np.minimum.at(first, place[entries.row], place[entries.col])

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -162,8 +162,9 @@ def run(
     interrupted = False
     trace: list[tuple[int, float]] = []
     if isinstance(solver, IterativeSolver):
+        iterative = cast("IterativeSolver[Any]", solver)
         answer, certificate, status, steps = _iterate(
-            mdp, problem, solver, until, max_steps, rng, trace, progress, certifying=not exact
+            mdp, problem, iterative, until, max_steps, rng, trace, progress, certifying=not exact
         )
         interrupted = status is Status.INTERRUPTED
     else:
@@ -188,7 +189,7 @@ def run(
         elif isinstance(until, Gap):
             gap, goal = until.target(certificate, mdp)
             status = Status.SOLVED if gap <= goal else Status.ROUNDING
-    return _solution(mdp, problem, solver, answer, certificate, status, steps, trace, why, time.perf_counter() - started)
+    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, time.perf_counter() - started)
 
 
 def _iterate(

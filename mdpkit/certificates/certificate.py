@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from mdpkit.errors import CertificateError, ModelError
 from mdpkit.models.canonical import canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Ints
-
-if TYPE_CHECKING:
-    from mdpkit.models.canonical import Canonical
 
 __all__ = ["Certificate", "Verdict"]
 
@@ -92,7 +89,7 @@ class Certificate:
     offset: int
     criterion: str
     whole: bool = True
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict[str, Any])
     checked: Verdict | None = None
 
     @cached_property
@@ -153,7 +150,7 @@ class Certificate:
     def initial_exact(self, problem: MDP) -> Fraction | float:
         """The exact value at the initial state or law."""
         exact = problem if problem.rho_exact is not None else problem.exact()
-        assert exact.rho_exact is not None
+        assert exact.rho is not None and exact.rho_exact is not None
         lower = self.lower[0] if self.lower.ndim == 2 else self.lower
         total: Any = Fraction(0)
         for s in np.flatnonzero(exact.rho):
@@ -232,7 +229,7 @@ class Certificate:
             else:
                 arrays[name] = values
         with atomic(path, overwrite) as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Any) -> Certificate:

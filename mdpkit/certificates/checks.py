@@ -5,6 +5,8 @@ Nothing here trusts a solver: the arrays of the problem and the two bounds are a
 
 from __future__ import annotations
 
+import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,8 +56,7 @@ def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
     """V(s) - r - gamma PV of each pair, and the bound on its error (zeros in rationals)."""
     if exact:
         return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(len(p.r), to_fraction(0), dtype=object)
-    from mdpkit.kernels import fast
-
+    fast: Any = import_module("mdpkit.kernels.fast")
     D, E = np.empty(len(p.r)), np.empty(len(p.r))
     mass = p.P.mass_defect
     if p.kind == "total":
@@ -74,8 +75,7 @@ def stage_values(p: Canonical, h: int, V: Array, exact: bool) -> tuple[Array, Ar
     part = slice(h * L, (h + 1) * L) if varying_r else slice(0, L)
     if exact:
         return reference.q_values(P, p.r_exact[part], p.gamma_exact, V), np.full(L, to_fraction(0), dtype=object)
-    from mdpkit.kernels import fast
-
+    fast: Any = import_module("mdpkit.kernels.fast")
     q, E = np.empty(L), np.empty(L)
     fast.action_values(P.indptr, P.indices, P.data, p.r[part], p.r_error[part], p.gamma, V, q, E)
     return q, E
@@ -102,9 +102,8 @@ def _numbers(values: Array, exact: bool) -> Array:
     if not exact:
         return np.asarray(values, dtype=np.float64)
     out = np.empty(values.shape, dtype=object)
-    for index, value in np.ndenumerate(values):
-        infinite = isinstance(value, (float, np.floating)) and not np.isfinite(value)
-        out[index] = float(value) if infinite else to_fraction(float(value) if isinstance(value, np.floating) else value)
+    entries: list[Any] = values.ravel().tolist()
+    out.ravel()[:] = [x if isinstance(x, float) and not math.isfinite(x) else to_fraction(x) for x in entries]
     return out
 
 

@@ -103,6 +103,7 @@ def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     rest = (1.0 - p.gamma) * (1 - 4 * UNIT)
     top = float(np.max(np.abs(V), initial=0.0)) + float(np.max(np.abs(p.r), initial=0.0))
     inflate = 4.0
+    below = above = V
     for _ in range(40):
         E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r)) + 1e-300 * (top > 0)
         up = float(np.max((E_shifted - D) / rest))

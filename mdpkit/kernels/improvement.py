@@ -22,12 +22,30 @@ __all__ = ["ImproperPolicy", "Rows", "evaluate", "evaluate_exact", "improve", "i
 class Rows(Protocol):
     """Substochastic rows over classes of states, from which a proper policy can always leave."""
 
-    n: int
-    pair_ptr: Ints
-    owner: Ints
-    indptr: Ints
-    indices: Array
-    data: Floats
+    @property
+    def n(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def pair_ptr(self) -> Ints:
+        """First pair of each class."""
+        ...
+
+    @property
+    def indptr(self) -> Ints:
+        """Row starts."""
+        ...
+
+    @property
+    def indices(self) -> Array:
+        """Next classes."""
+        ...
+
+    @property
+    def data(self) -> Floats:
+        """Probabilities."""
+        ...
 
     def proper_choice(self) -> Ints:
         """A policy that leaves almost surely."""

@@ -75,7 +75,7 @@ def analyze(p: Canonical) -> Structure:
         Where partial sums neither converge nor diverge; the witness names states of the end component.
     """
     graph = p.graph
-    S, L = p.n_states, len(p.r)
+    S = p.n_states
     fixed = np.zeros(S, dtype=bool) if p.fixed is None else np.asarray(p.fixed)
     free = ~fixed
     pairs = free[p.state]
@@ -244,8 +244,10 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     order = np.lexsort((rows, columns))
     keep = order[columns[order] != 0]
     counts = np.bincount(columns[keep], minlength=n)
+    first = np.full(n, to_fraction(0), dtype=object)
+    first[0] = to_fraction(1)
     visits = solve_chain(
-        np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], [to_fraction(int(i == 0)) for i in range(n)]
+        np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first
     )
     total = sum(visits.tolist(), start=to_fraction(0))
     return [x / total for x in visits]
