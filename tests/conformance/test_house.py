@@ -124,7 +124,9 @@ def test_docstring_sections_in_order(path):
 @solvers
 def test_solver_file_has_a_test_file(path):
     family, mechanism = path.parent.name, path.stem
-    assert (ROOT / "tests" / family / f"test_{mechanism}.py").is_file(), f"tests/{family}/test_{mechanism}.py is missing"
+    assert (ROOT / "tests" / family / f"test_{mechanism}.py").is_file(), (
+        f"tests/{family}/test_{mechanism}.py is missing"
+    )
 
 
 @solvers
