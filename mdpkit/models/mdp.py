@@ -932,7 +932,7 @@ def _mask(value: Any, S: int, what: str) -> Bools:
     if array.dtype == bool:
         if array.shape != (S,):
             raise ModelError(f"{what} has the wrong shape", found=array.shape, needed=f"a mask ({S},)")
-        return _frozen(array)
+        return _frozen(array.copy())
     if array.size and array.dtype.kind not in "iu":
         raise OptionError(f"{what} is no set of states", found=value, needed=f"a mask ({S},), or indices")
     mask = np.zeros(S, dtype=bool)
