@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdpkit.choose import solve, solve_many
 from mdpkit.errors import MDPError, ModelError, ModelWarning
@@ -21,8 +21,12 @@ from mdpkit.models import (
     TotalReward,
 )
 from mdpkit.run import Gap, Residual, Steps, iterates
-from mdpkit.simulate import simulate
+from mdpkit.simulate import simulate  # not lazily: the module of this name would take its place
 from mdpkit.solution import Solution, Status
+
+if TYPE_CHECKING:
+    from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
+    from mdpkit.io import load
 
 __version__ = "0.1.0"
 
@@ -53,7 +57,9 @@ __all__ = [
     "io",
     "iterates",
     "load",
+    "operators",
     "plots",
+    "proofs",
     "simulate",
     "solve",
     "solve_many",

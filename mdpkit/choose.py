@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import pkgutil
 from collections.abc import Callable
@@ -20,7 +21,8 @@ from mdpkit.solver import Solver
 __all__ = ["choose", "method", "methods", "solve", "solve_many"]
 
 DIRECT_STATES = 2_000
-DIRECT_BLOCK = 3_000
+DIRECT_WORK = 2e10
+SLOW = 0.999
 EXACT_PAIRS = 5_000
 
 
@@ -77,7 +79,7 @@ def solve(
     >>> bool(sol.certificate.verify(mdp))
     True
     """
-    if not isinstance(mdp, MDP):
+    if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError("the first argument of solve is no model", found=type(mdp).__name__, needed="an mdpkit.MDP")
     if isinstance(solver, str):
         solver = method(solver)
@@ -111,24 +113,31 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
     if p.kind == "finite":
         return dp.BackwardInduction(), "a finite horizon is one pass backward"
     if p.kind == "total":
-        block = _largest_block(p)
-        if block <= DIRECT_BLOCK:
+        if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
             return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"
-        return dp.IntervalIteration(), f"total reward with {block:,} states in one component: bounds swept from both sides"
+        return dp.IntervalIteration(), f"total reward with {size}, costly to factor: bounds swept from both sides"
     dense = mdp.P.dense is not None
     if mdp.n_states <= DIRECT_STATES:
         return dp.PolicyIteration(), f"{size}: policies evaluated by {'dense' if dense else 'sparse'} factorization"
-    return dp.ModifiedPolicyIteration(), f"{size}: too large to factor, so sweeps"
+    if not dense and p.gamma.max() >= SLOW and _elimination_work(p) <= DIRECT_WORK:
+        return dp.PolicyIteration(), f"{size}, a discount close to one: policies evaluated by sparse factorization"
+    return dp.ModifiedPolicyIteration(), f"{size}: sweeps cost less than factorizations"
 
 
-def _largest_block(p: Canonical) -> int:
-    """States of the largest strongly connected component: what a factorization may fill."""
-    if p.n_states <= DIRECT_BLOCK:
-        return p.n_states
-    from mdpkit.kernels.graph import strong_components
-
-    label, _ = strong_components(p.graph)
-    return int(np.max(np.bincount(label)))
+def _elimination_work(p: Canonical) -> float:
+    """Multiplications that factoring I - P may take: the squared envelope widths in reverse Cuthill--McKee order."""
+    sp: Any = import_module("scipy.sparse")
+    csgraph: Any = import_module("scipy.sparse.csgraph")
+    S = p.n_states
+    edges = (p.state[p.P.row_of], p.P.indices.astype(np.int64))
+    pattern = sp.csr_matrix((np.ones(p.P.nnz, dtype=np.int8), edges), shape=(S, S))
+    pattern = sp.csr_matrix(pattern + pattern.T)
+    place = np.empty(S, dtype=np.int64)
+    place[csgraph.reverse_cuthill_mckee(pattern, symmetric_mode=True)] = np.arange(S)
+    entries = pattern.tocoo()
+    first = np.arange(S)
+    np.minimum.at(first, place[entries.row], place[entries.col])
+    return float(np.sum((np.arange(S) - first).astype(np.float64) ** 2))
 
 
 def methods(problem: Canonical | None = None) -> dict[str, type[Solver]]:
@@ -161,7 +170,7 @@ def method(text: str) -> Solver:
     if key not in known:
         raise OptionError(f"unknown method {name!r}", way_out=nearest(key, known))
     kind = known[key]
-    fields = {f: spec for f, spec in kind.__dataclass_fields__.items() if spec.init}
+    fields = {spec.name: spec for spec in dataclasses.fields(kind) if spec.init}
     values: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         parameter, equals, value = part.partition("=")

@@ -10,8 +10,8 @@ import numpy as np
 from mdpkit.errors import ModelError, OptionError, UnsupportedError
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.mdp import MDP
-from mdpkit.models.policy import Markov, Mixture, Stationary
-from mdpkit.models.sampling import initial_law, sampled_rewards
+from mdpkit.models.policy import Markov, Mixture, Policy, Stationary
+from mdpkit.models.sampling import check_count, check_generator, initial_law, sampled_rewards
 from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["Trajectory", "simulate"]
@@ -105,14 +105,12 @@ def simulate(
     >>> path.states, path.discounted_return("1/2")
     (array([0, 1, 0, 1, 0]), 1.25)
     """
-    for name, value in (("steps", steps), ("episodes", 1 if episodes is None else episodes)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0:
-            raise OptionError(f"{name} is no count", found=value, needed="an integer >= 0")
-    if not isinstance(rng, np.random.Generator):
-        raise OptionError("rng is no random generator", found=rng, needed="np.random.default_rng(seed)")
+    check_count(steps, "steps")
+    check_count(1 if episodes is None else episodes, "episodes")
+    check_generator(rng)
     if mdp.stages is not None and steps > mdp.stages:
         raise UnsupportedError(
-            f"the model has {mdp.stages} stages", found=f"steps={steps}", way_out="simulate with episodes= of at most so many"
+            f"the model has {mdp.stages} stages", found=f"steps={steps}", way_out="simulate episodes of at most so many"
         )
     runner = _Runner(mdp, initial_law(mdp, start))
     ready = _ready(mdp, policy)
@@ -145,15 +143,16 @@ def _ready(mdp: MDP, policy: Any) -> Any:
     if isinstance(policy, Mixture):
         total = np.cumsum(policy.weights)
         return _Mixed([_ready(mdp, part) for part in policy.policies], total / total[-1])
-    if isinstance(policy, (Stationary, Markov)) or not all(hasattr(policy, name) for name in ("start", "act", "advance")):
+    if isinstance(policy, (Stationary, Markov)) or not isinstance(policy, Policy):
         varying = isinstance(policy, Markov) or (not isinstance(policy, Stationary) and np.ndim(policy) == 3)
         parts = Markov.of(mdp, policy).stages if varying else (policy,)
         if not parts:
             raise ModelError("the policy has no stages", needed="at least one")
         from mdpkit.kernels import sampling
 
+        kernels: Any = sampling
         weights = [Stationary.of(mdp, part).weights.astype(np.float64) for part in parts]
-        choice: Any = np.array([sampling.cumulative(mdp.pair_ptr, w) for w in weights])
+        choice = np.array([kernels.cumulative(mdp.pair_ptr, w) for w in weights])
         return _Compiled(choice)
     return policy
 
@@ -183,12 +182,13 @@ class _Runner:
         mdp, P, n = self.mdp, self.mdp.P, len(actions)
         pairs, entries = np.empty(min(CHUNK, n), dtype=np.int64), np.empty(min(CHUNK, n), dtype=np.int64)
         last = len(policy.choice) - 1
+        kernels: Any = sampling
         for t in range(0, n, CHUNK):
             m = min(CHUNK, n - t)
             u = rng.random((m, 2))
             out = states[t + 1 : t + 1 + m]
             arrays = (mdp.pair_ptr, policy.choice, P.indptr, P.indices, P.cumulative, self.P_stride)
-            s = int(sampling.walk(s, t, last, u, *arrays, out, pairs, entries))
+            s = int(kernels.walk(s, t, last, u, *arrays, out, pairs, entries))
             actions[t : t + m] = mdp.action[pairs[:m]]
             rewards[t : t + m] = self._rewards(pairs[:m], entries[:m], np.arange(t, t + m) if self.r_stride else 0)
 
@@ -219,7 +219,9 @@ def _chosen(row: Any, n_actions: int, s: int, u: float) -> int:
     law = np.asarray(row).astype(np.float64)
     if law.ndim != 1 or len(law) > n_actions or not np.all(law >= 0) or abs(law.sum() - 1) > 1e-9:
         raise ModelError(
-            f"the policy's choice in state {s} is no law over the actions", found=row, needed=f"({n_actions},) summing to 1"
+            f"the policy's choice in state {s} is no law over the actions",
+            found=row,
+            needed=f"({n_actions},) probabilities that sum to one",
         )
     total = np.cumsum(law)
     return int(np.searchsorted(total / total[-1], u, side="right"))

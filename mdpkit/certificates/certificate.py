@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,9 +15,6 @@ from mdpkit.errors import CertificateError, ModelError
 from mdpkit.models.canonical import canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Ints
-
-if TYPE_CHECKING:
-    from mdpkit.models.canonical import Canonical
 
 __all__ = ["Certificate", "Verdict"]
 
@@ -48,7 +45,9 @@ class Verdict:
         return self.valid
 
     def __str__(self) -> str:
-        return f"valid ({self.arithmetic} arithmetic, model {self.about})" if self.valid else f"NOT valid: {self.reason}"
+        return (
+            f"valid ({self.arithmetic} arithmetic, model {self.about})" if self.valid else f"NOT valid: {self.reason}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ class Certificate:
     offset: int
     criterion: str
     whole: bool = True
-    recipe: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict[str, Any])
     checked: Verdict | None = None
 
     @cached_property
@@ -101,7 +100,9 @@ class Certificate:
         if self.offset:
             lower, upper = self.offset + lower, self.offset + upper
             if self.arithmetic == "float":
-                lower, upper = np.nextafter(lower, -np.inf), np.nextafter(upper, np.inf)
+                # A shifted value is a probability.
+                lower = np.maximum(np.nextafter(lower, -np.inf), 0.0)
+                upper = np.minimum(np.nextafter(upper, np.inf), 1.0)
         else:
             lower, upper = lower + 0, upper + 0  # no negative zeros
         return (lower, upper) if self.whole else (lower[0], upper[0])
@@ -130,7 +131,9 @@ class Certificate:
     def initial(self, problem: MDP) -> tuple[float, float]:
         """Bounds at the initial state or law, rounded outward."""
         if problem.rho is None:
-            raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read lower and upper")
+            raise ModelError(
+                "the model has no initial state", way_out="give rho=… to the model, or read lower and upper"
+            )
         support = np.flatnonzero(problem.rho)
         lower, upper = (bound[0] if bound.ndim == 2 else bound for bound in self._bounds)
         if self.arithmetic == "exact":
@@ -151,7 +154,7 @@ class Certificate:
     def initial_exact(self, problem: MDP) -> Fraction | float:
         """The exact value at the initial state or law."""
         exact = problem if problem.rho_exact is not None else problem.exact()
-        assert exact.rho_exact is not None
+        assert exact.rho is not None and exact.rho_exact is not None
         lower = self.lower[0] if self.lower.ndim == 2 else self.lower
         total: Any = Fraction(0)
         for s in np.flatnonzero(exact.rho):
@@ -195,7 +198,7 @@ class Certificate:
         return Verdict(reason == "", "exact" if in_rationals else "float", about, reason)
 
     def issued(self, problem: MDP) -> Certificate:
-        """This certificate with the verdict of a first check."""
+        """The same certificate with the verdict of a first check."""
         return replace(self, checked=self.verify(problem))
 
     # -- files -------------------------------------------------------------------------------------------------------
@@ -230,7 +233,7 @@ class Certificate:
             else:
                 arrays[name] = values
         with atomic(path, overwrite) as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Any) -> Certificate:

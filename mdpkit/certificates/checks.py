@@ -5,6 +5,8 @@ Nothing here trusts a solver: the arrays of the problem and the two bounds are a
 
 from __future__ import annotations
 
+import math
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from mdpkit.typing import Array, Bools, Floats, Ints
 if TYPE_CHECKING:
     from mdpkit.certificates.certificate import Certificate
 
-__all__ = ["shortfall", "stage_values", "violation"]
+__all__ = ["shortfall", "stage_lower", "stage_upper", "stage_values", "violation"]
 
 STOCHASTIC = 1e-12
 
@@ -40,7 +42,11 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
         return "the certificate maximizes where the model minimizes, or the reverse"
     below, above = (_numbers(x, exact) for x in (c.below, c.above))
     for name, bound in (("below", below), ("above", above)):
-        bad = np.flatnonzero([x != x for x in bound.ravel()]) if bound.dtype == object else np.flatnonzero(np.isnan(bound))
+        bad = (
+            np.flatnonzero([x != x for x in bound.ravel()])
+            if bound.dtype == object
+            else np.flatnonzero(np.isnan(bound))
+        )
         if bad.size:
             return f"the bound {name} is not a number in state {int(bad[0]) % S}"
     if p.kind == "discounted":
@@ -53,9 +59,10 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
 def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
     """V(s) - r - gamma PV of each pair, and the bound on its error (zeros in rationals)."""
     if exact:
-        return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(len(p.r), to_fraction(0), dtype=object)
-    from mdpkit.kernels import fast
-
+        return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(
+            len(p.r), to_fraction(0), dtype=object
+        )
+    fast: Any = import_module("mdpkit.kernels.fast")
     D, E = np.empty(len(p.r)), np.empty(len(p.r))
     mass = p.P.mass_defect
     if p.kind == "total":
@@ -74,20 +81,35 @@ def stage_values(p: Canonical, h: int, V: Array, exact: bool) -> tuple[Array, Ar
     part = slice(h * L, (h + 1) * L) if varying_r else slice(0, L)
     if exact:
         return reference.q_values(P, p.r_exact[part], p.gamma_exact, V), np.full(L, to_fraction(0), dtype=object)
-    from mdpkit.kernels import fast
-
+    fast: Any = import_module("mdpkit.kernels.fast")
     q, E = np.empty(L), np.empty(L)
     fast.action_values(P.indptr, P.indices, P.data, p.r[part], p.r_error[part], p.gamma, V, q, E)
     return q, E
+
+
+def stage_upper(p: Canonical, h: int, V: Array, exact: bool) -> Array:
+    """An upper bound on r + gamma PV of each pair in stage h; a mean without rewards is at most the largest value."""
+    q, E = stage_values(p, h, V, exact)
+    return np.minimum(q + E, np.max(V)) if _averages(p) else q + E
+
+
+def stage_lower(p: Canonical, h: int, V: Array, exact: bool) -> Array:
+    """The lower bound that goes with :func:`stage_upper`."""
+    q, E = stage_values(p, h, V, exact)
+    return np.maximum(q - E, np.min(V)) if _averages(p) else q - E
+
+
+def _averages(p: Canonical) -> bool:
+    rewardless = p.fixed is not None and not np.any(p.r) and bool(np.all(p.gamma == 1))
+    return rewardless and bool(np.all(p.P.mass_defect <= STOCHASTIC + 2.0**-50 * p.n_states))
 
 
 def _numbers(values: Array, exact: bool) -> Array:
     if not exact:
         return np.asarray(values, dtype=np.float64)
     out = np.empty(values.shape, dtype=object)
-    for index, value in np.ndenumerate(values):
-        infinite = isinstance(value, (float, np.floating)) and not np.isfinite(value)
-        out[index] = float(value) if infinite else to_fraction(float(value) if isinstance(value, np.floating) else value)
+    entries: list[Any] = values.ravel().tolist()
+    out.ravel()[:] = [x if isinstance(x, float) and not math.isfinite(x) else to_fraction(x) for x in entries]
     return out
 
 
@@ -124,15 +146,15 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
         return "the bounds do not enclose the terminal rewards"
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
     for h in range(p.H - 1, -1, -1):
-        q, E = stage_values(p, h, above[h + 1], exact)
-        bad = (~(reference.best(q + E, p.pair_ptr) <= above[h])) & free
+        bad = (~(reference.best(stage_upper(p, h, above[h + 1], exact), p.pair_ptr) <= above[h])) & free
         if bad.any():
             return f"the upper side is not inductive at stage {h}, state {_first(bad)}"
-        q, E = (q, E) if below is above else stage_values(p, h, below[h + 1], exact)
-        bad = (~((q - E)[choice[h]] >= below[h])) & free
+        bad = (~(stage_lower(p, h, below[h + 1], exact)[choice[h]] >= below[h])) & free
         if bad.any():
             return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
-        if p.fixed is not None and not (np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])):
+        if p.fixed is not None and not (
+            np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])
+        ):
             return f"the bounds do not enclose the known values at stage {h}"
     return ""
 
@@ -157,8 +179,10 @@ def _total(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) 
 
 
 def _infinite_pattern(bound: Array) -> Ints:
-    values = bound.astype(np.float64) if bound.dtype != object else np.array(
-        [x if isinstance(x, float) else 0.0 for x in bound.tolist()]
+    values = (
+        bound.astype(np.float64)
+        if bound.dtype != object
+        else np.array([x if isinstance(x, float) else 0.0 for x in bound.tolist()])
     )
     return np.where(np.isinf(values), np.sign(values), 0).astype(np.int64)
 
@@ -188,7 +212,9 @@ def _total_above(p: Canonical, st: Structure, above: Array, infinite: Ints, zero
     return ""
 
 
-def _total_below(p: Canonical, st: Structure, below: Array, infinite: Ints, choice: Ints, zero: Any, exact: bool) -> str:
+def _total_below(
+    p: Canonical, st: Structure, below: Array, infinite: Ints, choice: Ints, zero: Any, exact: bool
+) -> str:
     bounded = st.finite & (infinite == 0)
     if not bounded.any():
         return ""
@@ -218,7 +244,8 @@ def _total_below(p: Canonical, st: Structure, below: Array, infinite: Ints, choi
         noisy = np.isin(label, np.unique(label[loud]))
         silent = trapped & ~noisy
         if not np.all(V[silent] <= zero):
-            return f"the lower side is positive where the witness policy collects nothing, in state {_first(silent & ~(V <= zero))}"
+            s = _first(silent & ~(V <= zero))
+            return f"the lower side is positive where the witness policy collects nothing, in state {s}"
         staying = trapped & noisy
         stop = st.stop_exact if exact else _round(st.stop, up=False)
         bad = staying & ~(np.isfinite(st.stop) & (st.stay == choice) & (V <= stop))

@@ -9,11 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from mdpkit.certificates.certificate import Certificate
-from mdpkit.certificates.checks import shortfall, stage_values
+from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stage_values
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
-from mdpkit.kernels.improvement import ImproperPolicy, improve, improve_exact, repair, scale
+from mdpkit.kernels.improvement import ImproperPolicyError, improve, improve_exact, repair, scale
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
@@ -103,6 +103,7 @@ def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     rest = (1.0 - p.gamma) * (1 - 4 * UNIT)
     top = float(np.max(np.abs(V), initial=0.0)) + float(np.max(np.abs(p.r), initial=0.0))
     inflate = 4.0
+    below = above = V
     for _ in range(40):
         # E itself grows with the shift: all that is left where rewards cancel to zero, up to rounding.
         E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r) + E) + 1e-300 * (top > 0)
@@ -127,15 +128,10 @@ def _finite(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     slack = np.zeros(S) if p.fixed is not None else 2.0**-49 * np.abs(p.terminal)
     below[p.H], above[p.H] = p.terminal - slack, p.terminal + slack
     for h in range(p.H - 1, -1, -1):
-        q, E = stage_values(p, h, above[h + 1], False)
-        above[h] = np.nextafter(reference.best(q + E, p.pair_ptr), np.inf)
-        q, E = stage_values(p, h, below[h + 1], False)
-        below[h] = np.nextafter((q - E)[answer.choice[h]], -np.inf)
+        above[h] = reference.best(stage_upper(p, h, above[h + 1], False), p.pair_ptr)
+        below[h] = stage_lower(p, h, below[h + 1], False)[answer.choice[h]]
         if p.fixed is not None:
             below[h][p.fixed] = above[h][p.fixed] = p.terminal[p.fixed]
-    if p.fixed is not None and not np.any(p.r):
-        np.clip(below, -1.0 if p.sign * (1 - 2 * p.offset) < 0 else 0.0, None, out=below)
-        np.clip(above, None, 0.0 if p.sign * (1 - 2 * p.offset) < 0 else 1.0, out=above)
     return below, above, np.asarray(answer.choice)
 
 
@@ -232,7 +228,7 @@ def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outsid
         margin += inflate * UNIT * np.abs(q.r) * ~real
         try:
             value_up, choice = improve(q, q.r + margin, choice, hint=value)
-        except (ImproperPolicy, ModelError):
+        except (ImproperPolicyError, ModelError):
             break
         if not np.all(np.isfinite(value_up)):
             break

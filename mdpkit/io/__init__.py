@@ -38,15 +38,17 @@ def load(source: str | os.PathLike[str]) -> MDP:
 
         return from_gym(source.removeprefix("gym:"))
     if isinstance(source, str) and source.startswith("instance:"):
-        from mdpkit import instances
+        import importlib
 
-        make: Any = instances
-        name, parameters = make.parse(source.removeprefix("instance:"))
-        return make.make(name, **parameters)
+        instances: Any = importlib.import_module("mdpkit.instances")
+        name, parameters = instances.parse(source.removeprefix("instance:"))
+        return instances.make(name, **parameters)
     path = Path(source)
     ending = _ending(path, PREFIXES)
     if not path.exists():
-        raise ParseError("no such file", path=path, way_out="check the name; named problems are instance:NAME and gym:ID")
+        raise ParseError(
+            "no such file", path=path, way_out="check the name; named problems are instance:NAME and gym:ID"
+        )
     if path.is_dir():
         raise ParseError("is a directory", path=path, needed=f"a file ending in {', '.join(ENDINGS)}")
     if ending == ".npz":

@@ -95,7 +95,8 @@ def to_raw(mdp: MDP) -> RawDRN:
     Raises
     ------
     UnsupportedError
-        If laws or rewards vary with the stage, or the initial law is spread over several states.
+        If laws or rewards vary with the stage, the initial law is spread over several states, or the rows of a model
+        made by ``.exact(dyadic=True)`` do not sum to exactly one.
     """
     from mdpkit.io.drn import RawDRN, RawReward
 
@@ -108,11 +109,20 @@ def to_raw(mdp: MDP) -> RawDRN:
         start = np.flatnonzero(mdp.rho)
         if len(start) != 1:
             raise UnsupportedError(
-                "DRN has no initial law", found=f"a law over {len(start)} states", needed="one state", way_out="save to .npz"
+                "DRN has no initial law",
+                found=f"a law over {len(start)} states",
+                needed="one state",
+                way_out="save to .npz",
             )
         labels[INITIAL] = np.asarray(mdp.rho) > 0
     P = mdp.P
     rational = P.exact is not None
+    if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
+        raise UnsupportedError(
+            "DRN has no rational laws that do not sum to exactly one",
+            found="a model of the bits of floats",
+            way_out="save to .npz, or save the model of floats",
+        )
     rewards: dict[str, Any] = {}
     for name, reward in mdp.rewards.items():
         exact = reward.exact if reward.exact is not None or not rational else dyadic_array(reward.values)

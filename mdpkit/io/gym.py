@@ -8,24 +8,23 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
-import importlib.util
 import inspect
 import io
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import unquote_plus
+from urllib.parse import unquote
 
 import numpy as np
-import scipy.sparse as sp
+import scipy.sparse as sp  # pyright: ignore[reportMissingTypeStubs]
 
 from mdpkit.errors import ModelError, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import rationalize
 from mdpkit.models.criterion import Criterion, FiniteHorizon, Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
-from mdpkit.models.sampling import initial_law, sampled_rewards
+from mdpkit.models.sampling import check_count, initial_law, sampled_rewards
 from mdpkit.models.transitions import DENSE_FROM, Transitions
 from mdpkit.typing import Array, Bools, Floats
 
@@ -33,10 +32,11 @@ if TYPE_CHECKING:
     import gymnasium
 
     _Env = gymnasium.Env[int, int]
-elif importlib.util.find_spec("gymnasium") is None:
-    _Env = object
 else:
-    from gymnasium import Env as _Env
+    try:
+        from gymnasium import Env as _Env
+    except ImportError:
+        _Env = object
 
 __all__ = ["MDPEnv", "from_gym"]
 
@@ -61,8 +61,9 @@ class MDPEnv(_Env):
     and nothing else pays. The reward of a step is r(s, a, s') where the model has such; at the end of a finite horizon
     the (discounted) terminal reward comes with the last step. Discounting is left to the agent.
 
-    An episode is *terminated* on entering a state that no action leaves and that pays nothing, or a state whose value the
-    criterion fixes (a target); it is *truncated* after ``max_steps`` steps or the criterion's horizon or step bound.
+    An episode is *terminated* on entering a state that no action leaves and that pays nothing, or a state whose value
+    the criterion fixes (a target); it is *truncated* after ``max_steps`` steps or the criterion's horizon or step
+    bound.
 
     Parameters
     ----------
@@ -89,10 +90,8 @@ class MDPEnv(_Env):
 
     def __init__(self, mdp: MDP, seed: int | None = None, max_steps: int | None = None):
         gymnasium = _gymnasium()
-        if max_steps is not None and (
-            isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 1
-        ):
-            raise OptionError("max_steps is no positive count", found=max_steps, needed="an integer >= 1, or None")
+        if max_steps is not None:
+            check_count(max_steps, "max_steps", least=1)
         self.mdp = mdp
         self.render_mode = None
         self.observation_space = gymnasium.spaces.Discrete(mdp.n_states)
@@ -210,7 +209,7 @@ class _Rules:
                 self.fixed |= ~mdp.states_of(c.through)
             pays = sign if isinstance(c, Reachability) else -sign
             self.values: Floats = np.zeros(L)
-            self.transition: Floats | None = pays * entered[P.indices] + 0.0
+            self.transition: Array | None = pays * entered[P.indices] + 0.0
         else:
             values, transition = sampled_rewards(mdp)
             self.values = sign * values + 0.0
@@ -246,16 +245,18 @@ def _idle(mdp: MDP, values: Floats, transition: Array | None) -> Bools:
 def from_gym(env: Any, criterion: Criterion | None = None) -> MDP:
     """The model of a Gymnasium environment that has a transition table, such as the toy texts.
 
-    Repeated next states of one action are merged (probabilities added, rewards averaged by probability). States that are
-    entered by terminated transitions only become absorbing, with reward zero; where a state is entered otherwise too (or
-    is an initial state), the terminated transitions lead to one more absorbing state instead, with the last index. The
-    label ``"terminal"`` marks both. A limit on the length of episodes is no part of the table and is left out.
+    Repeated next states of one action are merged (probabilities added, rewards averaged by probability). States that
+    are entered by terminated transitions only become absorbing, with reward zero; where a state is entered otherwise
+    too (or episodes start there), the terminated transitions lead to one more absorbing state instead, with the last
+    index. The label ``"terminal"`` marks both. A limit on the length of episodes is no part of the table: it is left
+    out.
 
     Parameters
     ----------
     env : gymnasium.Env or str
-        An environment with ``env.unwrapped.P``, or its id with options, ``"FrozenLake-v1?map_name=8x8&is_slippery=true"``
-        (values are ``true``, ``false``, numbers or text, percent-encoded where needed).
+        An environment with ``env.unwrapped.P``, or its id with options,
+        ``"FrozenLake-v1?map_name=8x8&is_slippery=true"`` (values are ``true``, ``false``, numbers or text,
+        percent-encoded where needed).
     criterion : Criterion, optional
 
     Raises
@@ -278,8 +279,8 @@ def from_gym(env: Any, criterion: Criterion | None = None) -> MDP:
         with _quiet():
             core = getattr(core, "unwrapped", core)
             table, law = getattr(core, "P", None), getattr(core, "initial_state_distrib", None)
-        if table is None or not (isinstance(table, (Mapping, list, tuple)) and len(table)):
-            name = env if isinstance(env, str) else repr(env)
+        if table is None or not _is_table(table) or not len(table):
+            name = env if made is not None else repr(env)
             raise UnsupportedError(
                 f"{name} has no transition table",
                 found="no env.unwrapped.P" if table is None else f"an env.unwrapped.P of type {type(table).__name__}",
@@ -358,7 +359,8 @@ def _build(
     state_names: list[Any] | None,
     action_names: dict[int, str] | None,
 ) -> MDP:
-    indptr, indices, data, rewards = [0], [], [], []
+    indptr, indices = [0], list[int]()
+    data, rewards = list[float](), list[float]()
     by_pair: list[float] | None = []
     for _, _, merged in pairs:
         for t in sorted(merged):
@@ -372,15 +374,13 @@ def _build(
             by_pair = None if any(r != row[0] for r in row) else by_pair
         if by_pair is not None:
             by_pair.append(row[0])
-    P: Any = Transitions(indptr, indices, data, n)
-    if len(data) >= DENSE_FROM * len(pairs) * n:
-        P = P.toarray()
+    rows = Transitions(indptr, indices, data, n)
     # rewards that do not depend on the next state stay rewards of pairs, so that no sum rounds them
     r: Any = by_pair
     if by_pair is None:
         r = sp.csr_array((rewards, np.asarray(indices), np.asarray(indptr)), shape=(len(pairs), n))
     return MDP(
-        P,
+        rows.toarray() if len(data) >= DENSE_FROM * len(pairs) * n else rows,
         r if by_pair is None else np.asarray(by_pair),
         criterion,
         state=np.array([s for s, _, _ in pairs]),
@@ -402,21 +402,25 @@ def _mean(parts: list[tuple[float, float]]) -> float:
 
 
 def _items(table: Any) -> Iterator[tuple[Any, Any]]:
-    if not isinstance(table, (Mapping, list, tuple)):
+    if not _is_table(table):
         raise ModelError("the transition table is malformed", found=type(table).__name__, needed="P[s][a] = [...]")
-    pairs: Any = table.items() if isinstance(table, Mapping) else enumerate(table)
-    for key, value in pairs:
-        yield _plain(key), value
+    keys: Any = getattr(table, "keys", lambda: range(len(table)))()
+    for key in keys:
+        yield _plain(key), table[key]
+
+
+def _is_table(table: Any) -> bool:
+    return isinstance(table, (Mapping, list, tuple))
 
 
 def _plain(key: Any) -> Any:
-    return int(key) if isinstance(key, np.integer) else key
+    return key.item() if isinstance(key, np.integer) else key
 
 
 def _entries(s: Any, a: Any, cell: Any) -> list[Entry]:
     """The transitions of positive probability."""
     out: list[Entry] = []
-    for entry in cell if isinstance(cell, (list, tuple)) else [cell]:
+    for entry in cell if _is_table(cell) else [cell]:
         try:
             p, t, r, done = entry
             p, r, done = float(p), float(r), bool(done)
@@ -456,7 +460,7 @@ def _initial(law: Any, S: int, table: list[int]) -> Floats | None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Without the warnings and greetings that environments print."""
     with (
         warnings.catch_warnings(),
@@ -476,7 +480,8 @@ def _make(spec: str) -> Any:
             return gymnasium.make(name, disable_env_checker=True, **options)
     except gymnasium.error.Error as error:
         if name not in gymnasium.registry or isinstance(error, gymnasium.error.DeprecatedEnv):
-            raise OptionError(f"gymnasium knows no environment {name!r}", way_out=_suggestion(gymnasium, name)) from None
+            hint = _suggestion(gymnasium, name)
+            raise OptionError(f"gymnasium knows no environment {name!r}", way_out=hint) from None
         raise OptionError(f"gymnasium cannot make {name}", found=error) from None
     except Exception as error:
         accepted = _keywords(gymnasium, name)
@@ -485,7 +490,8 @@ def _make(spec: str) -> Any:
             raise OptionError(f"{name} has no option {unknown[0]!r}", way_out=nearest(unknown[0], accepted)) from None
         if isinstance(error, ImportError):
             raise OptionError(f"{name} needs a package that is not installed", found=error) from None
-        raise OptionError(f"gymnasium cannot make {name} with these options", found=f"{type(error).__name__}: {error}") from None
+        found = f"{type(error).__name__}: {error}"
+        raise OptionError(f"gymnasium cannot make {name} with these options", found=found) from None
 
 
 def _suggestion(gymnasium: Any, name: str) -> str:
@@ -512,18 +518,18 @@ def _keywords(gymnasium: Any, name: str) -> list[str] | None:
 
 def _parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     name, _, query = spec.partition("?")
-    name = unquote_plus(name.strip())
+    name = unquote(name.strip())
     if not name:
         raise OptionError("the environment has no name", found=spec, needed="an id such as FrozenLake-v1?map_name=4x4")
     options: dict[str, Any] = {}
     for part in query.split("&") if query else []:
         key, equals, value = part.partition("=")
-        key = unquote_plus(key)
+        key = unquote(key)
         if not equals or not key.isidentifier():
             raise OptionError(f"the option {part!r} of {name} is malformed", needed="key=value, separated by &")
         if key in options:
             raise OptionError(f"the option {key!r} of {name} is given twice", needed="one value")
-        options[key] = _value(unquote_plus(value))
+        options[key] = _value(unquote(value))
     return name, options
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -71,8 +72,9 @@ def save_npz(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) ->
 def load_npz(path: str | os.PathLike[str]) -> MDP:
     """Read a model written by :func:`save_npz`, or made of plain arrays.
 
-    Plain arrays are ``P`` (see :class:`~mdpkit.models.mdp.MDP` for its shapes), ``r`` or ``R``, and optionally ``gamma``
-    (the criterion is then :class:`~mdpkit.models.criterion.Discounted`), ``rho`` and ``minimize``; others are ignored.
+    Plain arrays are ``P`` (see :class:`~mdpkit.models.mdp.MDP` for its shapes), ``r`` or ``R``, and optionally
+    ``gamma`` (the criterion is then :class:`~mdpkit.models.criterion.Discounted`), ``rho`` and ``minimize``; others are
+    ignored.
 
     Raises
     ------
@@ -83,19 +85,31 @@ def load_npz(path: str | os.PathLike[str]) -> MDP:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            reader = _Reader(path, archive, names)
-            return reader.model() if "mdpkit_format" in names else reader.plain()
+        file = path.open("rb")
     except FileNotFoundError:
         raise ParseError("no such file", path=path, needed="an existing .npz file") from None
-    except IsADirectoryError:
-        raise ParseError("is a directory", path=path, needed="an .npz file") from None
-    except zipfile.BadZipFile as error:
-        found = f"{error} ({path.stat().st_size} bytes)"
-        raise ParseError("truncated, or no .npz archive", path=path, found=found, way_out="write it again") from None
     except OSError as error:
-        raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
+        what = "is a directory" if path.is_dir() else "cannot be read"
+        raise ParseError(what, path=path, found=error.strerror, needed="an .npz file") from None
+    with file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except (
+            zipfile.BadZipFile,
+            zipfile.LargeZipFile,
+            NotImplementedError,
+            ValueError,
+            OSError,
+            struct.error,
+        ) as error:
+            found = f"{error} ({path.stat().st_size} bytes)"
+            raise ParseError(
+                "truncated, or no .npz archive", path=path, found=found, way_out="write it again"
+            ) from None
+        with archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            reader = _Reader(path, archive, names)
+            return reader.model() if {"mdpkit_format", "meta"} & set(names) else reader.plain()
 
 
 # ------------------------------------------------------------------------------------------------------------ writing
@@ -107,14 +121,10 @@ class _Writer:
         self.codes: dict[Fraction, int] = {}
 
     def model(self, mdp: MDP) -> dict[str, Array]:
-        P, arrays = mdp.P, self.arrays
+        arrays = self.arrays
         arrays["mdpkit_format"] = np.array(FORMAT, dtype=np.int64)
         arrays["pair_ptr"], arrays["action"] = mdp.pair_ptr, mdp.action
-        if P.dense is not None and P.exact is None:
-            arrays["P_dense"] = P.dense
-        else:
-            arrays["P_indptr"], arrays["P_indices"] = P.indptr, P.indices
-            self.numbers("P_data", P.data, P.exact)
+        self.transitions("", mdp.P)
         meta: dict[str, Any] = {
             "n_states": mdp.n_states,
             "n_actions": mdp.n_actions,
@@ -123,25 +133,43 @@ class _Writer:
             "active": mdp.active,
             "origin": mdp.origin,
             "rewards": list(mdp.rewards),
+            "base_rewards": None if mdp.base is None else list(mdp.base[1]),
             "labels": list(mdp.labels),
             "state_names": _encode_names(mdp.state_names, "state"),
             "pair_names": _encode_names(mdp.pair_names, "pair"),
             "criterion": None if mdp.criterion is None else self.criterion(mdp.criterion),
         }
         for i, reward in enumerate(mdp.rewards.values()):
-            self.numbers(f"reward{i}_values", reward.values, reward.exact)
-            if not np.array_equal(reward.error, UNIT * np.abs(reward.values)):
-                arrays[f"reward{i}_error"] = reward.error
-            if reward.transition is not None:
-                self.numbers(f"reward{i}_transition", reward.transition, reward.transition_exact)
+            self.reward(f"reward{i}", reward)
+        if mdp.base is not None:
+            P, rewards = mdp.base
+            if P is not mdp.P:
+                self.transitions("base_", P)
+            for i, reward in enumerate(rewards.values()):
+                self.reward(f"base_reward{i}", reward)
         if mdp.labels:
             arrays["labels"] = np.packbits(np.array(list(mdp.labels.values())), axis=1)
         if mdp.rho is not None:
             self.numbers("rho", mdp.rho, mdp.rho_exact)
         if self.codes:
             arrays["rationals"] = _text("\n".join(map(_rational_text, self.codes)))
+        meta["arrays"] = sorted(arrays)
         arrays["meta"] = _text(json.dumps(meta, ensure_ascii=False))
         return arrays
+
+    def transitions(self, prefix: str, P: Transitions) -> None:
+        if P.dense is not None and P.exact is None:
+            self.arrays[f"{prefix}P_dense"] = P.dense
+            return
+        self.arrays[f"{prefix}P_indptr"], self.arrays[f"{prefix}P_indices"] = P.indptr, P.indices
+        self.numbers(f"{prefix}P_data", P.data, P.exact)
+
+    def reward(self, prefix: str, reward: Reward) -> None:
+        self.numbers(f"{prefix}_values", reward.values, reward.exact)
+        if not _same_bits(reward.error, UNIT * np.abs(reward.values)):
+            self.arrays[f"{prefix}_error"] = reward.error
+        if reward.transition is not None:
+            self.numbers(f"{prefix}_transition", reward.transition, reward.transition_exact)
 
     def numbers(self, name: str, floats: Any, exact: Any) -> None:
         """Store floats, or codes of rationals and only such floats as are not the rationals rounded."""
@@ -159,7 +187,7 @@ class _Writer:
             codes[k] = code
         self.arrays[f"{name}_exact"] = codes.reshape(exact.shape)
         floats = np.asarray(floats, dtype=np.float64)
-        if not np.array_equal(floats, exact.astype(np.float64)):
+        if not _same_bits(floats, exact.astype(np.float64)):
             self.arrays[name] = floats
 
     def criterion(self, c: Criterion) -> dict[str, Any]:
@@ -176,8 +204,12 @@ class _Writer:
             elif isinstance(value, np.ndarray):
                 self.arrays[f"criterion_{field.name}"] = cast(Array, value)
             else:
-                out[field.name] = int(value) if isinstance(value, np.integer) else value
+                out[field.name] = value.item() if isinstance(value, np.integer) else value
         return out
+
+
+def _same_bits(x: Floats, y: Floats) -> bool:
+    return x.shape == y.shape and np.ascontiguousarray(x).tobytes() == np.ascontiguousarray(y).tobytes()
 
 
 def _text(text: str) -> Array:
@@ -198,8 +230,9 @@ def _encode(name: Any, what: str) -> Any:
     """JSON of a name; what JSON does not know is tagged."""
     if name is None or type(name) in (str, int, bool, float):
         return name
-    if isinstance(name, np.generic) and name.dtype.kind in "biuf":
-        return {"numpy": name.dtype.str, "value": name.item()}
+    if isinstance(name, (np.bool_, np.integer, np.floating)):
+        scalar = cast(Any, name)
+        return {"numpy": scalar.dtype.str, "value": scalar.item()}
     if isinstance(name, Fraction):
         return {"rational": _rational_text(name)}
     if isinstance(name, tuple):
@@ -249,10 +282,13 @@ class _Reader:
     def fail(self, what: str, found: object = None, needed: str | None = None, way_out: str | None = None) -> NoReturn:
         raise ParseError(what, path=self.path, found=found, needed=needed, way_out=way_out)
 
+    def missing(self, name: str) -> NoReturn:
+        self.fail(f"the array {name!r} is missing", found=", ".join(self.names), way_out="write the file again")
+
     def array(self, name: str, kinds: str = "", shape: tuple[int, ...] | None = None) -> Array:
         """An array of the archive; ``kinds`` are the dtype kinds allowed, ``shape`` the shape it must have."""
         if name not in self.names:
-            self.fail(f"the array {name!r} is missing", found=", ".join(self.names), way_out="write the file again")
+            self.missing(name)
         try:
             member = name if name in self.archive.namelist() else f"{name}.npy"
             with self.archive.open(member) as file:
@@ -263,9 +299,20 @@ class _Reader:
             raise
         except MemoryError:
             raise SizeError(f"{self.path}: the array {name!r} does not fit in memory") from None
-        except (ValueError, TypeError, KeyError, EOFError, OSError, SyntaxError, NotImplementedError, RuntimeError) as error:
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            EOFError,
+            OSError,
+            SyntaxError,
+            NotImplementedError,
+            RuntimeError,
+        ) as error:
             if "allow_pickle" in str(error):
-                self.fail(f"the array {name!r} holds Python objects", found="a pickle, which is not read", needed="numbers")
+                self.fail(
+                    f"the array {name!r} holds Python objects", found="a pickle, which is not read", needed="numbers"
+                )
             self.fail(f"the array {name!r} is damaged", found=error, way_out="write the file again")
         except (zipfile.BadZipFile, zlib.error) as error:
             self.fail(f"the array {name!r} is damaged", found=error, way_out="write the file again")
@@ -310,6 +357,9 @@ class _Reader:
             self.fail("the file has another format version", found=version, needed=str(FORMAT), way_out="update mdpkit")
         meta = self.meta()
         try:
+            for name in meta["arrays"]:
+                if name not in self.names:
+                    self.missing(name)
             return self.assemble(meta)
         except ParseError:
             raise
@@ -332,18 +382,32 @@ class _Reader:
         S, stages = int(meta["n_states"]), meta["stages"]
         pair_ptr: Ints = self.array("pair_ptr", "i", (S + 1,)).astype(np.int64)
         if S < 1 or pair_ptr[0] != 0 or np.any(np.diff(pair_ptr) < 1):
-            self.fail("the array 'pair_ptr' is damaged", found="offsets that do not ascend", needed="a pair for each state")
+            self.fail(
+                "the array 'pair_ptr' is damaged", found="offsets that do not ascend", needed="a pair for each state"
+            )
         L = int(pair_ptr[-1])
         action: Ints = self.array("action", "i", (L,)).astype(np.int64)
         state: Ints = np.repeat(np.arange(S, dtype=np.int64), np.diff(pair_ptr))
         if np.any(action < 0) or np.any((np.diff(action) <= 0) & (np.diff(state) == 0)):
             self.fail("the array 'action' is damaged", found="actions that do not ascend within a state")
         if meta["n_actions"] != int(action.max()) + 1:
-            self.fail("the array 'action' is damaged", found=int(action.max()), needed=f"at most {meta['n_actions'] - 1}")
-        P = self.transitions(S, L, stages)
-        rewards = {name: self.reward(i, P, L, stages) for i, name in enumerate(meta["rewards"])}
+            self.fail(
+                "the array 'action' is damaged", found=int(action.max()), needed=f"at most {meta['n_actions'] - 1}"
+            )
+        P = self.transitions("", S, L, stages)
+        rewards = {name: self.reward(f"reward{i}", P, L, stages) for i, name in enumerate(meta["rewards"])}
+        base = None
+        if meta["base_rewards"] is not None:
+            own = bool({"base_P_dense", "base_P_indptr"} & set(self.names))
+            rows = self.transitions("base_", S, L, stages) if own else P
+            listed = enumerate(meta["base_rewards"])
+            base = rows, {name: self.reward(f"base_reward{i}", rows, L, stages) for i, name in listed}
+            if meta["active"] is not None and meta["active"] not in base[1]:
+                self.fail("the array 'meta' is damaged", found="base_rewards without the active reward")
         if meta["active"] is not None and meta["active"] not in rewards:
-            self.fail("the array 'meta' is damaged", found=f"active reward {meta['active']!r}", needed="one of the rewards")
+            self.fail(
+                "the array 'meta' is damaged", found=f"active reward {meta['active']!r}", needed="one of the rewards"
+            )
         rho, rho_exact = self.numbers("rho", (S,)) if {"rho", "rho_exact"} & set(self.names) else (None, None)
         fields: dict[str, Any] = {
             "n_states": S,
@@ -363,60 +427,70 @@ class _Reader:
             "state_names": self.names_of(meta["state_names"], S),
             "pair_names": self.names_of(meta["pair_names"], L),
             "origin": str(meta["origin"]),
+            "base": base,
         }
         mdp = MDP.__new__(MDP)
         mdp.__setstate__(fields)
         c = meta["criterion"]
         return mdp if c is None else mdp.under(self.criterion(c))
 
-    def transitions(self, S: int, L: int, stages: int | None) -> Transitions:
-        if "P_dense" in self.names:
-            dense = self.array("P_dense", "f")
-            self.check_rows("P_dense", dense.shape[0], L, stages)
+    def transitions(self, prefix: str, S: int, L: int, stages: int | None) -> Transitions:
+        name = f"{prefix}P_dense"
+        if name in self.names:
+            dense = self.array(name, "f")
+            self.check_rows(name, dense.shape[0], L, stages)
             if dense.shape != (dense.shape[0], S):
-                self.fail("the array 'P_dense' is damaged", found=f"shape {dense.shape}", needed=f"{S} columns")
-            self.check_mass("P_dense", dense.sum(axis=1), dense)
+                self.fail(f"the array {name!r} is damaged", found=f"shape {dense.shape}", needed=f"{S} columns")
+            self.check_mass(name, dense.sum(axis=1), dense)
             # not from_dense, which would choose the representation anew
             P = Transitions.__new__(Transitions)
             P.n_rows, P.n_states = dense.shape
             P.__dict__.update(dense=_frozen(np.ascontiguousarray(dense)), exact=None)
             return P
-        indptr = self.array("P_indptr", "i")
+        name = f"{prefix}P_indptr"
+        indptr = self.array(name, "i")
         if indptr.ndim != 1 or not len(indptr) or indptr[0] != 0 or np.any(np.diff(indptr) < 0):
-            self.fail("the array 'P_indptr' is damaged", found="offsets that do not ascend")
-        self.check_rows("P_indptr", len(indptr) - 1, L, stages)
-        indices = self.array("P_indices", "u", (int(indptr[-1]),))
+            self.fail(f"the array {name!r} is damaged", found="offsets that do not ascend")
+        self.check_rows(name, len(indptr) - 1, L, stages)
+        name = f"{prefix}P_indices"
+        indices = self.array(name, "u", (int(indptr[-1]),))
         row = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
-        if len(indices) and (int(indices.max()) >= S or np.any((np.diff(indices.astype(np.int64)) <= 0) & (np.diff(row) == 0))):
-            self.fail("the array 'P_indices' is damaged", found="columns that do not ascend or are out of range")
-        data, exact = self.numbers("P_data", indices.shape)
-        name = "P_data" if exact is None else "P_data_exact"
+        if len(indices) and (
+            int(indices.max()) >= S or np.any((np.diff(indices.astype(np.int64)) <= 0) & (np.diff(row) == 0))
+        ):
+            self.fail(f"the array {name!r} is damaged", found="columns that do not ascend or are out of range")
+        data, exact = self.numbers(f"{prefix}P_data", indices.shape)
+        name = f"{prefix}P_data" if exact is None else f"{prefix}P_data_exact"
         self.check_mass(name, np.bincount(row, weights=data, minlength=len(indptr) - 1), data)
         return Transitions(indptr, indices, data, S, exact)
 
     def check_rows(self, name: str, n_rows: int, L: int, stages: int | None) -> None:
         if n_rows not in (L, L * (stages or 1)):
-            self.fail(f"the array {name!r} is damaged", found=f"{n_rows} rows", needed=f"{L} pairs times {stages or 1} stages")
+            self.fail(
+                f"the array {name!r} is damaged", found=f"{n_rows} rows", needed=f"{L} pairs times {stages or 1} stages"
+            )
 
     def check_mass(self, name: str, total: Array, entries: Array) -> None:
         if not (np.all(entries >= 0) and np.all(np.abs(total - 1) <= ROW_TOLERANCE)):
             k = int(np.argmax(~(np.abs(total - 1) <= ROW_TOLERANCE)))
-            self.fail(f"the array {name!r} is damaged", found=f"row {k} with sum {total[k]}", needed="rows of probabilities")
+            self.fail(
+                f"the array {name!r} is damaged", found=f"row {k} with sum {total[k]}", needed="rows of probabilities"
+            )
 
-    def reward(self, i: int, P: Transitions, L: int, stages: int | None) -> Reward:
-        name = f"reward{i}_values"
+    def reward(self, prefix: str, P: Transitions, L: int, stages: int | None) -> Reward:
+        name = f"{prefix}_values"
         values, exact = self.numbers(name)
         if values.shape not in ((L,), (L * (stages or 1),)):
             self.fail(f"the array {name!r} is damaged", found=f"shape {values.shape}", needed=f"({L},)")
         if not np.all(np.isfinite(values)):
             self.fail(f"the array {name!r} is damaged", found="an entry that is not finite")
         transition, transition_exact = None, None
-        if {f"reward{i}_transition", f"reward{i}_transition_exact"} & set(self.names):
-            transition, transition_exact = self.numbers(f"reward{i}_transition", (P.nnz,))
+        if {f"{prefix}_transition", f"{prefix}_transition_exact"} & set(self.names):
+            transition, transition_exact = self.numbers(f"{prefix}_transition", (P.nnz,))
             transition = _frozen(transition)
         error = UNIT * np.abs(values)
-        if f"reward{i}_error" in self.names:
-            error = self.array(f"reward{i}_error", "f", values.shape)
+        if f"{prefix}_error" in self.names:
+            error = self.array(f"{prefix}_error", "f", values.shape)
         return Reward(values, exact, error, transition, transition_exact)
 
     def labels(self, names: list[str], S: int) -> dict[str, Bools]:
@@ -440,7 +514,9 @@ class _Reader:
         table, floats = self.rationals()
         codes = self.array(f"{name}_exact", "u", shape)
         if codes.size and int(codes.max()) >= len(table):
-            self.fail(f"the array '{name}_exact' is damaged", found=int(codes.max()), needed=f"codes under {len(table)}")
+            self.fail(
+                f"the array '{name}_exact' is damaged", found=int(codes.max()), needed=f"codes under {len(table)}"
+            )
         values = self.array(name, "f", codes.shape).astype(np.float64) if name in self.names else floats[codes]
         return values, table[codes]
 
@@ -461,7 +537,9 @@ class _Reader:
         known = {
             name: kind
             for name in criteria.__all__
-            if isinstance(kind := getattr(criteria, name), type) and issubclass(kind, Criterion) and kind is not Criterion
+            if isinstance(kind := getattr(criteria, name), type)
+            and issubclass(kind, Criterion)
+            and kind is not Criterion
         }
         kind = known.get(meta["type"])
         if kind is None:

@@ -2,10 +2,10 @@ r"""Evaluation of a policy in floats: the solution of :math:`x = b + M x` for a 
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import ModelError
 from mdpkit.typing import Array, Floats, Ints
@@ -32,9 +32,9 @@ class Factorization:
     """
 
     def __init__(self, indptr: Array, indices: Array, data: Floats):
-        import scipy.linalg as la
-        import scipy.sparse.linalg as spl
-
+        la: Any = import_module("scipy.linalg")
+        sp: Any = import_module("scipy.sparse")
+        spl: Any = import_module("scipy.sparse.linalg")
         n = len(indptr) - 1
         M = sp.csr_array((data, np.asarray(indices, dtype=np.int64), indptr), shape=(n, n))
         self._A: Any = sp.csr_array(sp.identity(n, format="csr") - M)
@@ -59,12 +59,13 @@ class Factorization:
                     options={"SymmetricMode": True},
                 )
         except (RuntimeError, la.LinAlgError):
-            raise ModelError("the chain of the policy has a class that is never left", needed="a transient chain") from None
+            raise ModelError(
+                "the chain of the policy has a class that is never left", needed="a transient chain"
+            ) from None
 
     def _apply(self, b: Floats) -> Floats:
         if self._dense is not None:
-            import scipy.linalg as la
-
+            la: Any = import_module("scipy.linalg")
             return la.lu_solve(self._dense, b, check_finite=False)
         return self._lu.solve(b)
 
@@ -85,5 +86,6 @@ def take_rows(indptr: Ints, indices: Array, data: Array, rows: Ints) -> tuple[In
     """Compressed form of the chosen rows."""
     count = indptr[rows + 1] - indptr[rows]
     start = np.concatenate(([0], np.cumsum(count)))
-    entry = np.arange(start[-1]) - np.repeat(start[:-1], count) + np.repeat(indptr[rows], count)
+    total: int = int(start[-1])
+    entry = np.arange(total) - np.repeat(start[:-1], count) + np.repeat(indptr[rows], count)
     return start, indices[entry], data[entry]

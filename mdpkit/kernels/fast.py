@@ -5,7 +5,6 @@ Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/`
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false
-# ruff: noqa: D103
 
 from __future__ import annotations
 
@@ -106,8 +105,11 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
         v = V[s]
         for k in range(pair_ptr[s], pair_ptr[s + 1]):
             total, lost, size = 0.0, 0.0, 0.0
+            touched = v != 0.0 and (gamma[k] < 1.0 or mass_error[k] > 0.0)
             for e in range(indptr[k], indptr[k + 1]):
-                term = data[e] * (v - V[indices[e]])
+                difference = v - V[indices[e]]
+                touched = touched or difference != 0.0
+                term = data[e] * difference
                 new = total + term
                 if abs(total) >= abs(term):
                     lost += (total - new) + term
@@ -125,8 +127,8 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
                 + r_error[k]
                 + ((8.0 * unit if g < 1.0 else 0.0) + mass_error[k]) * g * abs(v)
             )
-            # Zero terms have no error, and rows of equal values must stay exactly tight; else cover underflow.
-            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or size > 0.0 else 0.0
+            # Rows of equal values have no error and must stay exactly tight; elsewhere a product may have underflowed.
+            E[k] = error * (1.0 + 2.0**-40) + (n + 4) * 5e-324 if error > 0.0 or touched else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -146,9 +148,9 @@ def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
             size += abs(term)
         n = indptr[k + 1] - indptr[k]
         q[k] = r[k] + gamma[k] * (total + lost)
-        E[k] = (
-            unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
-        ) * (1.0 + 2.0**-40) + (n + 4) * 5e-324
+        E[k] = (unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]) * (1.0 + 2.0**-40) + (
+            n + 4
+        ) * 5e-324
 
 
 @njit(cache=True, nogil=True)

@@ -16,18 +16,36 @@ from mdpkit.kernels import rational, reference
 from mdpkit.kernels.evaluation import solve_policy, take_rows
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
-__all__ = ["ImproperPolicy", "Rows", "evaluate", "evaluate_exact", "improve", "improve_exact", "repair", "scale"]
+__all__ = ["ImproperPolicyError", "Rows", "evaluate", "evaluate_exact", "improve", "improve_exact", "repair", "scale"]
 
 
 class Rows(Protocol):
     """Substochastic rows over classes of states, from which a proper policy can always leave."""
 
-    n: int
-    pair_ptr: Ints
-    owner: Ints
-    indptr: Ints
-    indices: Array
-    data: Floats
+    @property
+    def n(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def pair_ptr(self) -> Ints:
+        """First pair of each class."""
+        ...
+
+    @property
+    def indptr(self) -> Ints:
+        """Row starts."""
+        ...
+
+    @property
+    def indices(self) -> Array:
+        """Next classes."""
+        ...
+
+    @property
+    def data(self) -> Floats:
+        """Probabilities."""
+        ...
 
     def proper_choice(self) -> Ints:
         """A policy that leaves almost surely."""
@@ -38,7 +56,7 @@ class Rows(Protocol):
         ...
 
 
-class ImproperPolicy(ModelError):
+class ImproperPolicyError(ModelError):
     """A policy has a class that is never left: its value is infinite or undefined."""
 
 
@@ -48,7 +66,7 @@ def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choi
     try:
         return rational.solve_chain(ptr, columns, values, r[choice])
     except ModelError as error:
-        raise ImproperPolicy(str(error)) from None
+        raise ImproperPolicyError(str(error)) from None
 
 
 def improve_exact(
@@ -66,7 +84,7 @@ def improve_exact(
 
     Raises
     ------
-    ImproperPolicy
+    ImproperPolicyError
         If an improved policy never leaves some class: its gain is positive.
     """
     choice = np.asarray(choice, dtype=np.int64)

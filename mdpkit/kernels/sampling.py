@@ -5,7 +5,6 @@ are never drawn, and the last sum is exactly one.
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false
-# ruff: noqa: D103
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from mdpkit.models.criterion import (
 )
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import FiniteMemory, Markov, Mixture, Policy, Stationary
+from mdpkit.models.sampling import GenerativeModel, Simulator
 from mdpkit.models.transitions import Transitions
 
 __all__ = [
@@ -20,11 +21,13 @@ __all__ = [
     "Discounted",
     "FiniteHorizon",
     "FiniteMemory",
+    "GenerativeModel",
     "Invariance",
     "Markov",
     "Mixture",
     "Policy",
     "Reachability",
+    "Simulator",
     "Stationary",
     "TotalReward",
     "Transitions",

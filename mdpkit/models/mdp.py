@@ -816,6 +816,14 @@ def _check_pairs(state: Ints, action: Ints, S: int) -> None:
 
 
 def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -> Transitions:
+    if rows.dense is None and rows.nnz and int(rows.indices.max()) >= rows.n_states:
+        k = int(np.argmax(rows.indices >= rows.n_states))
+        pair = int(rows.row_of[k]) % len(state)
+        raise ModelError(
+            f"a next state of state {int(state[pair])}, action {int(action[pair])} is out of range",
+            found=int(rows.indices[k]),
+            needed=f"< {rows.n_states}",
+        )
     if rows.exact is not None:
         negative = [k for k, p in enumerate(rows.exact.tolist()) if p < 0]
         if negative:
@@ -832,14 +840,6 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
         if bad.size:
             k = int(bad[0])
             _bad_probability(rows.data[k], int(rows.row_of[k]), int(rows.indices[k]), state, action)
-        if rows.nnz and int(rows.indices.max()) >= rows.n_states:
-            k = int(np.argmax(rows.indices >= rows.n_states))
-            pair = int(rows.row_of[k]) % len(state)
-            raise ModelError(
-                f"a next state of state {int(state[pair])}, action {int(action[pair])} is out of range",
-                found=int(rows.indices[k]),
-                needed=f"< {rows.n_states}",
-            )
         sums = np.asarray(rows.csr.sum(axis=1)).ravel()
     else:
         sums = rows.dense.sum(axis=1)
@@ -933,6 +933,8 @@ def _mask(value: Any, S: int, what: str) -> Bools:
         if array.shape != (S,):
             raise ModelError(f"{what} has the wrong shape", found=array.shape, needed=f"a mask ({S},)")
         return _frozen(array)
+    if array.size and array.dtype.kind not in "iu":
+        raise OptionError(f"{what} is no set of states", found=value, needed=f"a mask ({S},), or indices")
     mask = np.zeros(S, dtype=bool)
     index = array.astype(np.int64).ravel()
     bad = index[(index < 0) | (index >= S)]

@@ -1,8 +1,8 @@
 r"""Drawing from a model: generative models and simulators, which count their draws.
 
-Next states are drawn by inverting the cumulative sums of the rows; a row that sums to one only within rounding is drawn
-from in proportion. Randomness comes from the caller's :class:`numpy.random.Generator`, one uniform number a draw, so that
-scalar and vectorized draws from one generator give the same numbers.
+Next states are drawn by inverting the cumulative sums of the rows; a row that sums to one only within rounding is
+drawn from in proportion. Randomness comes from the caller's :class:`numpy.random.Generator`, one uniform number a draw,
+so that scalar and vectorized draws from one generator give the same numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mdpkit.models.criterion import Invariance, Reachability
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["GenerativeModel", "Simulator", "initial_law", "sampled_rewards"]
+__all__ = ["GenerativeModel", "Simulator", "check_count", "check_generator", "initial_law", "sampled_rewards"]
 
 
 class GenerativeModel:
@@ -77,15 +77,14 @@ class GenerativeModel:
         OptionError
             If n is no count, rng no generator, or the stage is missing or out of range.
         """
-        rng = _generator(rng)
+        rng = check_generator(rng)
         pair = _pair(self.mdp, s, a)
         stage = self._stage(stage)
         if n is None:
             s_next, reward = _step(self.mdp, self._values, self._transition, pair, stage, rng)
             self.calls += 1
             return s_next, reward
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0:
-            raise OptionError("the number of draws is no count", found=n, needed="an integer n >= 0, or None for one draw")
+        check_count(n, "the number of draws n")
         return self._draw(np.full(int(n), pair, dtype=np.int64), stage, rng)
 
     def sample_pairs(self, pairs: Any, rng: np.random.Generator, *, stage: int | None = None) -> tuple[Ints, Floats]:
@@ -98,7 +97,7 @@ class GenerativeModel:
         OptionError
             As for :meth:`sample`.
         """
-        rng = _generator(rng)
+        rng = check_generator(rng)
         rows = np.asarray(pairs)
         if rows.size and rows.dtype.kind not in "iu":
             raise OptionError("pairs are no row numbers", found=f"an array of {rows.dtype}", needed="integers")
@@ -117,7 +116,9 @@ class GenerativeModel:
                 raise OptionError("the model does not vary with the stage", found=stage, needed="stage=None")
             return 0
         if stage is None or not 0 <= stage < H:
-            raise OptionError("the model varies with the stage", found=stage, needed=f"0 <= stage < {H}", way_out="pass stage=")
+            raise OptionError(
+                "the model varies with the stage", found=stage, needed=f"0 <= stage < {H}", way_out="pass stage="
+            )
         return int(stage)
 
     def _draw(self, pairs: Ints, stage: int, rng: np.random.Generator) -> tuple[Ints, Floats]:
@@ -126,7 +127,8 @@ class GenerativeModel:
         mdp, L = self.mdp, self.mdp.n_pairs
         P = mdp.P
         rows = pairs + stage * L if P.n_rows != L else pairs
-        entry: Any = sampling.draw(rows, rng.random(len(pairs)), P.indptr, P.cumulative)
+        kernels: Any = sampling
+        entry = kernels.draw(rows, rng.random(len(pairs)), P.indptr, P.cumulative)
         if self._transition is not None:
             reward = self._transition[entry]
         else:
@@ -168,7 +170,7 @@ class Simulator:
 
     def __init__(self, mdp: MDP, rng: np.random.Generator | int | None = None):
         self.mdp = mdp
-        self.rng = None if rng is None else _generator(np.random.default_rng(rng) if _is_seed(rng) else rng)
+        self.rng = None if rng is None else check_generator(np.random.default_rng(rng) if _is_integer(rng) else rng)
         self.state: int | None = None
         self.stage = 0
         self.steps = 0
@@ -220,7 +222,7 @@ class Simulator:
         rng = self.rng if rng is None else rng
         if rng is None:
             raise OptionError("the simulator has no source of randomness", way_out="pass rng=np.random.default_rng(0)")
-        return _generator(rng)
+        return check_generator(rng)
 
     def __repr__(self) -> str:
         return f"Simulator({self.mdp.n_states} states, in state {self.state}; {self.steps} steps, {self.resets} resets)"
@@ -237,7 +239,9 @@ def initial_law(mdp: MDP, start: Any = None) -> Floats:
     if start is None:
         if mdp.rho is None:
             raise ModelError(
-                "the model has no initial law", needed="a state to start from", way_out="name one, or build the model with rho="
+                "the model has no initial law",
+                needed="a state to start from",
+                way_out="name one, or build the model with rho=",
             )
         law = mdp.rho
     else:
@@ -249,7 +253,8 @@ def initial_law(mdp: MDP, start: Any = None) -> Floats:
         else:
             law = array.astype(np.float64)
             if law.shape != (mdp.n_states,) or not np.all(law >= 0) or abs(law.sum() - 1) > 1e-9:
-                raise ModelError("start is no state and no law", found=start, needed=f"an index, or ({mdp.n_states},) summing to 1")
+                needed = f"an index, or ({mdp.n_states},) probabilities that sum to one"
+                raise ModelError("start is no state and no law", found=start, needed=needed)
     total = np.cumsum(law)
     return total / total[-1]
 
@@ -275,18 +280,25 @@ def _step(
     return int(P.indices[entry]), float(reward)
 
 
-def _pair(mdp: MDP, s: int, a: int) -> int:
+def check_count(n: Any, name: str, least: int = 0) -> None:
+    """Raise :class:`~mdpkit.errors.OptionError` unless ``n`` is an integer, at least ``least``."""
+    if not _is_integer(n) or n < least:
+        raise OptionError(f"{name} is no count", found=n, needed=f"an integer >= {least}")
+
+
+def check_generator(rng: Any) -> np.random.Generator:
+    """Return ``rng``; raise :class:`~mdpkit.errors.OptionError` unless it is a generator."""
+    if not isinstance(rng, np.random.Generator):
+        raise OptionError("rng is no random generator", found=rng, needed="np.random.default_rng(seed)")
+    return rng
+
+
+def _pair(mdp: MDP, s: Any, a: Any) -> int:
     for value, name in ((s, "state"), (a, "action")):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        if not _is_integer(value):
             raise OptionError(f"the {name} is no index", found=value, needed="an integer")
     return mdp.pair(int(s), int(a))
 
 
-def _is_seed(rng: Any) -> bool:
-    return isinstance(rng, (int, np.integer)) and not isinstance(rng, bool)
-
-
-def _generator(rng: Any) -> np.random.Generator:
-    if not isinstance(rng, np.random.Generator):
-        raise OptionError("rng is no random generator", found=rng, needed="np.random.default_rng(seed)")
-    return rng
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

@@ -157,7 +157,8 @@ class Transitions:
         """Cumulative sums of the rows ``(nnz,)``, each row divided by its sum: what sampling inverts."""
         from mdpkit.kernels import sampling
 
-        return _frozen(sampling.cumulative(self.indptr, self.data))
+        kernels: Any = sampling
+        return _frozen(kernels.cumulative(self.indptr, self.data))
 
     @cached_property
     def mass_defect(self) -> Floats:

@@ -3,6 +3,7 @@ r"""Interval iteration: sound value iteration for total reward, from both sides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -137,8 +138,7 @@ class IntervalIteration(IterativeSolver[State]):
 
 
 def _sweep(plan: Plan, side: int, V: Floats, choice: Ints) -> tuple[int, float]:
-    from mdpkit.kernels import fast
-
+    fast: Any = import_module("mdpkit.kernels.fast")
     q = plan.quotient
     broken, change = fast.bound_sweep(
         plan.order, q.pair_ptr, q.indptr, q.indices, q.data, q.r, plan.margin, side, V, choice

@@ -3,10 +3,10 @@ r"""Linear programming: the value as the least supersolution, the occupancy as i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import OptionError
 from mdpkit.kernels import reference
@@ -16,6 +16,8 @@ from mdpkit.solver import Answer, DirectSolver
 from mdpkit.typing import Floats, Ints
 
 __all__ = ["LinearProgramming"]
+
+sp: Any = import_module("scipy.sparse")
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,7 @@ class LinearProgramming(DirectSolver):
         scale = max(1.0, float(np.max(np.abs(r), initial=0.0)))
         if self.through == "cvxpy":
             return self._cvxpy(A, r / scale, rho, scale, n)
-        from scipy.optimize import linprog
-
+        linprog: Any = import_module("scipy.optimize").linprog
         # HiGHS's own feasibility tolerances, at their tightest; the certificate measures what they leave.
         options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
         if self.form == "primal":
@@ -117,27 +118,29 @@ class LinearProgramming(DirectSolver):
 
     def _cvxpy(self, A: Any, r: Floats, rho: Floats, scale: float, n: int) -> tuple[Floats, Floats, int]:
         try:
-            import cvxpy as cp
+            cp: Any = import_module("cvxpy")
         except ImportError:
-            raise OptionError("cvxpy is not installed", way_out='pip install "mdpkit[lp]", or through="scipy"') from None
+            raise OptionError(
+                "cvxpy is not installed", way_out='pip install "mdpkit[lp]", or through="scipy"'
+            ) from None
         if self.form == "primal":
-            V = cp.Variable(n)
-            constraint = A @ V >= r
-            program = cp.Problem(cp.Minimize(rho @ V), [constraint])
+            unknown = cp.Variable(n)
+            constraint = A @ unknown >= r
+            program = cp.Problem(cp.Minimize(rho @ unknown), [constraint])
         else:
-            x = cp.Variable(A.shape[0], nonneg=True)
-            constraint = sp.csr_array(A.T) @ x == rho
-            program = cp.Problem(cp.Maximize(r @ x), [constraint])
+            unknown = cp.Variable(A.shape[0], nonneg=True)
+            constraint = sp.csr_array(A.T) @ unknown == rho
+            program = cp.Problem(cp.Maximize(r @ unknown), [constraint])
         program.solve(solver=cp.HIGHS)
         if program.status not in ("optimal", "optimal_inaccurate"):
             raise OptionError(f"the LP solver ended with {program.status}", way_out="use another solver")
         steps = int(program.solver_stats.num_iters or 0)
         if self.form == "primal":
-            return np.asarray(V.value) * scale, np.asarray(constraint.dual_value), steps
+            return np.asarray(unknown.value) * scale, np.asarray(constraint.dual_value), steps
         multipliers = np.asarray(constraint.dual_value)
         if float(rho @ multipliers) * float(program.value) < 0:
             multipliers = -multipliers
-        return multipliers * scale, np.asarray(x.value), steps
+        return multipliers * scale, np.asarray(unknown.value), steps
 
 
 def _check(found: Any) -> None:

@@ -103,6 +103,7 @@ def _evaluate(problem: Canonical, choice: Ints) -> Floats:
     gamma, r = problem.gamma[choice], problem.r[choice]
     if P.dense is not None:
         n = problem.n_states
-        return np.linalg.solve(np.eye(n) - gamma[:, None] * P.dense[choice], r)
+        A: Floats = np.eye(n) - gamma[:, None] * P.dense[choice]
+        return np.asarray(np.linalg.solve(A, r), dtype=np.float64)
     indptr, columns, data = take_rows(P.indptr, P.indices, P.data, choice)
     return solve_policy(indptr, columns, data * np.repeat(gamma, np.diff(indptr)), r)
