@@ -126,7 +126,9 @@ class Solution:
     def __repr__(self) -> str:
         gap = self.certificate.gap
         name = type(self.solver).__name__
-        bounds = "" if self.problem.rho is None else f"value {self.value:.10g} in [{self.lower:.10g}, {self.upper:.10g}], "
+        bounds = (
+            "" if self.problem.rho is None else f"value {self.value:.10g} in [{self.lower:.10g}, {self.upper:.10g}], "
+        )
         return f"Solution({self.status}: {bounds}largest gap {gap:.2g}, {self.steps} steps of {name})"
 
     def _repr_html_(self) -> str:

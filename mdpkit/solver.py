@@ -1,4 +1,4 @@
-"""The abstract classes of all algorithms: hyper-parameters in a frozen dataclass, state in a NamedTuple, no loops over k."""
+"""The abstract classes of all algorithms: hyper-parameters in a frozen dataclass, state in a NamedTuple, no loops."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""mdpkit.kernels"""
+"""Array functions without objects: the only place with inner loops."""

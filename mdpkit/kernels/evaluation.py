@@ -59,7 +59,9 @@ class Factorization:
                     options={"SymmetricMode": True},
                 )
         except (RuntimeError, la.LinAlgError):
-            raise ModelError("the chain of the policy has a class that is never left", needed="a transient chain") from None
+            raise ModelError(
+                "the chain of the policy has a class that is never left", needed="a transient chain"
+            ) from None
 
     def _apply(self, b: Floats) -> Floats:
         if self._dense is not None:

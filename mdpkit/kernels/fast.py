@@ -5,7 +5,6 @@ Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/`
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false
-# ruff: noqa: D103
 
 from __future__ import annotations
 
@@ -134,7 +133,7 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
 
 @njit(cache=True, nogil=True)
 def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
-    """Write r + gamma PV of each pair to ``q`` and a bound on its error, in the sense of :func:`shortfall`, to ``E``."""
+    """Write r + gamma PV of each pair to ``q`` and a bound on its error, as :func:`shortfall` bounds it, to ``E``."""
     unit = 2.0**-53
     for k in range(indptr.size - 1):
         total, lost, size = 0.0, 0.0, 0.0
@@ -149,9 +148,9 @@ def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
             size += abs(term)
         n = indptr[k + 1] - indptr[k]
         q[k] = r[k] + gamma[k] * (total + lost)
-        E[k] = (
-            unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]
-        ) * (1.0 + 2.0**-40) + (n + 4) * 5e-324
+        E[k] = (unit * (16.0 + 4.0 * n * n * unit) * (gamma[k] * size + abs(r[k])) + r_error[k]) * (1.0 + 2.0**-40) + (
+            n + 4
+        ) * 5e-324
 
 
 @njit(cache=True, nogil=True)
@@ -159,8 +158,8 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
     """One Gauss--Seidel sweep of a bound of total reward over substochastic rows, in place.
 
     ``side`` 1 keeps an upper bound inductive (values only fall, rounding goes up), -1 a lower one (values only rise,
-    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of states
-    at which the bound was not inductive (they keep their value) and the largest relative change.
+    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of
+    states at which the bound was not inductive (they keep their value) and the largest relative change.
     """
     unit = 2.0**-53
     broken = 0

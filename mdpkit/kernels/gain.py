@@ -14,8 +14,10 @@ from mdpkit.typing import Array, Bools, Ints, Objects
 __all__ = ["communicating_gain"]
 
 
-def communicating_gain(graph: g.Graph, data: Objects, r: Objects, where: Bools, inside: Bools) -> tuple[Any, Objects, Ints]:
-    r"""Largest gain of an end component, a policy that attains it, and a vector h with :math:`\max_a r + Ph - h = g` on it.
+def communicating_gain(
+    graph: g.Graph, data: Objects, r: Objects, where: Bools, inside: Bools
+) -> tuple[Any, Objects, Ints]:
+    r"""Largest gain g of an end component, a policy that attains it, and an h with :math:`\max_a r + Ph - h = g`.
 
     Parameters
     ----------
@@ -82,9 +84,7 @@ def _leading_to(graph: g.Graph, where: Bools, inside: Bools, home: int, kept: tu
     return policy
 
 
-def _evaluate(
-    graph: g.Graph, data: Objects, r: Objects, states: Ints, policy: Ints, home: int
-) -> tuple[Any, Array]:
+def _evaluate(graph: g.Graph, data: Objects, r: Objects, states: Ints, policy: Ints, home: int) -> tuple[Any, Array]:
     """Gain, and the values of the excursions with the gain taken off, of a policy with one recurrent class."""
     local = np.full(graph.n_states, -1, dtype=np.int64)
     local[states] = np.arange(len(states))

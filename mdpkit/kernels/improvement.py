@@ -56,7 +56,7 @@ class Rows(Protocol):
         ...
 
 
-class ImproperPolicy(ModelError):
+class ImproperPolicy(ModelError):  # noqa: N818 - it names the policy, as the field does
     """A policy has a class that is never left: its value is infinite or undefined."""
 
 
@@ -113,7 +113,7 @@ def evaluate(rows: Rows, r: Floats, choice: Ints) -> Floats:
 
 
 def action_values(rows: Rows, r: Floats, V: Floats) -> Floats:
-    """r + MV of each pair."""
+    """R + MV of each pair."""
     flow = np.zeros(len(r))
     if len(rows.indices):
         products = np.concatenate((rows.data * V[rows.indices], [0.0]))

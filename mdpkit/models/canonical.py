@@ -163,7 +163,9 @@ def canonical(mdp: MDP) -> Canonical:
     sign = -1 if mdp.minimize else 1
     if c is None:
         raise ModelError(
-            "the model has no criterion", needed="Discounted(gamma), TotalReward(), …", way_out="mdp.under(mk.Discounted(0.95))"
+            "the model has no criterion",
+            needed="Discounted(gamma), TotalReward(), …",
+            way_out="mdp.under(mk.Discounted(0.95))",
         )
     if isinstance(c, AverageReward):
         raise UnsupportedError(
@@ -186,7 +188,9 @@ def canonical(mdp: MDP) -> Canonical:
         if c.target is None:
             return Canonical(mdp, "total", sign, 0, r, error, ones)
         target = mdp.states_of(c.target)
-        return Canonical(mdp, "total", sign, 0, r, error, ones, target, np.zeros(S), "worst" if mdp.minimize else "best")
+        return Canonical(
+            mdp, "total", sign, 0, r, error, ones, target, np.zeros(S), "worst" if mdp.minimize else "best"
+        )
     if isinstance(c, Reachability):
         target = mdp.states_of(c.target)
         known = target if c.through is None else target | ~mdp.states_of(c.through)
