@@ -45,7 +45,9 @@ class Verdict:
         return self.valid
 
     def __str__(self) -> str:
-        return f"valid ({self.arithmetic} arithmetic, model {self.about})" if self.valid else f"NOT valid: {self.reason}"
+        return (
+            f"valid ({self.arithmetic} arithmetic, model {self.about})" if self.valid else f"NOT valid: {self.reason}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +131,9 @@ class Certificate:
     def initial(self, problem: MDP) -> tuple[float, float]:
         """Bounds at the initial state or law, rounded outward."""
         if problem.rho is None:
-            raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read lower and upper")
+            raise ModelError(
+                "the model has no initial state", way_out="give rho=… to the model, or read lower and upper"
+            )
         support = np.flatnonzero(problem.rho)
         lower, upper = (bound[0] if bound.ndim == 2 else bound for bound in self._bounds)
         if self.arithmetic == "exact":
@@ -194,7 +198,7 @@ class Certificate:
         return Verdict(reason == "", "exact" if in_rationals else "float", about, reason)
 
     def issued(self, problem: MDP) -> Certificate:
-        """This certificate with the verdict of a first check."""
+        """The same certificate with the verdict of a first check."""
         return replace(self, checked=self.verify(problem))
 
     # -- files -------------------------------------------------------------------------------------------------------

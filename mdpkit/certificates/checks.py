@@ -42,7 +42,11 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
         return "the certificate maximizes where the model minimizes, or the reverse"
     below, above = (_numbers(x, exact) for x in (c.below, c.above))
     for name, bound in (("below", below), ("above", above)):
-        bad = np.flatnonzero([x != x for x in bound.ravel()]) if bound.dtype == object else np.flatnonzero(np.isnan(bound))
+        bad = (
+            np.flatnonzero([x != x for x in bound.ravel()])
+            if bound.dtype == object
+            else np.flatnonzero(np.isnan(bound))
+        )
         if bad.size:
             return f"the bound {name} is not a number in state {int(bad[0]) % S}"
     if p.kind == "discounted":
@@ -55,7 +59,9 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
 def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
     """V(s) - r - gamma PV of each pair, and the bound on its error (zeros in rationals)."""
     if exact:
-        return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(len(p.r), to_fraction(0), dtype=object)
+        return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(
+            len(p.r), to_fraction(0), dtype=object
+        )
     fast: Any = import_module("mdpkit.kernels.fast")
     D, E = np.empty(len(p.r)), np.empty(len(p.r))
     mass = p.P.mass_defect
@@ -146,7 +152,9 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
         bad = (~(stage_lower(p, h, below[h + 1], exact)[choice[h]] >= below[h])) & free
         if bad.any():
             return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
-        if p.fixed is not None and not (np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])):
+        if p.fixed is not None and not (
+            np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])
+        ):
             return f"the bounds do not enclose the known values at stage {h}"
     return ""
 
@@ -171,8 +179,10 @@ def _total(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) 
 
 
 def _infinite_pattern(bound: Array) -> Ints:
-    values = bound.astype(np.float64) if bound.dtype != object else np.array(
-        [x if isinstance(x, float) else 0.0 for x in bound.tolist()]
+    values = (
+        bound.astype(np.float64)
+        if bound.dtype != object
+        else np.array([x if isinstance(x, float) else 0.0 for x in bound.tolist()])
     )
     return np.where(np.isinf(values), np.sign(values), 0).astype(np.int64)
 
@@ -202,7 +212,9 @@ def _total_above(p: Canonical, st: Structure, above: Array, infinite: Ints, zero
     return ""
 
 
-def _total_below(p: Canonical, st: Structure, below: Array, infinite: Ints, choice: Ints, zero: Any, exact: bool) -> str:
+def _total_below(
+    p: Canonical, st: Structure, below: Array, infinite: Ints, choice: Ints, zero: Any, exact: bool
+) -> str:
     bounded = st.finite & (infinite == 0)
     if not bounded.any():
         return ""
@@ -232,7 +244,8 @@ def _total_below(p: Canonical, st: Structure, below: Array, infinite: Ints, choi
         noisy = np.isin(label, np.unique(label[loud]))
         silent = trapped & ~noisy
         if not np.all(V[silent] <= zero):
-            return f"the lower side is positive where the witness policy collects nothing, in state {_first(silent & ~(V <= zero))}"
+            s = _first(silent & ~(V <= zero))
+            return f"the lower side is positive where the witness policy collects nothing, in state {s}"
         staying = trapped & noisy
         stop = st.stop_exact if exact else _round(st.stop, up=False)
         bad = staying & ~(np.isfinite(st.stop) & (st.stay == choice) & (V <= stop))

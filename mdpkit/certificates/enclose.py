@@ -13,7 +13,7 @@ from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stag
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
-from mdpkit.kernels.improvement import ImproperPolicy, improve, improve_exact, repair, scale
+from mdpkit.kernels.improvement import ImproperPolicyError, improve, improve_exact, repair, scale
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
@@ -47,10 +47,9 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
         below, above, choice = _total(p, answer, quick)
     about = f"{mdp.origin}, up to rounding"
     if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
-        least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
-        clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
-        if clipped.valid:
-            return clipped
+        certificate = _certificate(p, "float", about, *_probabilities(p, below, above, choice)).issued(mdp)
+        if certificate.valid:
+            return certificate
     certificate = _certificate(p, "float", about, below, above, choice).issued(mdp)
     if certificate.valid:
         return certificate
@@ -153,6 +152,24 @@ def _total(p: Canonical, answer: Answer, quick: bool) -> tuple[Floats, Floats, I
     return np.minimum(below, above), above, choice
 
 
+def _probabilities(p: Canonical, below: Floats, above: Floats, choice: Ints) -> tuple[Floats, Floats, Ints]:
+    """Bounds of probabilities kept between zero and one, and exactly one where the graph says so."""
+    from mdpkit.kernels import graph as g
+
+    assert p.fixed is not None and p.fixed_value is not None
+    least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
+    below, above, choice = np.maximum(below, least), np.minimum(above, most), choice.copy()
+    target = p.fixed & (p.fixed_value != 0)
+    if most > 0:
+        sure = g.prob_max_one(p.graph, target, ~p.fixed)
+        moves = g.policy_reaching(p.graph, target, sure & ~p.fixed)
+        choice[moves >= 0] = moves[moves >= 0]
+        below[sure] = most
+    elif least < 0:
+        above[g.prob_min_one(p.graph, target, ~p.fixed)] = least
+    return below, above, choice
+
+
 def _policy_below(p: Canonical, st: Structure, choice: Ints, outside: Floats) -> tuple[Floats, Ints]:
     """Values of the witness policy on its own chain, moved down by the rounding errors."""
     from mdpkit.kernels import graph as g
@@ -227,7 +244,7 @@ def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outsid
         margin += inflate * UNIT * np.abs(q.r) * ~real
         try:
             value_up, choice = improve(q, q.r + margin, choice, hint=value)
-        except (ImproperPolicy, ModelError):
+        except (ImproperPolicyError, ModelError):
             break
         if not np.all(np.isfinite(value_up)):
             break

@@ -17,7 +17,7 @@ __all__ = ["communicating_gain"]
 def communicating_gain(
     graph: g.Graph, data: Objects, r: Objects, where: Bools, inside: Bools
 ) -> tuple[Any, Objects, Ints]:
-    r"""Largest gain g of an end component, a policy that attains it, and an h with :math:`\max_a r + Ph - h = g`.
+    r"""Largest gain of an end component, a policy that attains it, and a vector h with :math:`\max_a r + Ph - h = g` on it.
 
     Parameters
     ----------

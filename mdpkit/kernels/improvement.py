@@ -16,7 +16,7 @@ from mdpkit.kernels import rational, reference
 from mdpkit.kernels.evaluation import solve_policy, take_rows
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
-__all__ = ["ImproperPolicy", "Rows", "evaluate", "evaluate_exact", "improve", "improve_exact", "repair", "scale"]
+__all__ = ["ImproperPolicyError", "Rows", "evaluate", "evaluate_exact", "improve", "improve_exact", "repair", "scale"]
 
 
 class Rows(Protocol):
@@ -56,7 +56,7 @@ class Rows(Protocol):
         ...
 
 
-class ImproperPolicy(ModelError):  # noqa: N818 - it names the policy, as the field does
+class ImproperPolicyError(ModelError):
     """A policy has a class that is never left: its value is infinite or undefined."""
 
 
@@ -66,7 +66,7 @@ def evaluate_exact(indptr: Ints, indices: Array, data: Objects, r: Objects, choi
     try:
         return rational.solve_chain(ptr, columns, values, r[choice])
     except ModelError as error:
-        raise ImproperPolicy(str(error)) from None
+        raise ImproperPolicyError(str(error)) from None
 
 
 def improve_exact(
@@ -84,7 +84,7 @@ def improve_exact(
 
     Raises
     ------
-    ImproperPolicy
+    ImproperPolicyError
         If an improved policy never leaves some class: its gain is positive.
     """
     choice = np.asarray(choice, dtype=np.int64)
@@ -113,7 +113,7 @@ def evaluate(rows: Rows, r: Floats, choice: Ints) -> Floats:
 
 
 def action_values(rows: Rows, r: Floats, V: Floats) -> Floats:
-    """R + MV of each pair."""
+    """r + MV of each pair."""
     flow = np.zeros(len(r))
     if len(rows.indices):
         products = np.concatenate((rows.data * V[rows.indices], [0.0]))

@@ -1,1 +1,1 @@
-"""mdpkit.reductions"""
+"""Equivalences of problems as objects."""

@@ -246,9 +246,7 @@ def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
     counts = np.bincount(columns[keep], minlength=n)
     first = np.full(n, to_fraction(0), dtype=object)
     first[0] = to_fraction(1)
-    visits = solve_chain(
-        np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first
-    )
+    visits = solve_chain(np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first)
     total = sum(visits.tolist(), start=to_fraction(0))
     return [x / total for x in visits]
 
@@ -292,14 +290,19 @@ def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools, poli
     value, best = improve_exact(q.pair_ptr, q.indptr, q.indices, rows, r, q.proper_choice())
     mixed = q.policy(best)
     gain = q.expand(value, np.full(p.n_states, to_fraction(0), dtype=object))
-    for s in np.flatnonzero(open_):
-        if gain[s] == 0 and not within[s]:
+    sign = np.array([(x > 0) - (x < 0) for x in gain], dtype=np.int64)
+    # A policy of gain zero uses only pairs that conserve the optimal gain.
+    even = pairs & (sign[p.state] == 0) & ~g.pairs_inside(graph, sign == 0)
+    for k in np.flatnonzero(even):
+        row = slice(int(exact.P.indptr[k]), int(exact.P.indptr[k + 1]))
+        if sum((a * b for a, b in zip(data[row], gain[exact.P.indices[row]], strict=True)), start=to_fraction(0)) == 0:
+            s = int(p.state[k])
             raise UndefinedValueError(
                 f"the total reward of state {s} is undefined: plus and minus infinity cancel in the best attainable gain, zero",
-                witness={"state": int(s), "gaining states": np.flatnonzero(gaining)[:8].tolist()},
+                witness={"state": s, "action": int(p.mdp.action[k]), "gaining states": np.flatnonzero(gaining)[:8].tolist()},
                 way_out="use Discounted, FiniteHorizon or AverageReward",
             )
-        infinite[s] = 0.0 if gain[s] == 0 else np.inf if gain[s] > 0 else -np.inf
+    infinite[open_] = np.where(sign > 0, np.inf, np.where(sign < 0, -np.inf, 0.0))[open_]
     winning = open_ & (infinite == np.inf)
     policy[winning] = mixed[winning]
     return infinite

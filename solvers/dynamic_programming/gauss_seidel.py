@@ -28,7 +28,9 @@ class State(NamedTuple):
 class GaussSeidel(IterativeSolver[State]):
     r"""Value iteration in place, in the order of the states.
 
-    .. math:: V_{k+1}(s) = \max_a \{ r(s,a) + \gamma \sum_{s'<s} P(s'|s,a) V_{k+1}(s') + \gamma \sum_{s'\ge s} P(s'|s,a) V_k(s') \}
+    .. math::
+
+       V_{k+1}(s) = \max_a \{ r(s,a) + \gamma \sum_{s'<s} P(s'|s,a) V_{k+1}(s') + \gamma \sum_{s'\ge s} P(s'|s,a) V_k(s') \}
 
     **Guarantee.** :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|`, and never slower than value iteration when started
     from :math:`V_0 \le TV_0`. Checked by ``puterman1994:gauss-seidel``.

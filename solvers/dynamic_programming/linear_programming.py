@@ -120,7 +120,9 @@ class LinearProgramming(DirectSolver):
         try:
             cp: Any = import_module("cvxpy")
         except ImportError:
-            raise OptionError("cvxpy is not installed", way_out='pip install "mdpkit[lp]", or through="scipy"') from None
+            raise OptionError(
+                "cvxpy is not installed", way_out='pip install "mdpkit[lp]", or through="scipy"'
+            ) from None
         if self.form == "primal":
             unknown = cp.Variable(n)
             constraint = A @ unknown >= r
