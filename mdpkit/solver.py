@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Solver(ABC):  # noqa: B024 - its two kinds have the abstract methods
+class Solver(ABC):
     """Base of all solvers.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
