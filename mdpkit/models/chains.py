@@ -6,6 +6,7 @@ extended precision and rounded once, so that every entry is within the error tha
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,7 +73,9 @@ def induced(mdp: MDP, policy: Stationary) -> MDP:
     return _chain(mdp, P, rewards, c)
 
 
-def stage_chain(mdp: MDP, stages: Sequence[Stationary], criterion: Criterion | None, absorbing: Bools | None = None) -> MDP:
+def stage_chain(
+    mdp: MDP, stages: Sequence[Stationary], criterion: Criterion | None, absorbing: Bools | None = None
+) -> MDP:
     """The chain of one policy a stage, whose law varies with the stage; states of ``absorbing`` are kept for good."""
     S, L, H = mdp.n_states, mdp.n_pairs, len(stages)
     step_P = L if mdp.P.n_rows != L else 0
@@ -309,7 +312,9 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
             found = index.setdefault((s, memory), len(nodes))
         except TypeError:
             raise ModelError(
-                f"the policy's memory in state {s} is not hashable", found=repr(memory)[:80], needed="a hashable value, such as a tuple"
+                f"the policy's memory in state {s} is not hashable",
+                found=repr(memory)[:80],
+                needed="a hashable value, such as a tuple",
             ) from None
         if found == len(nodes):
             nodes.append((s, memory))
@@ -366,7 +371,7 @@ def _successors(P: Transitions, L: int) -> list[list[int]]:
     """Possible next states of each pair, in any stage."""
     if P.n_rows == L:
         indptr, indices = P.indptr.tolist(), P.indices.tolist()
-        return [indices[i:j] for i, j in zip(indptr[:-1], indptr[1:], strict=True)]
+        return [indices[i:j] for i, j in itertools.pairwise(indptr)]
     key = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
     for k, t in zip((key // P.n_states).tolist(), (key % P.n_states).tolist(), strict=True):
