@@ -90,7 +90,7 @@ class Solution:
     @cached_property
     def Q(self) -> Array:
         """Action values ``(S, A)`` (``(H, S, A)`` for a finite horizon), NaN where an action is not admissible."""
-        from mdpkit.evaluation import action_values
+        from mdpkit.operators.values import action_values
 
         return action_values(self.problem, self.V)
 
