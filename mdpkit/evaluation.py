@@ -158,7 +158,8 @@ class Evaluation:
             at = f"value {self.value:.10g} in [{low:.10g}, {high:.10g}], "
             if self.exact is not None and len(text := str(self.exact_value)) <= 40:
                 at = f"value {text}, "
-        return f"Evaluation({type(self.policy).__name__} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
+        kind = type(self.policy).__name__
+        return f"Evaluation({kind} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
 
 
 def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Generator | None = None) -> Evaluation:
@@ -200,7 +201,9 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
     Evaluation(Stationary policy of 2 states: value -9, largest gap 0, exact)
     """
     if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError("the first argument of evaluate is no model", found=type(mdp).__name__, needed="an mdpkit.MDP")
+        raise OptionError(
+            "the first argument of evaluate is no model", found=type(mdp).__name__, needed="an mdpkit.MDP"
+        )
     problem = mdp.exact() if exact else mdp
     form = canonical(problem)
     if isinstance(policy, Mixture):
@@ -361,7 +364,9 @@ def _chain_of(problem: MDP, stages: list[Stationary]) -> MDP:
         # A bounded property with a law that varies: the known states absorb, and the horizon's end pays.
         assert form.fixed is not None and form.terminal is not None
         terminal = np.full(form.n_states, to_fraction(form.offset), dtype=object)
-        terminal[form.fixed] += np.array([to_fraction(int(form.sign * x)) for x in form.terminal[form.fixed]], dtype=object)
+        terminal[form.fixed] += np.array(
+            [to_fraction(int(form.sign * x)) for x in form.terminal[form.fixed]], dtype=object
+        )
         return stage_chain(problem, by_stage, FiniteHorizon(form.H, 1, terminal), form.fixed)
     policy = stages[0]
     if isinstance(c, Discounted) and np.ndim(c.gamma) and policy.pairs is None:
@@ -432,9 +437,10 @@ def _pair_values(p: Canonical, h: int, V: Array) -> Array:
     rewards, gamma = (p.r_exact, p.gamma_exact) if exact else (p.r, p.gamma)
     r = rewards[h * L : (h + 1) * L] if len(rewards) != L else rewards
     sign = np.sign(_floats(V)) * np.isinf(_floats(V))
-    inner = p.sign * (np.where(sign == 0, V, to_fraction(0) if exact else 0.0) - p.offset)
-    q = r + gamma * (P @ inner)
-    reached = []
+    nothing: Any = to_fraction(0) if exact else 0.0
+    inner: Array = p.sign * (np.where(sign == 0, V, nothing) - p.offset)
+    q: Array = r + gamma * (P @ inner)
+    reached: list[Bools] = []
     for side in (1, -1):
         hit = np.zeros(L, dtype=bool)
         if np.any(sign == side):
@@ -491,11 +497,11 @@ def _discounted_visits(p: Canonical, weight: Array, rho: Array, exact: bool) -> 
 def _stage_visits(p: Canonical, weights: Sequence[Array], rho: Array, exact: bool) -> list[Array]:
     assert p.H is not None
     L = len(p.state)
-    x, out = rho, []
+    x, out = rho, list[Array]()
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
-    zero = to_fraction(0) if exact else 0.0
+    zero: Any = to_fraction(0) if exact else 0.0
     for h in range(p.H):
-        d = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
+        d: Array = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
         out.append(d)
         P = p.P.rows(h * L, (h + 1) * L) if p.P.n_rows != L else p.P
         if exact:
@@ -549,7 +555,10 @@ def _mixture(mdp: MDP, policy: Mixture, *, exact: bool, rng: np.random.Generator
     low, high = _weighted(weights, lower), _weighted(weights, upper)
     with np.errstate(invalid="ignore"):
         margin = [error * _weighted(weights, [np.abs(x) for x in side]) for side in (lower, upper)]
-        low, high = np.where(np.isfinite(low), low - margin[0], low), np.where(np.isfinite(high), high + margin[1], high)
+        low, high = (
+            np.where(np.isfinite(low), low - margin[0], low),
+            np.where(np.isfinite(high), high + margin[1], high),
+        )
     V = _weighted(weights, [_first_stage(part.V, mdp, 2) for part in parts])
     _refuse_undefined(V)
     return Evaluation(np.clip(V, low, high), low, high, None, None, mdp, policy, None, parts)
@@ -568,7 +577,9 @@ def _exact_mixture(policy: Mixture) -> Array:
     weights = rationalize_array(policy.weights) if policy.exact is None else policy.exact
     total = sum(weights.tolist(), start=to_fraction(0))
     if total != 1:
-        raise ModelError("the mixture's weights do not sum to exactly one", found=total, needed="1 in rational arithmetic")
+        raise ModelError(
+            "the mixture's weights do not sum to exactly one", found=total, needed="1 in rational arithmetic"
+        )
     return weights
 
 
@@ -579,9 +590,10 @@ def _mixture_weights(evaluation: Evaluation) -> Array:
 
 def _weighted(weights: Array, values: Sequence[Array]) -> Array:
     """Sum of weights times values, leaving out weights of zero."""
-    terms = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
+    terms: list[Any] = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
     with np.errstate(invalid="ignore"):
-        return sum(terms[1:], start=terms[0])
+        total: Any = sum(terms[1:], start=terms[0])
+    return total
 
 
 def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:
@@ -594,7 +606,9 @@ def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:
 
 def _support(problem: MDP) -> Ints:
     if problem.rho is None:
-        raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read V, lower and upper")
+        raise ModelError(
+            "the model has no initial state", way_out="give rho=… to the model, or read V, lower and upper"
+        )
     return np.flatnonzero(problem.rho)
 
 
