@@ -159,7 +159,9 @@ class Evaluation:
             if self.exact is not None and len(text := str(self.exact_value)) <= 40:
                 at = f"value {text}, "
         kind = type(self.policy).__name__
-        return f"Evaluation({kind} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
+        return (
+            f"Evaluation({kind} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
+        )
 
 
 def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Generator | None = None) -> Evaluation:

@@ -376,9 +376,11 @@ def _successors(P: Transitions, L: int) -> list[list[int]]:
     if P.n_rows == L:
         indptr, indices = _lists(P)
         return [indices[i:j] for i, j in pairwise(indptr)]
-    key = np.unique(P.row_of % L * P.n_states + P.indices)
+    key: Ints = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
-    for k, t in zip((key // P.n_states).tolist(), (key % P.n_states).tolist(), strict=True):
+    pairs: list[int] = (key // P.n_states).tolist()
+    targets: list[int] = (key % P.n_states).tolist()
+    for k, t in zip(pairs, targets, strict=True):
         out[k].append(t)
     return out
 
@@ -418,9 +420,10 @@ def _lifted_rows(
         entry_of: list[int] = []
         columns_of: list[int] = []
         counts_of: list[int] = []
+        sources: list[int] = pair_of.tolist()
         indptr, indices = _lists(P)
         for h in range(copies):
-            for k, row in zip(pair_of.tolist(), links, strict=True):
+            for k, row in zip(sources, links, strict=True):
                 i, j = indptr[h * L + k], indptr[h * L + k + 1]
                 node = dict(zip(successors[k], row, strict=True))
                 entry_of.extend(range(i, j))
