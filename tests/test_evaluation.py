@@ -366,6 +366,19 @@ def test_bounded_reachability_of_its_own_policy():
     assert result.exact_value == best.exact_value > 0
 
 
+@pytest.mark.parametrize("minimize", [False, True])
+def test_action_values_of_bounded_properties(minimize):
+    mdp = mk.instances.make("frozenlake").under(mk.Reachability("goal", steps=7), minimize=minimize)
+    rest = mk.solve(mdp.under(mk.Reachability("goal", steps=6)), exact=True).exact.astype(float)
+    solution = mk.solve(mdp)
+    P = mdp.P.toarray().reshape(16, 4, 16)
+    expected = np.einsum("sat,t->sa", P, rest)
+    expected[15] = 1  # the target
+    assert np.allclose(solution.Q, expected, rtol=1e-13, atol=1e-15)
+    best = solution.Q.min(axis=1) if minimize else solution.Q.max(axis=1)
+    assert np.allclose(best, solution.V, rtol=1e-13, atol=1e-15)
+
+
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
