@@ -24,7 +24,7 @@ from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reach
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
 from mdpkit.models.transitions import check_memory
-from mdpkit.operators.values import action_table, pair_values
+from mdpkit.operators.values import pair_values
 from mdpkit.typing import Array, Bools, Ints
 
 if TYPE_CHECKING:
@@ -160,7 +160,10 @@ class Evaluation:
             at = f"value {self.value:.10g} in [{low:.10g}, {high:.10g}], "
             if self.exact is not None and len(text := str(self.exact_value)) <= 40:
                 at = f"value {text}, "
-        return f"Evaluation({type(self.policy).__name__} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
+        kind = type(self.policy).__name__
+        return (
+            f"Evaluation({kind} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
+        )
 
 
 def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Generator | None = None) -> Evaluation:
@@ -444,11 +447,11 @@ def _discounted_visits(p: Canonical, weight: Array, rho: Array, exact: bool) -> 
 def _stage_visits(p: Canonical, weights: Sequence[Array], rho: Array, exact: bool) -> list[Array]:
     assert p.H is not None
     L = len(p.state)
-    x, out = rho, []
+    x, out = rho, list[Array]()
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
-    zero = to_fraction(0) if exact else 0.0
+    zero: Any = to_fraction(0) if exact else 0.0
     for h in range(p.H):
-        d = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
+        d: Array = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
         out.append(d)
         P = p.P.rows(h * L, (h + 1) * L) if p.P.n_rows != L else p.P
         if exact:
@@ -537,9 +540,10 @@ def _mixture_weights(evaluation: Evaluation) -> Array:
 
 def _weighted(weights: Array, values: Sequence[Array]) -> Array:
     """Sum of weights times values, leaving out weights of zero."""
-    terms = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
+    terms: list[Any] = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
     with np.errstate(invalid="ignore"):
-        return sum(terms[1:], start=terms[0])
+        total: Any = sum(terms[1:], start=terms[0])
+    return total
 
 
 def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:

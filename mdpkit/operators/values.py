@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
-from mdpkit.typing import Array
+from mdpkit.typing import Array, Bools
 
 __all__ = ["action_table", "action_values", "pair_values"]
 
@@ -33,9 +35,10 @@ def pair_values(p: Canonical, h: int, V: Array) -> Array:
     r = rewards[h * L : (h + 1) * L] if len(rewards) != L else rewards
     floats = V.astype(np.float64)
     sign = np.sign(floats) * np.isinf(floats)
-    inner = p.sign * (np.where(sign == 0, V, to_fraction(0) if exact else 0.0) - p.offset)
-    q = r + gamma * (P @ inner)
-    reached: list[Array] = []
+    nothing: Any = to_fraction(0) if exact else 0.0
+    inner: Array = p.sign * (np.where(sign == 0, V, nothing) - p.offset)
+    q: Array = r + gamma * (P @ inner)
+    reached: list[Bools] = []
     for side in (1, -1):
         hit = np.zeros(L, dtype=bool)
         if np.any(sign == side):
