@@ -24,7 +24,7 @@ from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reach
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
 from mdpkit.models.transitions import check_memory
-from mdpkit.operators.values import pair_values
+from mdpkit.operators.values import action_table, pair_values
 from mdpkit.typing import Array, Bools, Ints
 
 if TYPE_CHECKING:
