@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdpkit.choose import solve, solve_many
 from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
     MDP,
     AverageReward,
@@ -23,12 +24,17 @@ from mdpkit.run import Gap, Residual, Steps, iterates
 from mdpkit.simulate import simulate  # not lazily: the module of this name would take its place
 from mdpkit.solution import Solution, Status
 
+if TYPE_CHECKING:
+    from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
+    from mdpkit.io import load
+
 __version__ = "0.1.0"
 
 __all__ = [
     "MDP",
     "AverageReward",
     "Discounted",
+    "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
     "Gap",
@@ -46,11 +52,14 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "evaluate",
     "instances",
     "io",
     "iterates",
     "load",
+    "operators",
     "plots",
+    "proofs",
     "simulate",
     "solve",
     "solve_many",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import pkgutil
 from collections.abc import Callable
@@ -169,7 +170,7 @@ def method(text: str) -> Solver:
     if key not in known:
         raise OptionError(f"unknown method {name!r}", way_out=nearest(key, known))
     kind = known[key]
-    fields = {f: spec for f, spec in kind.__dataclass_fields__.items() if spec.init}
+    fields = {spec.name: spec for spec in dataclasses.fields(kind) if spec.init}
     values: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         parameter, equals, value = part.partition("=")

@@ -181,10 +181,14 @@ def run(
         steps = answer.steps
         certificate, status = None, Status.SOLVED
     if exact and not interrupted:
-        certificate = certify_exact(mdp, answer.choice, dyadic=dyadic)
-        status = Status.EXACT
-        answer = answer._replace(choice=certificate.choice)
-    elif certificate is None:
+        try:
+            certificate = certify_exact(mdp, answer.choice, dyadic=dyadic)
+            status = Status.EXACT
+            answer = answer._replace(choice=certificate.choice)
+        except KeyboardInterrupt:
+            logger.warning("interrupted in rational arithmetic; the answer is that of floats")
+            interrupted, status = True, Status.INTERRUPTED
+    if certificate is None:
         certificate = certify(mdp, answer, quick=interrupted)
         if interrupted:
             status = Status.INTERRUPTED
@@ -212,11 +216,16 @@ def _iterate(
     goal = _inner_goal(until, problem, solver, state)
     best: Certificate | None = None
     stalled = 0
+    least, least_at = np.inf, 0
     status = Status.STEPS if not isinstance(until, Steps) else Status.SOLVED
     record, attempt = 1, 16
     try:
         while steps < limit:
-            done = solver.finished(state)
+            if state.gap < least:
+                least, least_at = float(state.gap), steps
+            # A gap that no longer falls at all has met the rounding of floats.
+            stuck = isinstance(until, Gap) and np.isfinite(least) and steps > 2 * least_at + 1000
+            done = solver.finished(state) or stuck
             trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
             if done or (isinstance(until, Gap) and (state.gap <= goal or trying)) or (
                 isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs
@@ -236,6 +245,8 @@ def _iterate(
                 else:
                     stalled += 1
                 if gap <= allowed:
+                    if not trace or trace[-1][0] < steps:
+                        trace.append((steps, float(state.gap)))
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
                 if done or (stalled >= 3 and not trying):
                     status = Status.ROUNDING

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from mdpkit.errors import OptionError, OutputExistsError
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "check_target"]
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def atomic(path: str | os.PathLike[str], overwrite: bool = False) -> Generator[B
         The folder does not exist or cannot be written to, or the path is a folder.
     """
     path = Path(path)
-    _check_target(path, overwrite)
+    check_target(path, overwrite)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
     try:
         file = temporary.open("xb")
@@ -35,14 +35,15 @@ def atomic(path: str | os.PathLike[str], overwrite: bool = False) -> Generator[B
     try:
         with file:
             yield file
-        _check_target(path, overwrite)
+        check_target(path, overwrite)
         os.replace(temporary, path)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
 
 
-def _check_target(path: Path, overwrite: bool) -> None:
+def check_target(path: Path, overwrite: bool) -> None:
+    """Raise what :func:`atomic` would raise for a path that cannot be written; nothing is created."""
     if path.is_dir():
         raise OptionError(f"{path} is a directory", needed="a file name")
     if not path.parent.is_dir():

@@ -164,7 +164,9 @@ def _states(value: States | None) -> Any:
         array = array.astype(np.int64)
     if array.dtype != bool and array.dtype.kind not in "iu":
         raise OptionError(
-            "a set of states is a label, a boolean mask or indices", found=f"an array of {array.dtype}", needed="one of these"
+            "a set of states is a label, a boolean mask or indices",
+            found=f"an array of {array.dtype}",
+            needed="one of these",
         )
     array = array.copy()
     array.flags.writeable = False
@@ -288,5 +290,3 @@ class AverageReward(Criterion):
 
     def __repr__(self) -> str:
         return "AverageReward()"
-
-

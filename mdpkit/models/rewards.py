@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,7 +124,15 @@ def exact_array(values: Any) -> Objects | None:
 
 
 def make_reward(
-    r: Any, P: Transitions, state: Ints, action: Ints, n_states: int, stages: int | None, *, by_action: bool, name: str = "r"
+    r: Any,
+    P: Transitions,
+    state: Ints,
+    action: Ints,
+    n_states: int,
+    stages: int | None,
+    *,
+    by_action: bool,
+    name: str = "r",
 ) -> Reward:
     """Read ``r`` in any of its shapes into a :class:`Reward`.
 
@@ -164,7 +171,7 @@ def make_reward(
             np.stack([part.toarray() for part in r]), P, state, action, S, stages, by_action=by_action, name=name
         )
     array = np.asarray(r)
-    if array.dtype.kind in "OUS" and array.dtype.kind != "O" or array.dtype == object:
+    if (array.dtype.kind in "OUS" and array.dtype.kind != "O") or array.dtype == object:
         array = exact_array(array)
         assert array is not None
     elif array.dtype.kind in "biu":
@@ -186,7 +193,12 @@ def make_reward(
     if shape == (S, n_actions):
         return _from_values(array[state, action], name, state, action)
     varying = P.n_rows != L
-    if array.ndim == 3 and shape == (S, n_actions, S) and not varying and not (stages == S and shape[1:] == (S, n_actions)):
+    if (
+        array.ndim == 3
+        and shape == (S, n_actions, S)
+        and not varying
+        and not (stages == S and shape[1:] == (S, n_actions))
+    ):
         return _from_transitions(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
     if array.ndim == 3 and stages and shape == (stages, S, n_actions):
         return _from_values(array[:, state, action].reshape(-1), name, state, action)

@@ -1,0 +1,58 @@
+"""Configuration of the documentation; builds offline."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import date
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent))
+
+import mdpkit  # noqa: E402
+
+project = "mdpkit"
+author = "The mdpkit developers"
+copyright = f"{date.today().year}, {author}"
+release = version = mdpkit.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "sphinxcontrib.bibtex",
+]
+exclude_patterns = ["_build", "choose_table.md"]
+html_theme = "furo"
+html_title = "mdpkit"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
+bibtex_reference_style = "author_year"
+
+autosummary_generate = True
+autosummary_imported_members = False
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_preserve_defaults = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_use_ivar = True
+
+python_use_unqualified_type_names = True
+suppress_warnings = ["ref.python"]
+
+# Formulas are drawn in the browser. Set MDPKIT_MATHJAX to a local copy of MathJax 4 where there is no network.
+if os.environ.get("MDPKIT_MATHJAX"):
+    mathjax_path = os.environ["MDPKIT_MATHJAX"]

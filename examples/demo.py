@@ -1,0 +1,191 @@
+"""What mdpkit does, in half a minute: ``make demo``, or ``python examples/demo.py [FOLDER]``.
+
+Solves problems of every kind through the command line, checks each certificate again in a process of its own, prints
+one table, and draws a picture. Everything is written to the folder (``demo-output``). The exit code is 1 if a
+certificate fails.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+
+class Problem(NamedTuple):
+    name: str
+    source: str
+    options: tuple[str, ...] = ()
+
+
+MAZE = "maze.drn.gz"
+ICE = "frozenlake.drn.gz"
+LAKE = "instance:frozenlake?map_name=8x8"
+
+PROBLEMS = [
+    Problem("RiverSwim, γ .99", "instance:riverswim", ("--exact",)),
+    Problem("FrozenLake 8×8, γ .99", LAKE),
+    Problem("Garnet, γ .999", "instance:garnet?S=2000&A=4&branching=5&exact=false", ("--gamma", "0.999")),
+    Problem("Inventory, 3 months", "instance:puterman-inventory", ("--exact",)),
+    Problem("RiverSwim, 20 stages", "instance:riverswim", ("--horizon", "20", "--exact")),
+    Problem("-10 a step, kept 9/10", "instance:leaving", ("--exact",)),
+    Problem("Maze's file, cost", MAZE, ("--property", 'R{"r"}min=? [F "target"]')),
+    Problem("Haddad-Monmege 20", "instance:haddad-monmege?n=20", ("--exact",)),
+    Problem("Ice's file, Pmax=?", ICE, ("--property", 'Pmax=? [!"trap" U "goal"]', "--exact")),
+    Problem("Ice's file, Pmax>=.9", ICE, ("--property", 'Pmax>=0.9 [!"trap" U "goal"]')),
+]
+
+
+def mdpkit(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "mdpkit", *arguments], capture_output=True, text=True, encoding="utf-8"
+    )
+
+
+def solve(problem: Problem, number: int, folder: Path) -> tuple[dict[str, object] | None, str]:
+    """The command's JSON, and the verdict on its certificate from a second process."""
+    source = str(folder / problem.source) if problem.source in (MAZE, ICE) else problem.source
+    certificate = str(folder / f"certificate-{number}.npz")
+    run = mdpkit("solve", source, *problem.options, "--json", "--cert", certificate, "--force")
+    if run.returncode != 0:
+        return None, f"solve failed: {run.stderr.strip()}"
+    check = mdpkit("check", certificate, source, "--json")
+    if check.returncode not in (0, 1):
+        return json.loads(run.stdout), f"check failed: {check.stderr.strip()}"
+    verdict = json.loads(check.stdout)
+    return json.loads(run.stdout), "valid" if verdict["valid"] else f"NOT valid: {verdict['reason']}"
+
+
+def row(problem: Problem, found: dict[str, object] | None, verdict: str) -> list[str]:
+    if found is None:
+        return [problem.name, "", "", "", "", verdict]
+    exact = {None: "", True: "true", False: "false"}.get(found["exact"], found["exact"])
+    exact = str(exact) if len(str(exact)) <= 9 else f"{str(exact)[:8]}…"
+    width = float(str(found["upper"])) - float(str(found["lower"]))
+    width = 0.0 if found["exact"] is not None and found["status"] == "exact" else width
+    return [
+        problem.name,
+        f"{found['states']:,}",
+        f"{float(str(found['value'])):.8g}",
+        f"{width:.1e}" if width else "0",
+        exact,
+        verdict,
+    ]
+
+
+def draw(path: Path) -> None:
+    """Value and policy of the lake, and how fast three methods close their bounds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.patheffects import withStroke
+
+    import mdpkit as mk
+
+    mdp = mk.load(LAKE)
+    solution = mk.solve(mdp)
+    side = 8
+    trap, goal = mdp.labels["trap"].reshape(side, side), mdp.labels["goal"].reshape(side, side)
+    V = np.where(trap | goal, np.nan, solution.V.reshape(side, side))
+
+    plt.rcParams.update({"font.size": 10, "axes.titlesize": 11})
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 5), layout="constrained", width_ratios=[1.05, 1])
+    colors = plt.get_cmap("cividis").with_extremes(bad="#d9d9d9")
+    image = left.imshow(V, cmap=colors, vmin=0)
+    outline = [withStroke(linewidth=2.5, foreground="black")]
+    arrows = {"left": "←", "down": "↓", "right": "→", "up": "↑"}
+    for s in range(side * side):
+        i, j = divmod(s, side)
+        if trap[i, j]:
+            left.text(j, i, "hole", ha="center", va="center", color="#444444", fontsize=8)
+        elif goal[i, j]:
+            left.text(j, i, "goal", ha="center", va="center", color="black", fontweight="bold", fontsize=9)
+        else:
+            name = mdp.pair_names[solution.certificate.choice[s]]
+            left.text(j, i, arrows[name], ha="center", va="center", color="white", fontsize=15, path_effects=outline)
+    left.set_title("FrozenLake 8×8, slippery, γ = 0.99:\noptimal value and greedy policy (start in the upper left)")
+    left.set_xlabel("column")
+    left.set_ylabel("row")
+    left.set_xticks(range(side))
+    left.set_yticks(range(side))
+    figure.colorbar(image, ax=left, shrink=0.9, label="optimal value (expected discounted reward; goal 1)")
+
+    styles = [
+        ("value_iteration", "value iteration", 1, "#0072B2", "-", "o"),
+        ("gauss_seidel", "Gauss–Seidel", 1, "#D55E00", "--", "s"),
+        (
+            "modified_policy_iteration",
+            "modified policy iteration\n(20 evaluation sweeps a step)",
+            21,
+            "#009E73",
+            "-.",
+            "^",
+        ),
+    ]
+    for method, label, sweeps, color, line, marker in styles:
+        trace = np.array(mk.solve(mdp, method).trace)
+        right.plot(trace[:, 0] * sweeps, trace[:, 1], line, color=color, marker=marker, markersize=4, label=label)
+    right.set_yscale("log")
+    right.set_xlim(left=0)
+    right.set_title("How the bounds on the value close")
+    right.set_xlabel("sweeps over all states")
+    right.set_ylabel("upper bound − lower bound (reward)")
+    right.grid(alpha=0.3)
+    right.legend(frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main() -> int:
+    started = time.perf_counter()
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "demo-output")
+    folder.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    for source, target in (
+        ("instance:maze?width=40&height=40&seed=1", MAZE),
+        ("instance:frozenlake", ICE),
+    ):
+        written = mdpkit("convert", source, str(folder / target), "--force")
+        if written.returncode != 0:
+            console.print(written.stderr, style="bold")
+            return 1
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="mdpkit demo", title_justify="left")
+    for name in ("problem", "states", "value", "gap", "exact", "checked"):
+        table.add_column(
+            name, justify="right" if name in ("states", "value", "gap") else "left", no_wrap=name == "problem"
+        )
+    failed = 0
+    with ThreadPoolExecutor(2) as pool:
+        work = pool.map(partial(solve, folder=folder), PROBLEMS, range(1, len(PROBLEMS) + 1))
+        shown = track(work, "solving", len(PROBLEMS), console=console, transient=True, disable=not console.is_terminal)
+        for problem, (found, verdict) in zip(PROBLEMS, shown, strict=True):
+            failed += verdict != "valid"
+            table.add_row(*row(problem, found, verdict))
+    console.print(table)
+    picture = folder / "frozenlake.png"
+    draw(picture)
+    good = len(PROBLEMS) - failed
+    console.print("gap: certified upper bound minus lower bound", highlight=False)
+    console.print(f"{good} of {len(PROBLEMS)} certificates checked in a second process and valid", highlight=False)
+    console.print(
+        f"picture: {picture}; models and certificates beside it ({time.perf_counter() - started:.0f} s)",
+        highlight=False,
+    )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""``python -m mdpkit`` is the command ``mdpkit``."""
+
+import sys
+
+from mdpkit.cli import main
+
+sys.exit(main())

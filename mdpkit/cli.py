@@ -1,0 +1,872 @@
+"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods`` and ``convert``.
+
+Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
+rule was not met, 2 bad input or usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import numpy as np
+import typer
+
+from mdpkit.errors import (
+    CertificateError,
+    MDPError,
+    ModelWarning,
+    OptionError,
+    OutputExistsError,
+    PropertyError,
+    UnsupportedError,
+    nearest,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from mdpkit.io.pose import Question
+    from mdpkit.io.properties import Property
+    from mdpkit.models.mdp import MDP
+    from mdpkit.progress import Progress
+    from mdpkit.run import StopRule
+    from mdpkit.solution import Solution
+    from mdpkit.solver import Solver
+
+__all__ = ["app", "main"]
+
+OK, FAILED, BAD, INTERRUPTED = 0, 1, 2, 130
+SHOWN = 12
+
+logger = logging.getLogger("mdpkit")
+
+app = typer.Typer(
+    name="mdpkit",
+    help="Solve Markov decision processes, with certificates.",
+    epilog="""A SOURCE is a model file (.drn, .drn.gz, .drn.xz, .npz), a named instance such as instance:riverswim, or a
+    table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &. Shells give both signs
+    a meaning of their own, so quote them: 'instance:riverswim?n_states=20&gamma=0.9'.""",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A model file, instance:NAME or gym:ID; quote parameters: 'instance:riverswim?n_states=20&gamma=0.9'.",
+        show_default=False,
+    ),
+]
+PropertyText = Annotated[
+    str | None,
+    typer.Option("--property", metavar="TEXT", help="A property in PRISM's syntax, for example 'Pmax=? [F \"goal\"]'."),
+]
+CriterionName = Annotated[
+    str | None,
+    typer.Option(
+        "--criterion", metavar="NAME", help="discounted, finite-horizon or total; the source's own if it has one."
+    ),
+]
+Gamma = Annotated[
+    str | None,
+    typer.Option(
+        "--gamma", metavar="X", help="Discount factor, read as a rational: 0.95 is 19/20. Implies discounted."
+    ),
+]
+Horizon = Annotated[
+    int | None, typer.Option("--horizon", metavar="H", help="Number of stages. Implies finite-horizon.")
+]
+RewardName = Annotated[
+    str | None, typer.Option("--reward", metavar="NAME", help="The reward structure, if there are several.")
+]
+Minimize = Annotated[
+    bool | None, typer.Option("--minimize/--maximize", help="The source's own by default.", show_default=False)
+]
+Initial = Annotated[int | None, typer.Option("--initial", metavar="STATE", help="Index of the initial state, from 0.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite output files.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No warnings, no progress; errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on standard error.")]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code: Any = app(arguments, prog_name="mdpkit", standalone_mode=False)
+        return code if isinstance(code, int) else OK
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _hush()
+        return OK
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            if type(error).__name__ == "Abort":
+                _say("interrupted")
+                return INTERRUPTED
+            raise
+        return _usage(error)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from mdpkit import __version__
+
+        _write(f"mdpkit {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True, show_default=False)
+    ] = False,
+) -> None: ...
+
+
+# -- commands ----------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def solve(
+    source: Source,
+    property: PropertyText = None,
+    criterion: CriterionName = None,
+    gamma: Gamma = None,
+    horizon: Horizon = None,
+    reward: RewardName = None,
+    minimize: Minimize = None,
+    initial: Initial = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method", metavar="NAME", help="A solver, 'name' or 'name?parameter=value' (see mdpkit methods)."
+        ),
+    ] = None,
+    rel: Annotated[
+        float | None,
+        typer.Option(
+            "--rel", metavar="X", help="Certified gap, relative to the value; 1e-9 by default.", show_default=False
+        ),
+    ] = None,
+    abs: Annotated[float | None, typer.Option("--abs", metavar="X", help="Certified gap, absolute.")] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option("--max-steps", metavar="N", min=0, help="Largest number of steps of an iterative solver."),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Go on to exact values, in rational arithmetic.")] = False,
+    dyadic: Annotated[
+        bool, typer.Option("--dyadic", help="As --exact, with the model's floats taken as their bits.")
+    ] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="Also show the values and the policy of the states.")
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.npz", help="Write V, policy, lower, upper, and exact where known."),
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--cert", metavar="FILE.npz", help="Write the certificate, for mdpkit check.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Solve a model and certify the answer.
+
+    The criterion is the source's own (instances have one), or it is implied by --property, --gamma or --horizon.
+
+    Exit codes: 0 solved, 1 the stop rule was not met, 2 bad input or usage, 130 interrupted (the best answer so far is
+    printed, and its bounds are true).
+    """
+
+    def run() -> int:
+        question = _question(property, criterion, gamma, horizon, reward, minimize, initial)
+        _check_outputs(source, {"--out": out, "--cert": cert}, force)
+        until = _until(rel, abs)
+        solver = _method(method)
+        with _progress(f"reading {source}", quiet) as progress:
+            problem, prop = _pose(source, question, progress)
+            if problem.rho is None:
+                warnings.warn(
+                    "the source names no initial state: the value is that of state 0; choose with --initial STATE",
+                    ModelWarning,
+                    stacklevel=1,
+                )
+                assert problem.criterion is not None
+                problem = problem.under(problem.criterion, rho=0)
+            solution, answer = _solve(problem, prop, solver, until, max_steps, exact or dyadic, dyadic, progress)
+        report = _report(source, solution, answer, values)
+        if json:
+            _write(_json(report))
+        else:
+            _print(_solution_table(report, solution, prop, values))
+        _save(solution, question, out, cert, force, report)
+        if str(solution.status) == "interrupted":
+            return INTERRUPTED
+        if prop is not None and prop.bound is not None and answer is None:
+            _say("the bounds do not decide the property, and the model has no rational answer", "warning")
+            return FAILED
+        return OK if solution.status.ok and solution.certificate.valid else FAILED
+
+    _finish(run, quiet, verbose)
+
+
+@app.command()
+def check(
+    certificate: Annotated[str, typer.Argument(metavar="CERT", help="A file written by mdpkit solve --cert.")],
+    source: Source,
+    exact: Annotated[bool, typer.Option("--exact", help="Verify in rational arithmetic.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Verify a saved certificate against its source, without a solver.
+
+    The problem (property or criterion, and parameters) is read from the certificate, the model from SOURCE.
+
+    Exit codes: 0 valid, 1 not valid, 2 bad input: another model, a damaged file.
+    """
+
+    def run() -> int:
+        from mdpkit.certificates import Certificate
+        from mdpkit.io import load
+        from mdpkit.io.pose import Question
+
+        saved = Certificate.load(certificate)
+        with _progress(f"reading {source}", quiet) as progress:
+            mdp = load(source)
+            progress.enter("verifying")
+            try:
+                problem, _ = Question.of_recipe(saved.recipe).pose(mdp)
+            except (OptionError, PropertyError, UnsupportedError) as error:
+                raise CertificateError(
+                    f"the certificate belongs to another model: its problem cannot be posed on {source}", found=error
+                ) from error
+            verdict = saved.verify(problem, exact=exact)
+        if json:
+            names = ("valid", "arithmetic", "about", "reason")
+            _write(_json({name: getattr(verdict, name) for name in names}))
+        else:
+            rows = [
+                ("certificate", certificate),
+                ("source", source),
+                ("model", f"{_size(problem)}, {verdict.about}"),
+                ("problem", _goal(problem, saved.recipe.get("property"))),
+                ("theorem", saved.theorem),
+                ("arithmetic", verdict.arithmetic),
+            ]
+            if problem.rho is not None and verdict.valid:
+                low, high = saved.initial(problem)
+                rows.append(("certified", f"{_text(low)} <= value at {_place(problem)} <= {_text(high)}"))
+            rows.append(("verdict", "valid" if verdict.valid else f"NOT valid: {verdict.reason}"))
+            _print(_facts(rows))
+        return OK if verdict.valid else FAILED
+
+    _finish(run, quiet, verbose)
+
+
+@app.command()
+def instances(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="One instance, in full.", show_default=False)
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the named problems: parameters, defaults, sources and known values."""
+
+    def run() -> int:
+        from mdpkit import instances as known
+
+        if name is not None:
+            item = known.info(known.parse(name)[0])
+            if json:
+                _write(_json(item.as_dict()))
+            else:
+                _print(*_instance_tables(item))
+            return OK
+        items = [known.info(each) for each in known.names()]
+        if json:
+            _write(_json_list([item.as_dict() for item in items]))
+            return OK
+        table = _grid("instance", "problem", "parameters")
+        for item in items:
+            parameters = ", ".join(p.name + ("=…" if p.required else f"={p.default}") for p in item.parameters)
+            table.add_row(item.name, item.summary.replace("``", ""), parameters or "none")
+        _print(table, "mdpkit instances NAME shows one in full; mdpkit solve 'instance:NAME?key=value' solves it.")
+        return OK
+
+    _finish(run)
+
+
+@app.command()
+def methods(
+    source: Annotated[
+        str | None, typer.Argument(metavar="[SOURCE]", help="Only those that solve this source.", show_default=False)
+    ] = None,
+    property: PropertyText = None,
+    criterion: CriterionName = None,
+    gamma: Gamma = None,
+    horizon: Horizon = None,
+    reward: RewardName = None,
+    minimize: Minimize = None,
+    json: Json = False,
+) -> None:
+    """List the solvers; with a SOURCE, those that accept the problem, and the one chosen by default."""
+
+    def run() -> int:
+        from mdpkit.choose import choose
+        from mdpkit.choose import methods as known
+        from mdpkit.models.canonical import canonical
+
+        chosen, why = None, ""
+        problem = None
+        question = _question(property, criterion, gamma, horizon, reward, minimize, None)
+        if source is not None:
+            posed, _ = _pose(source, question, None)
+            solver, why = choose(posed)
+            chosen = type(solver)
+            problem = canonical(posed)
+        elif question.recipe():
+            raise OptionError(
+                "these options need a SOURCE", way_out="mdpkit methods SOURCE …, or mdpkit methods alone for all"
+            )
+        found = known(problem)
+        if json:
+            _write(_json_list([_method_dict(each, kind, kind is chosen) for each, kind in found.items()]))
+            return OK
+        table = _grid("method", "what it does", "problems", "parameters")
+        for each, kind in found.items():
+            item = _method_dict(each, kind, kind is chosen)
+            parameters = ", ".join(f"{p['name']}={p['default']}" for p in item["parameters"])
+            table.add_row(
+                each + (" *" if item["chosen"] else ""), item["summary"], ", ".join(item["kinds"]), parameters or "none"
+            )
+        _print(table, *([f"* chosen for {source}: {why}"] if chosen else []))
+        return OK
+
+    _finish(run)
+
+
+@app.command()
+def convert(
+    source: Source,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .drn.gz or .drn.xz.")
+    ],
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a model in another format."""
+
+    def run() -> int:
+        from mdpkit.io import load, save
+
+        _check_outputs(source, {"OUT": out}, force)
+        with _progress(f"reading {source}", quiet) as progress:
+            mdp = load(source)
+            progress.enter(f"writing {out}")
+            save(mdp, out, overwrite=force)
+        return OK
+
+    _finish(run, quiet)
+
+
+# -- from options to an answer -----------------------------------------------------------------------------------------
+
+
+def _question(
+    property: str | None,
+    criterion: str | None,
+    gamma: str | None,
+    horizon: int | None,
+    reward: str | None,
+    minimize: bool | None,
+    initial: int | None,
+) -> Question:
+    from mdpkit.io.pose import Question, read_gamma
+
+    return Question(
+        property, criterion, None if gamma is None else read_gamma(gamma), horizon, reward, minimize, initial
+    )
+
+
+def _pose(source: str, question: Question, progress: Progress | None) -> tuple[MDP, Property | None]:
+    from mdpkit.io import load
+
+    mdp = load(source)
+    if progress is not None:
+        progress.enter("reading the problem")
+    return question.pose(mdp)
+
+
+def _until(rel: float | None, abs: float | None) -> StopRule | None:
+    from mdpkit.run import Gap
+
+    for name, value in (("--rel", rel), ("--abs", abs)):
+        if value is not None and not value >= 0:
+            raise OptionError(f"{name} is no tolerance", found=value, needed="a number >= 0")
+    if rel is None and abs is None:
+        return None
+    return Gap(abs=abs or 0.0, rel=rel or 0.0)
+
+
+def _method(text: str | None) -> Solver | None:
+    from mdpkit.choose import method
+
+    return None if text is None else method(text)
+
+
+def _solve(
+    problem: MDP,
+    prop: Property | None,
+    solver: Solver | None,
+    until: StopRule | None,
+    max_steps: int | None,
+    exact: bool,
+    dyadic: bool,
+    progress: Progress,
+) -> tuple[Solution, Any]:
+    """The solution, and its exact value or the answer of a bounded property (``None`` where neither is known)."""
+    from mdpkit.choose import solve
+    from mdpkit.solution import Status
+
+    progress.enter("solving in rationals" if exact else "solving")
+    settings: dict[str, Any] = {"until": until, "max_steps": max_steps, "progress": progress}
+    solution = solve(problem, solver, exact=exact, dyadic=dyadic, **settings)
+    if prop is None or prop.bound is None:
+        return solution, _exact_value(solution)
+    answer = _decided(prop, solution)
+    if answer is None and solution.exact is None and solution.status is not Status.INTERRUPTED:
+        progress.enter("deciding the bound in rationals")
+        try:
+            again = solve(problem, solver, exact=True, **settings)
+        except KeyboardInterrupt:
+            return replace(solution, status=Status.INTERRUPTED), None
+        except (MDPError, MemoryError) as error:
+            logger.info("no rational answer: %s", error)
+            return solution, None
+        why = f"{again.why}; float bounds do not decide the property, so in rationals"
+        solution = replace(again, why=why, seconds=solution.seconds + again.seconds)
+        answer = _decided(prop, solution)
+    return solution, answer
+
+
+def _exact_value(solution: Solution) -> Any:
+    """The exact value where it is known: from rationals, or infinite by the structure of the model."""
+    if solution.exact is None and solution.lower == solution.upper and math.isinf(solution.lower):
+        return solution.lower
+    return solution.exact_value
+
+
+def _decided(prop: Property, solution: Solution) -> bool | None:
+    value = solution.exact_value
+    return prop.holds(solution.lower, solution.upper) if value is None else prop.holds(value)
+
+
+def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[str, Any]:
+    """The fields of the JSON object."""
+    from mdpkit.choose import methods
+    from mdpkit.io.pose import criterion_name
+
+    problem, certificate = solution.problem, solution.certificate
+    kind: Any = solution.solver.__class__
+    names: dict[Any, str] = {each: name for name, each in methods().items()}
+    report: dict[str, Any] = {
+        "source": source,
+        "states": problem.n_states,
+        "pairs": problem.n_pairs,
+        "criterion": criterion_name(problem.criterion),
+        "gamma": _plain(getattr(problem.criterion, "gamma", None)),
+        "value": _plain(solution.value),
+        "lower": _plain(solution.lower),
+        "upper": _plain(solution.upper),
+        "exact": answer if isinstance(answer, bool) else _rational(answer),
+        "gain": _plain(solution.gain),
+        "status": str(solution.status),
+        "method": names.get(kind, kind.__name__),
+        "why": solution.why,
+        "steps": solution.steps,
+        "seconds": solution.seconds,
+        "certificate": {"type": certificate.theorem, "arithmetic": certificate.arithmetic, "valid": certificate.valid},
+    }
+    if values:
+        report |= {"V": _plain(solution.V), "policy": _policy(solution).tolist(), "bias": _plain(solution.bias)}
+    return report
+
+
+def _policy(solution: Solution) -> Any:
+    """Action ids, ``(S,)`` or ``(H, S)``."""
+    problem = solution.problem
+    return problem.action[solution.certificate.choice]
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them; infinities as text."""
+    if value is None:
+        return None
+    if isinstance(value, np.ndarray):
+        return [_plain(entry) for entry in value]
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else "inf" if number > 0 else "-inf"
+
+
+def _rational(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, float):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return str(Fraction(int(value.numerator), int(value.denominator)))
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _check_outputs(source: str, outputs: dict[str, Path | None], force: bool) -> None:
+    """Refuse outputs before anything is computed."""
+    from mdpkit.io.files import check_target
+
+    seen: dict[Path, str] = {Path(source).resolve(): "the source"}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        try:
+            check_target(path, force)
+        except OutputExistsError:
+            raise OutputExistsError(
+                f"{path} exists", way_out=f"choose another name for {option}, or pass --force"
+            ) from None
+        if path.resolve() in seen:
+            raise OptionError(f"{option} {path} is also {seen[path.resolve()]}", way_out="choose another name")
+        seen[path.resolve()] = option
+
+
+def _save(
+    solution: Solution, question: Question, out: Path | None, cert: Path | None, force: bool, report: dict[str, Any]
+) -> None:
+    if cert is not None:
+        replace(solution.certificate, recipe=question.recipe()).save(cert, overwrite=force)
+    if out is not None:
+        from mdpkit.io.files import atomic
+
+        arrays: dict[str, Any] = {
+            "V": solution.V,
+            "policy": _policy(solution),
+            "lower": np.asarray(solution.certificate.lower, dtype=np.float64),
+            "upper": np.asarray(solution.certificate.upper, dtype=np.float64),
+            "report": np.array(
+                json.dumps({key: value for key, value in report.items() if key not in ("V", "policy", "bias")})
+            ),
+        }
+        if solution.exact is not None:
+            flat = [_rational(value) for value in solution.exact.ravel().tolist()]
+            arrays["exact"] = np.array(flat, dtype=np.str_).reshape(solution.exact.shape)
+        with atomic(out, force) as file:
+            np.savez_compressed(file, **arrays)
+
+
+# -- errors, warnings, progress ----------------------------------------------------------------------------------------
+
+
+def _finish(run: Callable[[], int], quiet: bool = False, verbose: bool = False) -> NoReturn:
+    """Run a command's body with its errors and warnings as plain lines, and leave with its exit code."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("mdpkit: %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("ignore" if quiet else "always", ModelWarning)
+            warnings.showwarning = _warn
+            code = _guarded(run, verbose)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    raise typer.Exit(code)
+
+
+def _guarded(run: Callable[[], int], verbose: bool) -> int:
+    try:
+        return run()
+    except KeyboardInterrupt:
+        _say("interrupted before there was an answer")
+        return INTERRUPTED
+    except BrokenPipeError:
+        _hush()
+        return OK
+    except MDPError as error:
+        _say(str(error), "error")
+    except MemoryError:
+        _say("the problem does not fit in memory; use a smaller one, or floats in place of --exact", "error")
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        _say(f"{where}{error.strerror or error}", "error")
+    except Exception as error:
+        if verbose:
+            raise
+        _say(
+            f"internal error: {type(error).__name__}: {error} (a defect of mdpkit: please report it; -v shows more)",
+            "error",
+        )
+    return BAD
+
+
+def _usage(error: Any) -> int:
+    """One line for an error of usage, with the nearest name."""
+    message = str(error.format_message()).strip()
+    context = getattr(error, "ctx", None)
+    if not message:  # no arguments: the help was asked for
+        return BAD
+    missing = type(error).__name__ == "NoSuchOption" or message.lower().startswith("no such option")
+    if context is not None and (missing or "no such command" in message.lower()):
+        if missing:
+            name = str(getattr(error, "option_name", ""))
+            known = [
+                option
+                for p in context.command.params
+                for option in [*p.opts, *p.secondary_opts]
+                if option.startswith("--")
+            ]
+        else:
+            name = message.split("'")[1] if "'" in message else ""
+            known = list(getattr(context.command, "commands", {}))
+        what = f"no such option: {name}" if missing else f"no such command: {name}"
+        message = f"{what}; {nearest(name, [*known, '--help'] if missing else known)}"
+    path = "mdpkit" if context is None else context.command_path
+    if "--help" in message and "Usage:" in message:  # help printed for a command without arguments
+        _write(message + "\n", sys.stderr)
+        return BAD
+    _say(f"{message[0].lower()}{message[1:]}", "error")
+    _say(f"try '{path} --help'")
+    return int(getattr(error, "exit_code", BAD))
+
+
+def _say(text: str, kind: str = "") -> None:
+    try:
+        sys.stderr.write(f"mdpkit: {kind}{': ' if kind else ''}{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def _warn(message: Any, category: Any, filename: Any, lineno: Any, file: Any = None, line: Any = None) -> None:
+    _say(" ".join(str(message).split()), "warning")
+
+
+def _hush() -> None:
+    """Nobody reads standard output any more: keep the interpreter from complaining at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _progress(phase: str, quiet: bool) -> Progress:
+    from mdpkit.progress import Progress
+
+    return Progress(phase, not quiet)
+
+
+# -- looks -------------------------------------------------------------------------------------------------------------
+
+
+def _write(text: str, file: Any = None) -> None:
+    file = sys.stdout if file is None else file
+    try:
+        file.write(text)
+        file.flush()
+    except BrokenPipeError:
+        _hush()
+
+
+def _json(report: dict[str, Any]) -> str:
+    """One object, a field a line."""
+    lines = (
+        f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}"
+        for key, value in report.items()
+    )
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _json_list(items: list[Any]) -> str:
+    """One array, an entry a line."""
+    return "[\n" + ",\n".join(f"  {json.dumps(item, allow_nan=False, ensure_ascii=False)}" for item in items) + "\n]\n"
+
+
+def _print(*parts: RenderableType) -> None:
+    """Tables and text; without colors or control codes where standard output is no terminal."""
+    from rich.console import Console
+
+    console = Console(file=sys.stdout, highlight=False, markup=False)
+    with console.capture() as capture:
+        for part in parts:
+            console.print(part)
+    _write(capture.get())
+
+
+def _facts(rows: Sequence[tuple[str, str]], title: str | None = None) -> Table:
+    """A table of two columns: a name and what it is."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD, show_header=False, title=title, title_justify="left", pad_edge=False, padding=(0, 1)
+    )
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, what in rows:
+        table.add_row(name, Text(what))
+    return table
+
+
+def _grid(*columns: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for k, name in enumerate(columns):
+        table.add_column(name, no_wrap=k == 0, overflow="fold")
+    return table
+
+
+def _solution_table(report: dict[str, Any], solution: Solution, prop: Property | None, values: bool) -> Any:
+    from rich.console import Group
+
+    problem, certificate = solution.problem, solution.certificate
+    rows = [
+        ("source", str(report["source"])),
+        ("model", _size(problem)),
+        ("problem", _goal(problem, None if prop is None else prop.text)),
+        ("method", f"{report['method']} ({solution.why})"),
+        ("value", f"{_text(solution.value)} at {_place(problem)}"),
+        ("certified", f"[{_text(solution.lower)}, {_text(solution.upper)}]"),
+    ]
+    exact = report["exact"]
+    if isinstance(exact, bool):
+        rows.append(("property", "true" if exact else "false"))
+        exact = _rational(_exact_value(solution))
+    if exact is not None:
+        rows.append(("exact", exact))
+    checked = "valid" if certificate.valid else "NOT valid"
+    rows += [
+        ("status", f"{solution.status.value} ({_count(solution.steps, 'step')}, {solution.seconds:.3g} s)"),
+        ("certificate", f"{checked}: {certificate.theorem}, {certificate.arithmetic} arithmetic"),
+    ]
+    if not values:
+        return _facts(rows)
+    return Group(_facts(rows), _values_table(solution))
+
+
+def _values_table(solution: Solution) -> Table:
+    problem = solution.problem
+    value, policy = _first(solution.V), _first(_policy(solution))
+    choice, exact = _first(solution.certificate.choice), _first(solution.exact)
+    table = _grid("state", "V", *(["exact"] if exact is not None else []), "action")
+    for s in range(min(problem.n_states, SHOWN)):
+        name = "" if problem.state_names is None else f" {problem.state_names[s]}"
+        action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
+        table.add_row(
+            f"{s}{name}", _text(value[s]), *([_rational(exact[s]) or ""] if exact is not None else []), action
+        )
+    if problem.n_states > SHOWN:
+        table.caption = f"the first {SHOWN} of {problem.n_states:,} states; all with --json or --out"
+    elif solution.pi.__class__.__name__ == "Markov":
+        table.caption = "of the first stage; all stages with --json or --out"
+    return table
+
+
+def _first(part: Any) -> Any:
+    """The first stage."""
+    return part if part is None or part.ndim == 1 else part[0]
+
+
+def _instance_tables(item: Any) -> list[Any]:
+    paragraphs = (" ".join(part.split()) for part in item.description.split("\n\n"))
+    rows = [("instance", item.name), ("problem", "\n\n".join(paragraphs).replace("``", "")), ("source", item.source)]
+    parts: list[Any] = [_facts(rows)]
+    if item.parameters:
+        table = _grid("parameter", "type", "default")
+        for p in item.parameters:
+            kind = " | ".join(p.choices) if p.choices else p.type
+            table.add_row(p.name, kind, "required" if p.required else str(p.default))
+        parts.append(table)
+    if item.known:
+        table = _grid("known", "criterion", "value", "source")
+        for known in item.known:
+            entry = known.as_dict()
+            where = ", ".join(f"{key}={value}" for key, value in entry["params"].items())
+            parts_of: list[Any] = entry["value"] if isinstance(entry["value"], list) else [entry["value"]]
+            text = ", ".join(map(str, parts_of))
+            quantity = known.quantity + (f" ({where})" if where else "")
+            table.add_row(
+                quantity, known.criterion, text if known.exact else f"{text} ± {known.tolerance}", known.source
+            )
+        parts.append(table)
+    return parts
+
+
+def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
+    summary = (kind.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+    parameters = [
+        {"name": spec.name, "type": type(spec.default).__name__, "default": spec.default}
+        for spec in fields(kind)
+        if spec.init
+    ]
+    return {
+        "name": name,
+        "summary": summary,
+        "kinds": list(kind.kinds),
+        "parameters": parameters,
+        "cites": list(kind.cites),
+        "claims": list(kind.claims),
+        "chosen": chosen,
+    }
+
+
+def _size(problem: MDP) -> str:
+    return (
+        f"{_count(problem.n_states, 'state')}, {_count(problem.n_pairs, 'pair')}, "
+        f"{_count(problem.n_transitions, 'transition')}"
+    )
+
+
+def _goal(problem: MDP, text: str | None) -> str:
+    if text is not None:
+        return text
+    reward = "" if problem.active in ("r", None) else f", reward {problem.active!r}"
+    return f"{'minimize' if problem.minimize else 'maximize'} {problem.criterion}{reward}"
+
+
+def _place(problem: MDP) -> str:
+    """The initial state or law."""
+    assert problem.rho is not None
+    support = np.flatnonzero(problem.rho)
+    return f"state {int(support[0])}" if len(support) == 1 else "the initial law"
+
+
+def _text(value: float) -> str:
+    return f"{value:.15g}"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
