@@ -246,7 +246,7 @@ class Certificate:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 meta = json.loads(str(data["meta"]))
                 if meta.pop("format") != FORMAT:
                     raise KeyError("format")
