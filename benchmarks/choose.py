@@ -96,8 +96,8 @@ def main() -> None:
         f"""<!-- Written by benchmarks/choose.py; do not edit. -->
 ## Measured
 
-Time to the default certified gap (relative 1e-9) as a multiple of the fastest solver of the row, all in one run: the ratios
-carry over to other machines better than seconds do. A dash: gap not met within {limit:g} seconds. Empty: not a problem of the
+Time to the default certified gap (relative 1e-9) as a multiple of the fastest solver of the row, all in one run: ratios
+carry over to other machines better than seconds. A dash: gap not met within {limit:g} seconds. Empty: not a problem of the
 solver's kind. Written by `benchmarks/choose.py` on {date.today().isoformat()} at commit `{commit}`.
 
 """

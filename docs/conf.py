@@ -14,7 +14,7 @@ import mdpkit  # noqa: E402
 
 project = "mdpkit"
 author = "The mdpkit developers"
-copyright = f"{date.today().year}, {author}"  # noqa: A001
+copyright = f"{date.today().year}, {author}"
 release = version = mdpkit.__version__
 
 extensions = [
@@ -26,7 +26,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build", "README.md"]
+exclude_patterns = ["_build", "choose_table.md"]
 html_theme = "furo"
 html_title = "mdpkit"
 html_static_path = ["_static"]

@@ -19,7 +19,7 @@ from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.chains import exact_weights, induced, mixed_rows, pair_chain, product, stage_chain
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reachability
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
 from mdpkit.models.transitions import check_memory
@@ -200,7 +200,9 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
     Evaluation(Stationary policy of 2 states: value -9, largest gap 0, exact)
     """
     if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError("the first argument of evaluate is no model", found=type(mdp).__name__, needed="an mdpkit.MDP")
+        raise OptionError(
+            "the first argument of evaluate is no model", found=type(mdp).__name__, needed="an mdpkit.MDP"
+        )
     problem = mdp.exact() if exact else mdp
     form = canonical(problem)
     if isinstance(policy, Mixture):
@@ -214,7 +216,7 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
         parts = Markov(tuple(stages))
     else:
         parts = policy
-    lifted = product(problem, parts, exact=exact)
+    lifted = product(problem, parts, exact=exact, depth=form.H)
     work = _solve(lifted.model, [lifted.policy], exact=exact, rng=rng)
     work = _Work(work.model, work.stages, work.chain, work.certificate, work.values, lifted.pair_of, lifted.node_state)
     return _evaluation(mdp, policy, work, slice(0, mdp.n_states), exact=exact)
@@ -361,7 +363,9 @@ def _chain_of(problem: MDP, stages: list[Stationary]) -> MDP:
         # A bounded property with a law that varies: the known states absorb, and the horizon's end pays.
         assert form.fixed is not None and form.terminal is not None
         terminal = np.full(form.n_states, to_fraction(form.offset), dtype=object)
-        terminal[form.fixed] += np.array([to_fraction(int(form.sign * x)) for x in form.terminal[form.fixed]], dtype=object)
+        terminal[form.fixed] += np.array(
+            [to_fraction(int(form.sign * x)) for x in form.terminal[form.fixed]], dtype=object
+        )
         return stage_chain(problem, by_stage, FiniteHorizon(form.H, 1, terminal), form.fixed)
     policy = stages[0]
     if isinstance(c, Discounted) and np.ndim(c.gamma) and policy.pairs is None:
@@ -386,9 +390,11 @@ def _evaluation(mdp: MDP, policy: Any, work: _Work, part: slice, *, exact: bool)
         V = work.values if work.values.shape == lower.shape else work.values[0]
         if lower.ndim == 2 and not work.whole:
             V, lower, upper = V[0], lower[0], upper[0]
-        V, lower, upper = (x[..., part] for x in (V, lower, upper))
+    V, lower, upper = (x[..., part] for x in (V, lower, upper))
     if exact:
         return Evaluation(_floats(V), V, V, V, certificate, mdp, policy, work.chain, work=work)
+    if isinstance(mdp.criterion, (Reachability, Invariance)):
+        lower, upper = np.clip(lower, 0.0, 1.0), np.clip(upper, 0.0, 1.0)
     V = np.clip(V, lower, upper)
     return Evaluation(V, lower, upper, None, certificate, mdp, policy, work.chain, work=work)
 
@@ -547,7 +553,10 @@ def _mixture(mdp: MDP, policy: Mixture, *, exact: bool, rng: np.random.Generator
     low, high = _weighted(weights, lower), _weighted(weights, upper)
     with np.errstate(invalid="ignore"):
         margin = [error * _weighted(weights, [np.abs(x) for x in side]) for side in (lower, upper)]
-        low, high = np.where(np.isfinite(low), low - margin[0], low), np.where(np.isfinite(high), high + margin[1], high)
+        low, high = (
+            np.where(np.isfinite(low), low - margin[0], low),
+            np.where(np.isfinite(high), high + margin[1], high),
+        )
     V = _weighted(weights, [_first_stage(part.V, mdp, 2) for part in parts])
     _refuse_undefined(V)
     return Evaluation(np.clip(V, low, high), low, high, None, None, mdp, policy, None, parts)
@@ -566,7 +575,9 @@ def _exact_mixture(policy: Mixture) -> Array:
     weights = rationalize_array(policy.weights) if policy.exact is None else policy.exact
     total = sum(weights.tolist(), start=to_fraction(0))
     if total != 1:
-        raise ModelError("the mixture's weights do not sum to exactly one", found=total, needed="1 in rational arithmetic")
+        raise ModelError(
+            "the mixture's weights do not sum to exactly one", found=total, needed="1 in rational arithmetic"
+        )
     return weights
 
 
@@ -592,7 +603,9 @@ def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:
 
 def _support(problem: MDP) -> Ints:
     if problem.rho is None:
-        raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read V, lower and upper")
+        raise ModelError(
+            "the model has no initial state", way_out="give rho=… to the model, or read V, lower and upper"
+        )
     return np.flatnonzero(problem.rho)
 
 

@@ -1,4 +1,4 @@
-"""The abstract classes of all algorithms: hyper-parameters in a frozen dataclass, state in a NamedTuple, no loops over k."""
+"""The abstract classes of all algorithms: hyper-parameters in a frozen dataclass, state in a NamedTuple, no loops."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Solver(ABC):  # noqa: B024 - its two kinds have the abstract methods
+class Solver(ABC):
     """Base of all solvers.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the

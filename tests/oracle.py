@@ -230,7 +230,8 @@ def _gains_before_leaving(model: Model, target: set[int], sure: list[bool], wors
     """Minus infinity where a minimizer may collect without bound and reach the target afterwards."""
     n = len(model)
     kept: Model = [
-        [(r, row) for r, row in model[s] if s not in target and all(sure[t] or t in target for t in row)] or [(F(0), {s: F(1)})]
+        [(r, row) for r, row in model[s] if s not in target and all(sure[t] or t in target for t in row)]
+        or [(F(0), {s: F(1)})]
         for s in range(n)
     ]
     gaining: set[int] = set()
@@ -253,7 +254,9 @@ def best_reach(model: Model, target: set[int], *, minimize: bool, through: set[i
     return [(min if minimize else max)(v[s] for v in values) for s in range(n)]
 
 
-def bounded(model: Model, value: list[Fraction], fixed: set[int], H: int, *, minimize: bool, gamma: Fraction = F(1)) -> list[Any]:
+def bounded(
+    model: Model, value: list[Fraction], fixed: set[int], H: int, *, minimize: bool, gamma: Fraction = F(1)
+) -> list[Any]:
     """H backups from the terminal values, which are kept in the fixed states."""
     for _ in range(H):
         value = [

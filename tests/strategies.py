@@ -29,7 +29,9 @@ def random_model(rng: np.random.Generator, S: int, A: int, rewards: tuple[int, .
                     targets[0] = s
                 law = law[: len(targets)]
             total = sum(law)
-            actions.append((F(int(rng.choice(rewards))), {int(t): F(w, total) for t, w in zip(targets, law, strict=True)}))
+            actions.append(
+                (F(int(rng.choice(rewards))), {int(t): F(w, total) for t, w in zip(targets, law, strict=True)})
+            )
         model.append(actions)
     return model
 

@@ -40,17 +40,17 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     """
     p = canonical(mdp)
     if p.kind == "discounted":
-        below, above, choice = _discounted(p, answer)
+        with np.errstate(over="ignore", invalid="ignore"):  # the check refuses what overflows
+            below, above, choice = _discounted(p, answer)
     elif p.kind == "finite":
         below, above, choice = _finite(p, answer)
     else:
         below, above, choice = _total(p, answer, quick)
     about = f"{mdp.origin}, up to rounding"
     if p.kind == "total" and p.fixed_value is not None and not np.any(p.r):
-        least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
-        clipped = _certificate(p, "float", about, np.maximum(below, least), np.minimum(above, most), choice).issued(mdp)
-        if clipped.valid:
-            return clipped
+        certificate = _certificate(p, "float", about, *_probabilities(p, below, above, choice)).issued(mdp)
+        if certificate.valid:
+            return certificate
     certificate = _certificate(p, "float", about, below, above, choice).issued(mdp)
     if certificate.valid:
         return certificate
@@ -105,7 +105,8 @@ def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     inflate = 4.0
     below = above = V
     for _ in range(40):
-        E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r)) + 1e-300 * (top > 0)
+        # E itself grows with the shift: all that is left where rewards cancel to zero, up to rounding.
+        E_shifted = E + inflate * UNIT * (np.abs(V[p.state]) + np.abs(p.r) + E) + 1e-300 * (top > 0)
         up = float(np.max((E_shifted - D) / rest))
         down = float(np.min((-D[choice] - E_shifted[choice]) / rest[choice]))
         above, below = V + up, V + down
@@ -151,6 +152,24 @@ def _total(p: Canonical, answer: Answer, quick: bool) -> tuple[Floats, Floats, I
     below, choice = _policy_below(p, st, choice, outside)
     above = np.where(st.finite, np.inf, outside) if quick else _perturbed_above(p, st, q, answer.V, outside)
     return np.minimum(below, above), above, choice
+
+
+def _probabilities(p: Canonical, below: Floats, above: Floats, choice: Ints) -> tuple[Floats, Floats, Ints]:
+    """Bounds of probabilities kept between zero and one, and exactly one where the graph says so."""
+    from mdpkit.kernels import graph as g
+
+    assert p.fixed is not None and p.fixed_value is not None
+    least, most = min(0.0, float(np.min(p.fixed_value))), max(0.0, float(np.max(p.fixed_value)))
+    below, above, choice = np.maximum(below, least), np.minimum(above, most), choice.copy()
+    target = p.fixed & (p.fixed_value != 0)
+    if most > 0:
+        sure = g.prob_max_one(p.graph, target, ~p.fixed)
+        moves = g.policy_reaching(p.graph, target, sure & ~p.fixed)
+        choice[moves >= 0] = moves[moves >= 0]
+        below[sure] = most
+    elif least < 0:
+        above[g.prob_min_one(p.graph, target, ~p.fixed)] = least
+    return below, above, choice
 
 
 def _policy_below(p: Canonical, st: Structure, choice: Ints, outside: Floats) -> tuple[Floats, Ints]:

@@ -133,7 +133,7 @@ def shortfall(pair_ptr, indptr, indices, data, r, r_error, gamma, mass_error, V,
 
 @njit(cache=True, nogil=True)
 def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
-    """Write r + gamma PV of each pair to ``q`` and a bound on its error, in the sense of :func:`shortfall`, to ``E``."""
+    """Write r + gamma PV of each pair to ``q`` and a bound on its error, as :func:`shortfall` bounds it, to ``E``."""
     unit = 2.0**-53
     for k in range(indptr.size - 1):
         total, lost, size = 0.0, 0.0, 0.0
@@ -158,8 +158,8 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
     """One Gauss--Seidel sweep of a bound of total reward over substochastic rows, in place.
 
     ``side`` 1 keeps an upper bound inductive (values only fall, rounding goes up), -1 a lower one (values only rise,
-    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of states
-    at which the bound was not inductive (they keep their value) and the largest relative change.
+    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of
+    states at which the bound was not inductive (they keep their value) and the largest relative change.
     """
     unit = 2.0**-53
     broken = 0

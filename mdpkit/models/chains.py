@@ -6,6 +6,7 @@ extended precision and rounded once, so that every entry is within the error tha
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -72,7 +73,9 @@ def induced(mdp: MDP, policy: Stationary) -> MDP:
     return _chain(mdp, P, rewards, c)
 
 
-def stage_chain(mdp: MDP, stages: Sequence[Stationary], criterion: Criterion | None, absorbing: Bools | None = None) -> MDP:
+def stage_chain(
+    mdp: MDP, stages: Sequence[Stationary], criterion: Criterion | None, absorbing: Bools | None = None
+) -> MDP:
     """The chain of one policy a stage, whose law varies with the stage; states of ``absorbing`` are kept for good."""
     S, L, H = mdp.n_states, mdp.n_pairs, len(stages)
     step_P = L if mdp.P.n_rows != L else 0
@@ -283,20 +286,21 @@ class Product:
     memories: list[Any]
 
 
-def product(mdp: MDP, policy: Any, *, exact: bool, limit: int | None = None) -> Product:
+def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> Product:
     """Explore the product of a model with a policy's memory from every state's start memory.
 
-    Nodes keep the pairs that the policy uses; start nodes keep all, so that action values are known there.
+    Nodes keep the pairs that the policy uses; start nodes keep all, so that action values are known there. With
+    ``depth``, nodes that no start reaches in fewer steps get an arbitrary pair back to the starts: they end the horizon.
 
     Raises
     ------
     ModelError
         A choice that is no law over the admissible actions, memory that is not hashable: names state and memory.
     SizeError
-        If more than ``limit`` nodes (two million by default) are reachable.
+        If more than ``MAX_NODES`` nodes are reachable.
     """
     S, L, P = mdp.n_states, mdp.n_pairs, mdp.P
-    limit = MAX_NODES if limit is None else limit
+    limit = MAX_NODES
     copies = P.n_rows // L
     pair_ptr, action = mdp.pair_ptr.tolist(), mdp.action.tolist()
     successors = _successors(P, L)
@@ -308,7 +312,9 @@ def product(mdp: MDP, policy: Any, *, exact: bool, limit: int | None = None) -> 
             found = index.setdefault((s, memory), len(nodes))
         except TypeError:
             raise ModelError(
-                f"the policy's memory in state {s} is not hashable", found=repr(memory)[:80], needed="a hashable value, such as a tuple"
+                f"the policy's memory in state {s} is not hashable",
+                found=repr(memory)[:80],
+                needed="a hashable value, such as a tuple",
             ) from None
         if found == len(nodes):
             nodes.append((s, memory))
@@ -326,9 +332,18 @@ def product(mdp: MDP, policy: Any, *, exact: bool, limit: int | None = None) -> 
     owner: list[int] = []
     weights: list[Any] = []
     links: list[list[int]] = []
-    at = 0
+    at, steps, level = 0, 0, S
     while at < len(nodes):
+        if at == level:
+            steps, level = steps + 1, len(nodes)
         s, memory = nodes[at]
+        if depth is not None and steps >= depth:
+            owner.append(at)
+            pair_of.append(pair_ptr[s])
+            weights.append(to_fraction(1) if exact else 1.0)
+            links.append(successors[pair_ptr[s]])
+            at += 1
+            continue
         pairs = range(pair_ptr[s], pair_ptr[s + 1])
         law = _law(mdp, policy, s, memory, [action[k] for k in pairs], exact)
         for k, weight in zip(pairs, law, strict=True):
@@ -356,7 +371,7 @@ def _successors(P: Transitions, L: int) -> list[list[int]]:
     """Possible next states of each pair, in any stage."""
     if P.n_rows == L:
         indptr, indices = P.indptr.tolist(), P.indices.tolist()
-        return [indices[i:j] for i, j in zip(indptr[:-1], indptr[1:], strict=True)]
+        return [indices[i:j] for i, j in itertools.pairwise(indptr)]
     key = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
     for k, t in zip((key // P.n_states).tolist(), (key % P.n_states).tolist(), strict=True):

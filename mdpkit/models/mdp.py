@@ -3,6 +3,7 @@ r"""Exact Markov decision processes: frozen, validated once."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
@@ -13,13 +14,13 @@ import scipy.sparse as sp
 
 from mdpkit.errors import ModelError, ModelWarning, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import dyadic_array, rationalize_array, to_fraction
-from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon, Reachability, TotalReward
-from mdpkit.models.rewards import Reward, exact_array, from_exact_values, make_reward
-from mdpkit.models.transitions import Transitions, check_memory
+from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
+from mdpkit.models.rewards import Reward, exact_array, make_reward
+from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
 if TYPE_CHECKING:
-    from mdpkit.models.policy import Policy
+    pass
 
 __all__ = ["MDP"]
 
@@ -330,7 +331,9 @@ class MDP:
         rows = self.pairs_of(s)
         hit = np.flatnonzero(self.action[rows] == a)
         if not hit.size:
-            raise ModelError(f"action {a} is not admissible in state {s}", needed=f"one of {self.action[rows].tolist()}")
+            raise ModelError(
+                f"action {a} is not admissible in state {s}", needed=f"one of {self.action[rows].tolist()}"
+            )
         return int(rows[hit[0]])
 
     def under(
@@ -409,7 +412,9 @@ class MDP:
             rho_exact = convert(self.rho)
             total = sum(rho_exact.tolist(), start=to_fraction(0))
             if total != 1 and not dyadic:
-                raise ModelError("the initial law does not sum to exactly 1", found=total, way_out="give it as rationals")
+                raise ModelError(
+                    "the initial law does not sum to exactly 1", found=total, way_out="give it as rationals"
+                )
         origin = "as bits" if dyadic else "rationalized"
         return self._replace(
             P=P,
@@ -500,7 +505,9 @@ class MDP:
                         index[target] = len(todo)
                         todo.append(target)
                 if not found:
-                    raise ModelError(f"step({s!r}, {a!r}) gives no next state", needed="(probability, next state, reward)")
+                    raise ModelError(
+                        f"step({s!r}, {a!r}) gives no next state", needed="(probability, next state, reward)"
+                    )
             if len(todo) > max_states:
                 raise ModelError(
                     f"more than {max_states} states are reachable", way_out="raise max_states, or bound the state space"
@@ -545,7 +552,9 @@ class MDP:
         table = [tuple(row) for row in rows]
         for k, row in enumerate(table):
             if len(row) != 5:
-                raise ModelError(f"row {k} has {len(row)} fields", needed="(state, action, next state, probability, reward)")
+                raise ModelError(
+                    f"row {k} has {len(row)} fields", needed="(state, action, next state, probability, reward)"
+                )
         names: list[Any]
         if state_names is not None:
             names = list(state_names)
@@ -565,7 +574,8 @@ class MDP:
             successors = pairs.setdefault((index[s], a), {})
             if index[t] in successors:
                 raise ModelError(
-                    f"row {k} repeats the transition from {s!r} under {a!r} to {t!r}", way_out="add the probabilities up first"
+                    f"row {k} repeats the transition from {s!r} under {a!r} to {t!r}",
+                    way_out="add the probabilities up first",
                 )
             successors[index[t]] = (probability, reward)
         order = sorted(range(len(pairs)), key=lambda k: keys[k][0]) if (keys := list(pairs)) else []
@@ -589,7 +599,9 @@ class MDP:
         floats = np.array(data, dtype=np.float64) if exact is None else exact.astype(np.float64)
         P = Transitions(indptr, indices, floats, len(names), exact)
         is_exact = exact is not None and not any(isinstance(x, (float, np.floating)) for x in reward_list)
-        entries: Any = exact_array(np.array(reward_list, dtype=object)) if is_exact else np.array(reward_list, dtype=float)
+        entries: Any = (
+            exact_array(np.array(reward_list, dtype=object)) if is_exact else np.array(reward_list, dtype=float)
+        )
         checked = cls(
             P,
             None,
@@ -612,9 +624,15 @@ class MDP:
     def _check_criterion(self) -> None:
         c = self.criterion
         L = self.n_pairs
-        if isinstance(c, Discounted) and np.ndim(c.gamma) and np.size(c.gamma) != L and np.shape(c.gamma) != (
-            self.n_states,
-            self.n_actions,
+        if (
+            isinstance(c, Discounted)
+            and np.ndim(c.gamma)
+            and np.size(c.gamma) != L
+            and np.shape(c.gamma)
+            != (
+                self.n_states,
+                self.n_actions,
+            )
         ):
             raise ModelError(
                 "gamma by pairs has the wrong shape",
@@ -623,9 +641,13 @@ class MDP:
             )
         if isinstance(c, FiniteHorizon):
             if self.stages is not None and self.stages != c.H:
-                raise ModelError("the model has another number of stages than the criterion", found=self.stages, needed=f"H = {c.H}")
+                raise ModelError(
+                    "the model has another number of stages than the criterion", found=self.stages, needed=f"H = {c.H}"
+                )
             if c.terminal is not None and np.shape(c.terminal) != (self.n_states,):
-                raise ModelError("terminal has the wrong shape", found=np.shape(c.terminal), needed=f"({self.n_states},)")
+                raise ModelError(
+                    "terminal has the wrong shape", found=np.shape(c.terminal), needed=f"({self.n_states},)"
+                )
         elif c is not None and self.stages is not None:
             raise UnsupportedError(
                 f"laws or rewards that vary with the stage do not go with {c}",
@@ -709,19 +731,30 @@ def _read_transitions(P: Any, state: Any, action: Any, by_action: bool) -> tuple
     if sp.issparse(P):
         n_rows, S = P.shape
         if S == 0 or n_rows % S:
-            raise ModelError("sparse P has the wrong shape", found=P.shape, needed="(S*A, S), row s*A + a", way_out="or give state= and action=")
+            raise ModelError(
+                "sparse P has the wrong shape",
+                found=P.shape,
+                needed="(S*A, S), row s*A + a",
+                way_out="or give state= and action=",
+            )
         A = n_rows // S
         rows = _sparse_rows(P)
         return rows, *_full_pairs(S, A), None
     if by_action:
         shapes = {part.shape for part in P}
         if len(shapes) != 1 or (shape := next(iter(shapes)))[0] != shape[1]:
-            raise ModelError("the matrices of the list differ in shape", found=sorted(shapes), needed="A matrices (S, S)")
+            raise ModelError(
+                "the matrices of the list differ in shape", found=sorted(shapes), needed="A matrices (S, S)"
+            )
         S, A = shape[0], len(P)
         take = (np.arange(A)[None, :] * S + np.arange(S)[:, None]).ravel()
         if all(isinstance(part, np.ndarray) for part in P):
             stacked = _number_array(np.stack(P, axis=1))
-            return Transitions.from_dense(_checked(stacked.reshape(S * A, S), *_full_pairs(S, A))), *_full_pairs(S, A), None
+            return (
+                Transitions.from_dense(_checked(stacked.reshape(S * A, S), *_full_pairs(S, A))),
+                *_full_pairs(S, A),
+                None,
+            )
         rows = _sparse_rows(sp.csr_array(sp.vstack(P))[take])
         return rows, *_full_pairs(S, A), None
     array = _number_array(P)
@@ -775,7 +808,8 @@ def _bad_probability(value: Any, row: int, target: int, state: Ints, action: Int
     pair = row % len(state)
     stage = f"stage {row // len(state)}, " if row >= len(state) else ""
     raise ModelError(
-        f"the probability of {stage}state {int(state[pair])}, action {int(action[pair])}, next state {target} is no probability",
+        f"the probability of {stage}state {int(state[pair])}, action {int(action[pair])}, next state {target} "
+        "is no probability",
         found=value,
         needed="a finite number >= 0",
     )
@@ -783,14 +817,18 @@ def _bad_probability(value: Any, row: int, target: int, state: Ints, action: Int
 
 def _sparse_rows(P: Any) -> Transitions:
     if P.dtype == object:
-        raise ModelError("sparse matrices hold floats only", way_out="pass exact rationals as mdpkit.models.Transitions")
+        raise ModelError(
+            "sparse matrices hold floats only", way_out="pass exact rationals as mdpkit.models.Transitions"
+        )
     return Transitions.from_sparse(P)
 
 
 def _index_array(values: Any, name: str) -> Ints:
     array = np.asarray(values)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise ModelError(f"{name} is no index array", found=f"{array.dtype} of shape {array.shape}", needed="integers (L,)")
+        raise ModelError(
+            f"{name} is no index array", found=f"{array.dtype} of shape {array.shape}", needed="integers (L,)"
+        )
     return array.astype(np.int64)
 
 
@@ -801,15 +839,20 @@ def _check_pairs(state: Ints, action: Ints, S: int) -> None:
         bad = np.flatnonzero((values < 0) | (values >= (bound if bound is not None else np.iinfo(np.int64).max)))
         if bad.size:
             limit = f"0 <= {name} < {bound}" if bound is not None else f"{name} >= 0"
-            raise ModelError(f"{name} index of pair {int(bad[0])} is out of range", found=int(values[bad[0]]), needed=limit)
+            raise ModelError(
+                f"{name} index of pair {int(bad[0])} is out of range", found=int(values[bad[0]]), needed=limit
+            )
     twin = np.flatnonzero((state[1:] == state[:-1]) & (action[1:] == action[:-1]))
     if twin.size:
         k = int(twin[0])
-        raise ModelError(f"the pair of state {int(state[k])} and action {int(action[k])} is given twice", needed="one row a pair")
+        raise ModelError(
+            f"the pair of state {int(state[k])} and action {int(action[k])} is given twice", needed="one row a pair"
+        )
     missing = np.flatnonzero(np.bincount(state, minlength=S) == 0)
     if missing.size:
         raise ModelError(
-            f"state {int(missing[0])} has no action" + (f" (and {missing.size - 1} more states)" if missing.size > 1 else ""),
+            f"state {int(missing[0])} has no action"
+            + (f" (and {missing.size - 1} more states)" if missing.size > 1 else ""),
             needed="at least one pair for each state",
             way_out="give a terminal state one action that stays, with reward 0",
         )
@@ -885,7 +928,7 @@ def _exact_sums(rows: Transitions) -> list[Any]:
     bounds = rows.indptr.tolist()
     values = exact.tolist()
     zero = to_fraction(0)
-    return [sum(values[i:j], start=zero) for i, j in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [sum(values[i:j], start=zero) for i, j in itertools.pairwise(bounds)]
 
 
 def _check_exact_rows(rows: Transitions, state: Ints, action: Ints) -> None:
@@ -915,12 +958,16 @@ def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
         return _frozen(law.astype(np.float64)), _frozen(law)
     array = np.asarray(rho)
     if array.shape != (S,):
-        raise ModelError("the initial law rho has the wrong shape", found=array.shape, needed=f"({S},) or a state's index")
+        raise ModelError(
+            "the initial law rho has the wrong shape", found=array.shape, needed=f"({S},) or a state's index"
+        )
     exact = exact_array(array)
     values = array.astype(np.float64) if exact is None else exact.astype(np.float64)
     bad = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
     if bad.size:
-        raise ModelError(f"the initial mass of state {int(bad[0])} is no probability", found=values[bad[0]], needed=">= 0")
+        raise ModelError(
+            f"the initial mass of state {int(bad[0])} is no probability", found=values[bad[0]], needed=">= 0"
+        )
     total = values.sum() if exact is None else sum(exact.tolist(), start=to_fraction(0))
     if (exact is not None and total != 1) or abs(float(total) - 1) > WARNED:
         raise ModelError("the initial law rho does not sum to one", found=total, needed="1")
@@ -932,7 +979,7 @@ def _mask(value: Any, S: int, what: str) -> Bools:
     if array.dtype == bool:
         if array.shape != (S,):
             raise ModelError(f"{what} has the wrong shape", found=array.shape, needed=f"a mask ({S},)")
-        return _frozen(array)
+        return _frozen(array.copy())
     if array.size and array.dtype.kind not in "iu":
         raise OptionError(f"{what} is no set of states", found=value, needed=f"a mask ({S},), or indices")
     mask = np.zeros(S, dtype=bool)

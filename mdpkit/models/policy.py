@@ -92,7 +92,9 @@ class Stationary:
             if policy.shape != (mdp.n_states, mdp.n_actions) or not (
                 np.array_equal(policy.pair_ptr, mdp.pair_ptr) and np.array_equal(policy.action, mdp.action)
             ):
-                raise ModelError("the policy belongs to another model", found=policy.shape, needed=f"{(mdp.n_states, mdp.n_actions)}")
+                raise ModelError(
+                    "the policy belongs to another model", found=policy.shape, needed=f"{(mdp.n_states, mdp.n_actions)}"
+                )
             return policy
         array = np.asarray(policy)
         if array.ndim == 1 and array.dtype.kind in "iu" and array.shape == (mdp.n_states,):
@@ -106,7 +108,9 @@ class Stationary:
             outside = np.argwhere(~inside & (array != 0))
             if len(outside):
                 s, a = map(int, outside[0])
-                raise ModelError(f"the policy uses action {a}, which is not admissible in state {s}", found=array[s, a], needed="0")
+                raise ModelError(
+                    f"the policy uses action {a}, which is not admissible in state {s}", found=array[s, a], needed="0"
+                )
             array = array[mdp.state, mdp.action]
         if array.shape != (mdp.n_pairs,):
             raise ModelError(
@@ -117,11 +121,21 @@ class Stationary:
         bad = [k for k, p in enumerate(array.tolist()) if not p >= 0]
         if bad:
             k = bad[0]
-            raise ModelError(f"the policy's weight of state {int(mdp.state[k])}, action {int(mdp.action[k])} is no probability", found=array[k], needed=">= 0")
+            raise ModelError(
+                f"the policy's weight of state {int(mdp.state[k])}, action {int(mdp.action[k])} is no probability",
+                found=array[k],
+                needed=">= 0",
+            )
         sums = np.add.reduceat(array, mdp.pair_ptr[:-1])
-        off = np.flatnonzero(np.abs(sums.astype(np.float64) - 1) > 1e-9) if array.dtype != object else np.flatnonzero(sums != 1)
+        off = (
+            np.flatnonzero(np.abs(sums.astype(np.float64) - 1) > 1e-9)
+            if array.dtype != object
+            else np.flatnonzero(sums != 1)
+        )
         if off.size:
-            raise ModelError(f"the policy's probabilities in state {int(off[0])} do not sum to one", found=sums[off[0]], needed="1")
+            raise ModelError(
+                f"the policy's probabilities in state {int(off[0])} do not sum to one", found=sums[off[0]], needed="1"
+            )
         one = array == 1
         pairs = np.flatnonzero(one) if int(one.sum()) == mdp.n_states and np.all((array == 0) | one) else None
         return cls(mdp, array, pairs)
@@ -290,6 +304,10 @@ class Mixture:
         exact = exact_array(np.asarray(self.weights))
         weights = np.asarray(self.weights if exact is None else exact).astype(np.float64)
         if len(weights) != len(self.policies) or np.any(weights < 0) or abs(weights.sum() - 1) > 1e-9:
-            raise ModelError("the mixture's weights are no law over its policies", found=weights, needed="one weight >= 0 each, sum 1")
+            raise ModelError(
+                "the mixture's weights are no law over its policies",
+                found=weights,
+                needed="one weight >= 0 each, sum 1",
+            )
         object.__setattr__(self, "weights", weights)
         object.__setattr__(self, "exact", exact)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +16,7 @@ from mdpkit.typing import Array, Floats, Ints, Objects
 __all__ = ["Reward", "exact_array", "make_reward"]
 
 UNIT = 2.0**-53
+TINY, SMALLEST = 2.0**-1000, 2.0**-1074
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +43,11 @@ class Reward:
     transition: Floats | None = None
     transition_exact: Objects | None = None
 
+    def __post_init__(self) -> None:
+        for array in (self.values, self.exact, self.error, self.transition, self.transition_exact):
+            if array is not None:
+                array.flags.writeable = False
+
     def rationalized(self, P: Transitions, convert: Any = rationalize_array) -> Reward:
         """The same structure in rationals: floats go through ``convert``; P must be exact."""
         if self.exact is not None:
@@ -65,8 +70,7 @@ class Reward:
 
 def from_exact_values(exact: Objects) -> Reward:
     """A structure on pairs from Fractions."""
-    values = exact.astype(np.float64)
-    return Reward(values, exact, UNIT * np.abs(values))
+    return Reward(*_nearest(exact))
 
 
 def from_exact_transitions(P: Transitions, transition: Objects) -> Reward:
@@ -78,8 +82,24 @@ def from_exact_transitions(P: Transitions, transition: Objects) -> Reward:
     nonempty = ones > 0
     if len(product):
         exact[nonempty] = np.add.reduceat(product, P.indptr[:-1][nonempty])
-    values = exact.astype(np.float64)
-    return Reward(values, exact, UNIT * np.abs(values), transition.astype(np.float64), transition)
+    return Reward(*_nearest(exact), transition.astype(np.float64), transition)
+
+
+def _nearest(exact: Objects) -> tuple[Floats, Objects, Floats]:
+    """``(floats, exact, bounds on their distance)``; a float is zero only where the exact number is."""
+    try:
+        values = exact.astype(np.float64)
+    except OverflowError:
+        raise ModelError(
+            "a reward is beyond the range of floats", needed="numbers below 1e308", way_out="choose a larger unit"
+        ) from None
+    tiny = np.flatnonzero(np.abs(values) < TINY)
+    error = UNIT * np.abs(values)
+    for k in tiny[exact[tiny] != 0]:
+        error[k] = SMALLEST
+        if values[k] == 0:
+            values[k] = SMALLEST if exact[k] > 0 else -SMALLEST
+    return values, exact, error
 
 
 def exact_array(values: Any) -> Objects | None:
@@ -104,7 +124,15 @@ def exact_array(values: Any) -> Objects | None:
 
 
 def make_reward(
-    r: Any, P: Transitions, state: Ints, action: Ints, n_states: int, stages: int | None, *, by_action: bool, name: str = "r"
+    r: Any,
+    P: Transitions,
+    state: Ints,
+    action: Ints,
+    n_states: int,
+    stages: int | None,
+    *,
+    by_action: bool,
+    name: str = "r",
 ) -> Reward:
     """Read ``r`` in any of its shapes into a :class:`Reward`.
 
@@ -143,7 +171,7 @@ def make_reward(
             np.stack([part.toarray() for part in r]), P, state, action, S, stages, by_action=by_action, name=name
         )
     array = np.asarray(r)
-    if array.dtype.kind in "OUS" and array.dtype.kind != "O" or array.dtype == object:
+    if (array.dtype.kind in "OUS" and array.dtype.kind != "O") or array.dtype == object:
         array = exact_array(array)
         assert array is not None
     elif array.dtype.kind in "biu":
@@ -165,7 +193,12 @@ def make_reward(
     if shape == (S, n_actions):
         return _from_values(array[state, action], name, state, action)
     varying = P.n_rows != L
-    if array.ndim == 3 and shape == (S, n_actions, S) and not varying and not (stages == S and shape[1:] == (S, n_actions)):
+    if (
+        array.ndim == 3
+        and shape == (S, n_actions, S)
+        and not varying
+        and not (stages == S and shape[1:] == (S, n_actions))
+    ):
         return _from_transitions(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
     if array.ndim == 3 and stages and shape == (stages, S, n_actions):
         return _from_values(array[:, state, action].reshape(-1), name, state, action)
@@ -219,4 +252,8 @@ def _from_transitions(entries: Array, P: Transitions, name: str, state: Ints, ac
     values = np.bincount(P.row_of, weights=P.data * entries, minlength=P.n_rows)
     size = np.bincount(P.row_of, weights=P.data * np.abs(entries), minlength=P.n_rows)
     error = (np.diff(P.indptr) + 12) * UNIT * size
+    for k in np.flatnonzero((np.abs(values) <= error) & (error > 0)):
+        # Terms that cancel: total reward asks for the sign, and a mean of zero must be zero.
+        row = slice(int(P.indptr[k]), int(P.indptr[k + 1]))
+        values[k] = float(np.dot(rationalize_array(P.data[row]), rationalize_array(entries[row])))
     return Reward(values, None, error, np.ascontiguousarray(entries))

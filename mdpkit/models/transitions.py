@@ -241,7 +241,8 @@ class Transitions:
 
     def __repr__(self) -> str:
         kind = "dense" if self.dense is not None else f"{self.nnz} nonzeros"
-        return f"Transitions({self.n_rows} rows, {self.n_states} states, {kind}{', exact' if self.exact is not None else ''})"
+        exact = ", exact" if self.exact is not None else ""
+        return f"Transitions({self.n_rows} rows, {self.n_states} states, {kind}{exact})"
 
 
 def _frozen(array: Array) -> Any:

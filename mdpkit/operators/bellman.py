@@ -208,8 +208,8 @@ class Sweeper:
 def span_gap(problem: Canonical, low: float, high: float) -> float:
     r"""Width of MacQueen's bounds after a sweep that changed every state by an amount in ``[low, high]``.
 
-    :math:`\frac{\gamma}{1-\gamma}(\overline d - \underline d)`; with a discount by pairs, each end takes the factor that
-    makes the bound safe.
+    :math:`\frac{\gamma}{1-\gamma}(\overline d - \underline d)`; with a discount by pairs, each end takes the factor
+    that makes the bound safe.
     """
     small, large = float(np.min(problem.gamma)), float(np.max(problem.gamma))
 

@@ -8,8 +8,8 @@ import pytest
 
 import mdpkit as mk
 
-# From a the law is 1/2 a, 1/2 b with reward 1, from b the same with reward -1: gain zero, sums 1 and -1. A detour over z
-# loses, whatever state the analysis starts from.
+# From a the law is 1/2 a, 1/2 b with reward 1, from b the same with reward -1: gain zero, sums 1 and -1. A detour over
+# z loses, whatever state the analysis starts from.
 A, B, Z = 0, 1, 2
 PAIRS = [
     (A, {A: "1/2", B: "1/2"}, 1),
