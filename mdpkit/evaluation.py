@@ -19,7 +19,7 @@ from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.chains import exact_weights, induced, mixed_rows, pair_chain, product, stage_chain
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reachability
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
 from mdpkit.models.transitions import check_memory
@@ -216,7 +216,7 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
         parts = Markov(tuple(stages))
     else:
         parts = policy
-    lifted = product(problem, parts, exact=exact)
+    lifted = product(problem, parts, exact=exact, depth=form.H)
     work = _solve(lifted.model, [lifted.policy], exact=exact, rng=rng)
     work = _Work(work.model, work.stages, work.chain, work.certificate, work.values, lifted.pair_of, lifted.node_state)
     return _evaluation(mdp, policy, work, slice(0, mdp.n_states), exact=exact)
@@ -390,9 +390,11 @@ def _evaluation(mdp: MDP, policy: Any, work: _Work, part: slice, *, exact: bool)
         V = work.values if work.values.shape == lower.shape else work.values[0]
         if lower.ndim == 2 and not work.whole:
             V, lower, upper = V[0], lower[0], upper[0]
-        V, lower, upper = (x[..., part] for x in (V, lower, upper))
+    V, lower, upper = (x[..., part] for x in (V, lower, upper))
     if exact:
         return Evaluation(_floats(V), V, V, V, certificate, mdp, policy, work.chain, work=work)
+    if isinstance(mdp.criterion, (Reachability, Invariance)):
+        lower, upper = np.clip(lower, 0.0, 1.0), np.clip(upper, 0.0, 1.0)
     V = np.clip(V, lower, upper)
     return Evaluation(V, lower, upper, None, certificate, mdp, policy, work.chain, work=work)
 

@@ -5,10 +5,9 @@ r"""What is asked of a model, from the options of the command line or the recipe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mdpkit.errors import CertificateError, MDPError, OptionError, nearest
 from mdpkit.kernels.rational import to_fraction
@@ -112,7 +111,7 @@ class Question:
         }
 
     @classmethod
-    def of_recipe(cls, recipe: Mapping[str, Any]) -> Question:
+    def of_recipe(cls, recipe: Any) -> Question:
         """The question that a recipe holds.
 
         Raises
@@ -124,10 +123,12 @@ class Question:
             "property": str, "criterion": str, "gamma": str, "horizon": int, "reward": str,
             "minimize": bool, "initial": int,
         }  # fmt: skip
-        for name, value in recipe.items():
+        if not isinstance(recipe, dict):
+            raise CertificateError("the certificate's recipe is damaged", found=repr(recipe))
+        given = cast("dict[str, Any]", recipe).copy()
+        for name, value in given.items():
             if name not in kinds or type(value) is not kinds[name]:
                 raise CertificateError("the certificate's recipe is damaged", found=f"{name!r}: {value!r}")
-        given = dict(recipe)
         if "gamma" in given:
             given["gamma"] = read_gamma(given["gamma"])
         return cls(**given)

@@ -286,20 +286,21 @@ class Product:
     memories: list[Any]
 
 
-def product(mdp: MDP, policy: Any, *, exact: bool, limit: int | None = None) -> Product:
+def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> Product:
     """Explore the product of a model with a policy's memory from every state's start memory.
 
-    Nodes keep the pairs that the policy uses; start nodes keep all, so that action values are known there.
+    Nodes keep the pairs that the policy uses; start nodes keep all, so that action values are known there. With
+    ``depth``, nodes that no start reaches in fewer steps get an arbitrary pair back to the starts: they end the horizon.
 
     Raises
     ------
     ModelError
         A choice that is no law over the admissible actions, memory that is not hashable: names state and memory.
     SizeError
-        If more than ``limit`` nodes (two million by default) are reachable.
+        If more than ``MAX_NODES`` nodes are reachable.
     """
     S, L, P = mdp.n_states, mdp.n_pairs, mdp.P
-    limit = MAX_NODES if limit is None else limit
+    limit = MAX_NODES
     copies = P.n_rows // L
     pair_ptr, action = mdp.pair_ptr.tolist(), mdp.action.tolist()
     successors = _successors(P, L)
@@ -331,9 +332,18 @@ def product(mdp: MDP, policy: Any, *, exact: bool, limit: int | None = None) -> 
     owner: list[int] = []
     weights: list[Any] = []
     links: list[list[int]] = []
-    at = 0
+    at, steps, level = 0, 0, S
     while at < len(nodes):
+        if at == level:
+            steps, level = steps + 1, len(nodes)
         s, memory = nodes[at]
+        if depth is not None and steps >= depth:
+            owner.append(at)
+            pair_of.append(pair_ptr[s])
+            weights.append(to_fraction(1) if exact else 1.0)
+            links.append(successors[pair_ptr[s]])
+            at += 1
+            continue
         pairs = range(pair_ptr[s], pair_ptr[s + 1])
         law = _law(mdp, policy, s, memory, [action[k] for k in pairs], exact)
         for k, weight in zip(pairs, law, strict=True):

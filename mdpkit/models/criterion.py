@@ -50,10 +50,15 @@ def _number(value: Any) -> tuple[Any, Any]:
             exact = np.empty(array.shape, dtype=object)
             for index, entry in np.ndenumerate(array):
                 exact[index] = to_fraction(entry)
-            return exact.astype(np.float64), exact
-        return array.astype(np.float64), None
+            return _frozen(exact.astype(np.float64)), _frozen(exact)
+        return _frozen(array.astype(np.float64)), None
     exact = None if isinstance(value, (float, np.floating)) else to_fraction(value)
     return (float(value) if exact is None else float(exact)), exact
+
+
+def _frozen(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +160,8 @@ def _states(value: States | None) -> Any:
     if value is None or isinstance(value, str):
         return value
     array = np.asarray(value)
+    if array.size == 0 and array.dtype != bool:
+        array = array.astype(np.int64)
     if array.dtype != bool and array.dtype.kind not in "iu":
         raise OptionError(
             "a set of states is a label, a boolean mask or indices",

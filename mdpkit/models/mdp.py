@@ -903,7 +903,7 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
         pair = k % len(state)
         warnings.warn(
             f"{rough.size} rows of P sum to one only to {off[k]:.1e} (worst: state {int(state[pair])}, action "
-            f"{int(action[pair])}, sum {sums[k]!r}); they are used as they are: pass normalize=True to divide by the sum",
+            f"{int(action[pair])}, sum {float(sums[k])!r}); they are used as they are: pass normalize=True to divide by the sum",
             ModelWarning,
             stacklevel=3,
         )
@@ -979,7 +979,7 @@ def _mask(value: Any, S: int, what: str) -> Bools:
     if array.dtype == bool:
         if array.shape != (S,):
             raise ModelError(f"{what} has the wrong shape", found=array.shape, needed=f"a mask ({S},)")
-        return _frozen(array)
+        return _frozen(array.copy())
     if array.size and array.dtype.kind not in "iu":
         raise OptionError(f"{what} is no set of states", found=value, needed=f"a mask ({S},), or indices")
     mask = np.zeros(S, dtype=bool)

@@ -16,6 +16,7 @@ from mdpkit.typing import Array, Floats, Ints, Objects
 __all__ = ["Reward", "exact_array", "make_reward"]
 
 UNIT = 2.0**-53
+TINY, SMALLEST = 2.0**-1000, 2.0**-1074
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +43,11 @@ class Reward:
     transition: Floats | None = None
     transition_exact: Objects | None = None
 
+    def __post_init__(self) -> None:
+        for array in (self.values, self.exact, self.error, self.transition, self.transition_exact):
+            if array is not None:
+                array.flags.writeable = False
+
     def rationalized(self, P: Transitions, convert: Any = rationalize_array) -> Reward:
         """The same structure in rationals: floats go through ``convert``; P must be exact."""
         if self.exact is not None:
@@ -64,8 +70,7 @@ class Reward:
 
 def from_exact_values(exact: Objects) -> Reward:
     """A structure on pairs from Fractions."""
-    values = exact.astype(np.float64)
-    return Reward(values, exact, UNIT * np.abs(values))
+    return Reward(*_nearest(exact))
 
 
 def from_exact_transitions(P: Transitions, transition: Objects) -> Reward:
@@ -77,8 +82,24 @@ def from_exact_transitions(P: Transitions, transition: Objects) -> Reward:
     nonempty = ones > 0
     if len(product):
         exact[nonempty] = np.add.reduceat(product, P.indptr[:-1][nonempty])
-    values = exact.astype(np.float64)
-    return Reward(values, exact, UNIT * np.abs(values), transition.astype(np.float64), transition)
+    return Reward(*_nearest(exact), transition.astype(np.float64), transition)
+
+
+def _nearest(exact: Objects) -> tuple[Floats, Objects, Floats]:
+    """``(floats, exact, bounds on their distance)``; a float is zero only where the exact number is."""
+    try:
+        values = exact.astype(np.float64)
+    except OverflowError:
+        raise ModelError(
+            "a reward is beyond the range of floats", needed="numbers below 1e308", way_out="choose a larger unit"
+        ) from None
+    tiny = np.flatnonzero(np.abs(values) < TINY)
+    error = UNIT * np.abs(values)
+    for k in tiny[exact[tiny] != 0]:
+        error[k] = SMALLEST
+        if values[k] == 0:
+            values[k] = SMALLEST if exact[k] > 0 else -SMALLEST
+    return values, exact, error
 
 
 def exact_array(values: Any) -> Objects | None:
@@ -231,4 +252,8 @@ def _from_transitions(entries: Array, P: Transitions, name: str, state: Ints, ac
     values = np.bincount(P.row_of, weights=P.data * entries, minlength=P.n_rows)
     size = np.bincount(P.row_of, weights=P.data * np.abs(entries), minlength=P.n_rows)
     error = (np.diff(P.indptr) + 12) * UNIT * size
+    for k in np.flatnonzero((np.abs(values) <= error) & (error > 0)):
+        # Terms that cancel: total reward asks for the sign, and a mean of zero must be zero.
+        row = slice(int(P.indptr[k]), int(P.indptr[k + 1]))
+        values[k] = float(np.dot(rationalize_array(P.data[row]), rationalize_array(entries[row])))
     return Reward(values, None, error, np.ascontiguousarray(entries))
