@@ -44,7 +44,7 @@ class Gap(StopRule):
     abs, rel : float
         Absolute and relative gap.
     where : {"all", "initial"} or None
-        In all states, with the largest \\|V\\| as the scale, or at the initial state, whose value is then the scale. By
+        In all states, with the largest ``|V|`` as the scale, or at the initial state, whose value is then the scale. By
         default ``"initial"`` for reachability and total reward with a known initial state, else ``"all"``.
     """
 
@@ -158,7 +158,9 @@ def run(
     """
     problem = _problem(mdp, solver)
     until = Gap() if until is None else until
-    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 0):
+    if max_steps is not None and (
+        isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 0
+    ):
         raise OptionError("max_steps is no count", found=max_steps, needed="an integer >= 0")
     started = time.perf_counter()
     interrupted = False
@@ -195,7 +197,8 @@ def run(
         elif isinstance(until, Gap):
             gap, goal = until.target(certificate, mdp)
             status = Status.SOLVED if gap <= goal else Status.ROUNDING
-    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, seconds)
 
 
 def _iterate(
@@ -227,8 +230,10 @@ def _iterate(
             stuck = isinstance(until, Gap) and np.isfinite(least) and steps > 2 * least_at + 1000
             done = solver.finished(state) or stuck
             trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
-            if done or (isinstance(until, Gap) and (state.gap <= goal or trying)) or (
-                isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs
+            if (
+                done
+                or (isinstance(until, Gap) and (state.gap <= goal or trying))
+                or (isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs)
             ):
                 if not isinstance(until, Gap):
                     status = Status.SOLVED
@@ -338,5 +343,3 @@ def _solution(
         why=why,
         seconds=seconds,
     )
-
-
