@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,9 +18,6 @@ from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
 from mdpkit.models.rewards import Reward, exact_array, make_reward
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MDP"]
 
@@ -397,7 +394,7 @@ class MDP:
         ModelError
             If a row does not sum to exactly 1: names the state and the action.
         """
-        if self.is_exact:
+        if self.is_exact and all(reward.exact is not None for reward in self.rewards.values()):
             return self
         convert = dyadic_array if dyadic else rationalize_array
         P = self.P
