@@ -160,10 +160,8 @@ class Evaluation:
             at = f"value {self.value:.10g} in [{low:.10g}, {high:.10g}], "
             if self.exact is not None and len(text := str(self.exact_value)) <= 40:
                 at = f"value {text}, "
-        kind = type(self.policy).__name__
-        return (
-            f"Evaluation({kind} policy of {self.problem.n_states} states: {at}largest gap {self.gap:.2g}, {arithmetic})"
-        )
+        what = f"{type(self.policy).__name__} policy of {self.problem.n_states} states"
+        return f"Evaluation({what}: {at}largest gap {self.gap:.2g}, {arithmetic})"
 
 
 def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Generator | None = None) -> Evaluation:

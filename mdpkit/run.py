@@ -196,18 +196,8 @@ def run(
         elif isinstance(until, Gap):
             gap, goal = until.target(certificate, mdp)
             status = Status.SOLVED if gap <= goal else Status.ROUNDING
-    return _solution(
-        mdp,
-        problem,
-        cast(Solver, solver),
-        answer,
-        certificate,
-        status,
-        steps,
-        trace,
-        why,
-        time.perf_counter() - started,
-    )
+    seconds = time.perf_counter() - started
+    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, seconds)
 
 
 def _iterate(

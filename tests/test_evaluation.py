@@ -286,7 +286,7 @@ def test_bounded_steps(case, k, minimize):
             V = [fixed.get(s, sum(pi[s][a] * P[s][a][t] * V[t] for a in range(A) for t in range(S))) for s in range(S)]
         return V
 
-    for criterion, fixed, end in (
+    for criterion, fixed, end in (  # noqa: B007 - brute reads end
         (mk.Reachability(sorted(target), steps=k), {0: F(1)}, F(0)),
         (
             mk.Invariance([s for s in range(S) if s in safe], steps=k),
@@ -346,7 +346,8 @@ def test_no_policy_beats_the_optimum(case, minimize):
 
 
 @pytest.mark.parametrize(
-    "name", ["puterman-two-state", "forest", "frozenlake", "gridworld-3-8", "gridworld-4-1", "puterman-inventory"]
+    "name",
+    ["puterman-two-state", "forest", "frozenlake", "gridworld-3-8", "gridworld-4-1", "puterman-inventory"],
 )
 def test_optimal_policies_of_instances(name):
     mdp = mk.instances.make(name)
