@@ -108,6 +108,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stan
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)  # exact answers may be long
     try:
         code: Any = app(arguments, prog_name="mdpkit", standalone_mode=False)
@@ -125,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return INTERRUPTED
             raise
         return _usage(error)
+    finally:
+        sys.set_int_max_str_digits(digits)
 
 
 def _version(wanted: bool) -> None:
