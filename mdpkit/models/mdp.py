@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,9 +18,6 @@ from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
 from mdpkit.models.rewards import Reward, exact_array, make_reward
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["MDP"]
 
@@ -397,7 +394,7 @@ class MDP:
         ModelError
             If a row does not sum to exactly 1: names the state and the action.
         """
-        if self.is_exact:
+        if self.is_exact and all(reward.exact is not None for reward in self.rewards.values()):
             return self
         convert = dyadic_array if dyadic else rationalize_array
         P = self.P
@@ -903,7 +900,8 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
         pair = k % len(state)
         warnings.warn(
             f"{rough.size} rows of P sum to one only to {off[k]:.1e} (worst: state {int(state[pair])}, action "
-            f"{int(action[pair])}, sum {float(sums[k])!r}); they are used as they are: pass normalize=True to divide by the sum",
+            f"{int(action[pair])}, sum {float(sums[k])!r}); they are used as they are: "
+            "pass normalize=True to divide by the sum",
             ModelWarning,
             stacklevel=3,
         )
