@@ -92,7 +92,9 @@ def solve(
     solution = run(mdp, solver, exact=exact, dyadic=dyadic, why=why, **settings)
     if solution.status is Status.ROUNDING and not given and mdp.n_pairs <= EXACT_PAIRS:
         try:
-            again = run(mdp, solver, exact=True, why=f"{why}; float rounding forbids the gap, so in rationals", **settings)
+            again = run(
+                mdp, solver, exact=True, why=f"{why}; float rounding forbids the gap, so in rationals", **settings
+            )
         except ModelError:
             return solution
         return again

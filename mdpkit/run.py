@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
-from mdpkit.certificates.certificate import width
+from mdpkit.certificates.certificate import middle, width
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
@@ -19,7 +19,6 @@ from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.solution import Solution, Status
 from mdpkit.solver import Answer, DirectSolver, IterativeSolver, Solver
-from mdpkit.typing import Array
 
 __all__ = ["Gap", "Residual", "Steps", "StopRule", "iterates", "run"]
 
@@ -37,14 +36,14 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Gap(StopRule):
-    """Stop when the certified bounds are close: ``upper - lower <= max(abs, rel * scale)``.
+    r"""Stop when the certified bounds are close: ``upper - lower <= max(abs, rel * scale)``.
 
     Parameters
     ----------
     abs, rel : float
         Absolute and relative gap.
     where : {"all", "initial"} or None
-        In all states, with the largest \\|V\\| as the scale, or at the initial state, whose value is then the scale. By
+        In all states, with the largest ``|V|`` as the scale, or at the initial state, whose value is then the scale. By
         default ``"initial"`` for reachability and total reward with a known initial state, else ``"all"``.
     """
 
@@ -158,7 +157,9 @@ def run(
     """
     problem = _problem(mdp, solver)
     until = Gap() if until is None else until
-    if max_steps is not None and (isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 0):
+    if max_steps is not None and (
+        isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 0
+    ):
         raise OptionError("max_steps is no count", found=max_steps, needed="an integer >= 0")
     started = time.perf_counter()
     interrupted = False
@@ -195,7 +196,8 @@ def run(
         elif isinstance(until, Gap):
             gap, goal = until.target(certificate, mdp)
             status = Status.SOLVED if gap <= goal else Status.ROUNDING
-    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _solution(mdp, problem, cast(Solver, solver), answer, certificate, status, steps, trace, why, seconds)
 
 
 def _iterate(
@@ -227,8 +229,10 @@ def _iterate(
             stuck = isinstance(until, Gap) and np.isfinite(least) and steps > 2 * least_at + 1000
             done = solver.finished(state) or stuck
             trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
-            if done or (isinstance(until, Gap) and (state.gap <= goal or trying)) or (
-                isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs
+            if (
+                done
+                or (isinstance(until, Gap) and (state.gap <= goal or trying))
+                or (isinstance(until, Residual) and steps and getattr(state, "residual", state.gap) <= until.abs)
             ):
                 if not isinstance(until, Gap):
                     status = Status.SOLVED
@@ -278,15 +282,6 @@ def _iterate(
     return answer, certificate, status, steps
 
 
-def _middle(lower: Array, upper: Array) -> Array:
-    """The middle of the bounds; the finite one where only one is."""
-    finite_low, finite_high = np.isfinite(lower), np.isfinite(upper)
-    with np.errstate(invalid="ignore"):
-        middle = lower + 0.5 * (upper - lower)
-    one_sided = np.where(finite_low, lower, upper)
-    return np.where(finite_low & finite_high, np.clip(middle, lower, upper), one_sided)
-
-
 def _inner_goal(until: StopRule, problem: Canonical, solver: IterativeSolver[Any], state: Any) -> float:
     """A first gap at which certifying is worth trying; refined by what the certificates say."""
     if not isinstance(until, Gap):
@@ -317,7 +312,7 @@ def _solution(
         inner = problem.value(answer.V)
         if not certificate.whole or inner.shape != lower.shape:
             inner = inner[0] if inner.ndim == 2 else inner
-        V = inner if np.all((lower <= inner) & (inner <= upper)) else _middle(lower, upper)
+        V = inner if np.all((lower <= inner) & (inner <= upper)) else middle(lower, upper)
     pi: Any
     if certificate.choice.ndim == 2:
         pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))
@@ -338,5 +333,3 @@ def _solution(
         why=why,
         seconds=seconds,
     )
-
-

@@ -14,6 +14,7 @@ from math import gcd
 from typing import Any
 
 F = Fraction
+ONE = F(1)
 INF = float("inf")
 Row = dict[int, Fraction]
 Model = list[list[tuple[Fraction, Row]]]
@@ -97,7 +98,7 @@ def hitting(rows: list[Row], target: set[int] | frozenset[int]) -> list[Fraction
     return [F(1) if s in target else x.get(s, F(0)) for s in range(n)]
 
 
-def solve_on(rows: list[Row], states: list[int], b: Sequence[Fraction], gamma: Fraction = F(1)) -> dict[int, Fraction]:
+def solve_on(rows: list[Row], states: list[int], b: Sequence[Fraction], gamma: Fraction = ONE) -> dict[int, Fraction]:
     """The solution of x = b + gamma P x on the given states (x is zero elsewhere)."""
     A = [[F(s == t) - gamma * rows[s].get(t, F(0)) for t in states] for s in states]
     return dict(zip(states, linear(A, [b[s] for s in states]), strict=True)) if states else {}
@@ -255,7 +256,7 @@ def best_reach(model: Model, target: set[int], *, minimize: bool, through: set[i
 
 
 def bounded(
-    model: Model, value: list[Fraction], fixed: set[int], H: int, *, minimize: bool, gamma: Fraction = F(1)
+    model: Model, value: list[Fraction], fixed: set[int], H: int, *, minimize: bool, gamma: Fraction = ONE
 ) -> list[Any]:
     """H backups from the terminal values, which are kept in the fixed states."""
     for _ in range(H):

@@ -1,6 +1,6 @@
 """Evaluation of given policies against published tables, closed forms, and independent rational elimination."""
 
-from fractions import Fraction as F
+from fractions import Fraction
 from itertools import product as cartesian
 
 import numpy as np
@@ -12,6 +12,7 @@ import mdpkit as mk
 from mdpkit.errors import MDPError, ModelError, SizeError, UndefinedValueError, UnsupportedError
 from mdpkit.models import chains
 
+F = Fraction
 few = settings(max_examples=25, deadline=None)
 
 
@@ -47,7 +48,9 @@ def models(draw, policies=1):
 
 def build(P, r, criterion, rho=None, **options):
     array = np.array(P, dtype=object)
-    return mk.MDP(array, np.array(r, dtype=object), criterion, rho=None if rho is None else np.array(rho, dtype=object), **options)
+    return mk.MDP(
+        array, np.array(r, dtype=object), criterion, rho=None if rho is None else np.array(rho, dtype=object), **options
+    )
 
 
 def objects(values):
@@ -276,20 +279,24 @@ def test_bounded_steps(case, k, minimize):
     S, A = len(P), len(P[0])
     target, safe = {0}, {0, 1}
 
-    def brute(stages, fixed):
+    def brute(stages, fixed, end):
         V = [fixed.get(s, end) for s in range(S)]
         for h in reversed(range(k)):
             pi = pis[min(h, stages - 1)]
             V = [fixed.get(s, sum(pi[s][a] * P[s][a][t] * V[t] for a in range(A) for t in range(S))) for s in range(S)]
         return V
 
-    for criterion, fixed, end in (
+    for criterion, fixed, end in (  # noqa: B007 - brute reads end
         (mk.Reachability(sorted(target), steps=k), {0: F(1)}, F(0)),
-        (mk.Invariance([s for s in range(S) if s in safe], steps=k), {s: F(0) for s in range(S) if s not in safe}, F(1)),
+        (
+            mk.Invariance([s for s in range(S) if s in safe], steps=k),
+            {s: F(0) for s in range(S) if s not in safe},
+            F(1),
+        ),
     ):
         mdp = build(P, r, criterion, rho, minimize=minimize)
         for stages, policy in ((1, objects(pis[0])), (2, objects(pis))):
-            V = brute(stages, fixed)
+            V = brute(stages, fixed, end)
             result = mk.evaluate(mdp, policy, exact=True)
             assert result.exact.tolist() == V
             assert enclosed(mk.evaluate(mdp, policy), V)
@@ -308,7 +315,9 @@ def test_mixture_is_linear(case, n):
     mdp = build(P, r, mk.Discounted(gamma), rho)
     share = F(n, 4)
     mixture = mk.Mixture([mk.Stationary.of(mdp, objects(pi)), objects(other)], objects([share, 1 - share]))
-    expected = [share * v + (1 - share) * w for v, w in zip(value(P, r, gamma, pi), value(P, r, gamma, other), strict=True)]
+    expected = [
+        share * v + (1 - share) * w for v, w in zip(value(P, r, gamma, pi), value(P, r, gamma, other), strict=True)
+    ]
     result = mk.evaluate(mdp, mixture, exact=True)
     assert result.exact.tolist() == expected
     assert result.occupancy.sum() == 1
@@ -336,7 +345,10 @@ def test_no_policy_beats_the_optimum(case, minimize):
     assert mk.evaluate(mdp, best.pi, exact=True).exact.tolist() == best.exact.tolist()
 
 
-@pytest.mark.parametrize("name", ["puterman-two-state", "forest", "frozenlake", "gridworld-3-8", "gridworld-4-1", "puterman-inventory"])
+@pytest.mark.parametrize(
+    "name",
+    ["puterman-two-state", "forest", "frozenlake", "gridworld-3-8", "gridworld-4-1", "puterman-inventory"],
+)
 def test_optimal_policies_of_instances(name):
     mdp = mk.instances.make(name)
     exact = mk.solve(mdp, exact=True)
@@ -353,6 +365,19 @@ def test_bounded_reachability_of_its_own_policy():
     result = mk.evaluate(mdp, best.pi, exact=True)
     assert result.exact.tolist() == best.exact.tolist()
     assert result.exact_value == best.exact_value > 0
+
+
+@pytest.mark.parametrize("minimize", [False, True])
+def test_action_values_of_bounded_properties(minimize):
+    mdp = mk.instances.make("frozenlake").under(mk.Reachability("goal", steps=7), minimize=minimize)
+    rest = mk.solve(mdp.under(mk.Reachability("goal", steps=6)), exact=True).exact.astype(float)
+    solution = mk.solve(mdp)
+    P = mdp.P.toarray().reshape(16, 4, 16)
+    expected = np.einsum("sat,t->sa", P, rest)
+    expected[15] = 1  # the target
+    assert np.allclose(solution.Q, expected, rtol=1e-13, atol=1e-15)
+    best = solution.Q.min(axis=1) if minimize else solution.Q.max(axis=1)
+    assert np.allclose(best, solution.V, rtol=1e-13, atol=1e-15)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -430,8 +455,14 @@ def ragged():
         ([[0.5, 0.4], [1.0, 0.0]], ["state 0", "sum to one"]),
         ([[1.5, -0.5], [1.0, 0.0]], ["state 0", "action 1"]),
         (np.zeros((3, 2)), ["wrong shape"]),
-        (mk.FiniteMemory(lambda s: 0, lambda m, s: 1, lambda m, s, a, t: 0, 2), ["state 1", "action 1", "not admissible"]),
-        (mk.FiniteMemory(lambda s: 0, lambda m, s: np.array([0.5, 0.4]), lambda m, s, a, t: 0, 2), ["state 0", "sum to one"]),
+        (
+            mk.FiniteMemory(lambda s: 0, lambda m, s: 1, lambda m, s, a, t: 0, 2),
+            ["state 1", "action 1", "not admissible"],
+        ),
+        (
+            mk.FiniteMemory(lambda s: 0, lambda m, s: np.array([0.5, 0.4]), lambda m, s, a, t: 0, 2),
+            ["state 0", "sum to one"],
+        ),
         (mk.FiniteMemory(lambda s: [], lambda m, s: 0, lambda m, s, a, t: m, 2), ["state 0", "hashable"]),
         (mk.FiniteMemory(lambda s: 0, lambda m, s: np.ones(7) / 7, lambda m, s, a, t: m, 7), ["wrong shape"]),
         (mk.Markov(()), ["no stages"]),
@@ -445,7 +476,9 @@ def test_refusals_name_the_place(ragged, policy, words):
 
 
 def test_policy_of_another_model(ragged):
-    other = mk.MDP(objects([[0, 1], [1, 0], [0, 1]]), objects([1, 2, 3]), mk.Discounted("1/2"), state=[0, 1, 1], action=[0, 0, 1])
+    other = mk.MDP(
+        objects([[0, 1], [1, 0], [0, 1]]), objects([1, 2, 3]), mk.Discounted("1/2"), state=[0, 1, 1], action=[0, 0, 1]
+    )
     with pytest.raises(ModelError, match="another model"):
         mk.evaluate(ragged, mk.Stationary.uniform(other))
     with pytest.raises(ModelError, match="another model"):

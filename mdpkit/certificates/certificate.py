@@ -278,6 +278,14 @@ def width(lower: Array, upper: Array) -> Array:
     return np.where(lower == upper, 0.0, difference)
 
 
+def middle(lower: Array, upper: Array) -> Array:
+    """The middle of the bounds; the finite one where only one is."""
+    finite_low, finite_high = np.isfinite(lower), np.isfinite(upper)
+    with np.errstate(invalid="ignore"):
+        center = np.clip(lower + 0.5 * (upper - lower), lower, upper)
+    return np.where(finite_low & finite_high, center, np.where(finite_low, lower, upper))
+
+
 def to_float(value: Any, *, down: bool) -> float:
     """The float next to an exact number, on the chosen side of it."""
     if isinstance(value, float):

@@ -6,10 +6,10 @@ extended precision and rounded once, so that every entry is within the error tha
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -213,15 +213,18 @@ def _absorbed(P: Transitions, rows: Bools, own: Ints) -> Transitions:
     indices[~moved] = own[rows]
     exact: Objects | None = None
     if P.exact is not None:
-        exact = np.full(indptr[-1], to_fraction(1), dtype=object)
-        exact[moved] = P.exact[keep]
+        one: Any = to_fraction(1)
+        masses: Objects = np.full(int(indptr[-1]), one, dtype=object)
+        masses[moved] = P.exact[keep]
+        exact = masses
     return Transitions(indptr, indices, data, P.n_states, exact)
 
 
 def _entries(P: Transitions, rows: Ints) -> Ints:
-    count = P.indptr[rows + 1] - P.indptr[rows]
-    start = np.cumsum(count) - count
-    return np.arange(count.sum()) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
+    """Positions of the stored transitions of ``rows``."""
+    count: Any = P.indptr[rows + 1] - P.indptr[rows]
+    start: Any = np.cumsum(count) - count
+    return np.arange(int(count.sum())) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
 
 
 def _by_pairs(mdp: MDP, c: Discounted) -> Array:
@@ -302,7 +305,8 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
     S, L, P = mdp.n_states, mdp.n_pairs, mdp.P
     limit = MAX_NODES
     copies = P.n_rows // L
-    pair_ptr, action = mdp.pair_ptr.tolist(), mdp.action.tolist()
+    pair_ptr: list[int] = mdp.pair_ptr.tolist()
+    action: list[int] = mdp.action.tolist()
     successors = _successors(P, L)
     index: dict[Any, int] = {}
     nodes: list[tuple[int, Any]] = []
@@ -370,13 +374,20 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
 def _successors(P: Transitions, L: int) -> list[list[int]]:
     """Possible next states of each pair, in any stage."""
     if P.n_rows == L:
-        indptr, indices = P.indptr.tolist(), P.indices.tolist()
-        return [indices[i:j] for i, j in itertools.pairwise(indptr)]
-    key = np.unique(P.row_of % L * P.n_states + P.indices)
+        indptr, indices = _lists(P)
+        return [indices[i:j] for i, j in pairwise(indptr)]
+    key: Ints = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
-    for k, t in zip((key // P.n_states).tolist(), (key % P.n_states).tolist(), strict=True):
+    pairs: list[int] = (key // P.n_states).tolist()
+    targets: list[int] = (key % P.n_states).tolist()
+    for k, t in zip(pairs, targets, strict=True):
         out[k].append(t)
     return out
+
+
+def _lists(P: Transitions) -> tuple[list[int], list[int]]:
+    indptr: Any = P.indptr.tolist()
+    return indptr, P.indices.tolist()
 
 
 def _law(mdp: MDP, policy: Any, s: int, memory: Any, actions: list[int], exact: bool) -> list[Any]:
@@ -406,10 +417,13 @@ def _lifted_rows(
         columns = np.array([j for row in links for j in row], dtype=np.int64)
         counts = np.diff(P.indptr)[pair_of]
     else:
-        entry_of, columns_of, counts_of = [], [], []
-        indptr, indices = P.indptr.tolist(), P.indices.tolist()
+        entry_of: list[int] = []
+        columns_of: list[int] = []
+        counts_of: list[int] = []
+        sources: list[int] = pair_of.tolist()
+        indptr, indices = _lists(P)
         for h in range(copies):
-            for k, row in zip(pair_of.tolist(), links, strict=True):
+            for k, row in zip(sources, links, strict=True):
                 i, j = indptr[h * L + k], indptr[h * L + k + 1]
                 node = dict(zip(successors[k], row, strict=True))
                 entry_of.extend(range(i, j))

@@ -900,7 +900,8 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
         pair = k % len(state)
         warnings.warn(
             f"{rough.size} rows of P sum to one only to {off[k]:.1e} (worst: state {int(state[pair])}, action "
-            f"{int(action[pair])}, sum {float(sums[k])!r}); they are used as they are: pass normalize=True to divide by the sum",
+            f"{int(action[pair])}, sum {float(sums[k])!r}); they are used as they are: "
+            "pass normalize=True to divide by the sum",
             ModelWarning,
             stacklevel=3,
         )

@@ -299,7 +299,11 @@ def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools, poli
             s = int(p.state[k])
             raise UndefinedValueError(
                 f"the total reward of state {s} is undefined: plus and minus infinity cancel in the best attainable gain, zero",
-                witness={"state": s, "action": int(p.mdp.action[k]), "gaining states": np.flatnonzero(gaining)[:8].tolist()},
+                witness={
+                    "state": s,
+                    "action": int(p.mdp.action[k]),
+                    "gaining states": np.flatnonzero(gaining)[:8].tolist(),
+                },
                 way_out="use Discounted, FiniteHorizon or AverageReward",
             )
     infinite[open_] = np.where(sign > 0, np.inf, np.where(sign < 0, -np.inf, 0.0))[open_]

@@ -78,7 +78,7 @@ def test_plain_total_reward(rewards: tuple[int, ...]) -> None:
             solutions = check(mdp, [-v for v in best.value] if minimize else best.value)
         except UndefinedValueError as error:
             assert best.undefined
-            assert error.witness is not None
+            assert error.witness is not None  # noqa: PT017 - some models raise, and not in one place
             undefined += 1
             continue
         for sol in solutions:
@@ -135,7 +135,9 @@ def test_bounded_steps() -> None:
         silent = [[(F(0), row) for _, row in actions] for actions in model]
         hit = [F(s in target) for s in range(S)]
         truth = o.bounded(silent, hit, target, H, minimize=minimize)
-        for sol in check(g.build(model, mk.Reachability(sorted(target), steps=H), exact=exact, minimize=minimize), truth):
+        for sol in check(
+            g.build(model, mk.Reachability(sorted(target), steps=H), exact=exact, minimize=minimize), truth
+        ):
             assert np.all((sol.certificate.lower >= 0) & (sol.certificate.upper <= 1))
         truth = [1 - x for x in o.bounded(silent, hit, target, H, minimize=not minimize)]
         safe = np.array([s not in target for s in range(S)])
