@@ -286,7 +286,7 @@ def test_bounded_steps(case, k, minimize):
             V = [fixed.get(s, sum(pi[s][a] * P[s][a][t] * V[t] for a in range(A) for t in range(S))) for s in range(S)]
         return V
 
-    for criterion, fixed, end in (  # noqa: B007 - brute reads end
+    for criterion, fixed, end in (
         (mk.Reachability(sorted(target), steps=k), {0: F(1)}, F(0)),
         (
             mk.Invariance([s for s in range(S) if s in safe], steps=k),
