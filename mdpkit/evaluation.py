@@ -437,9 +437,10 @@ def _pair_values(p: Canonical, h: int, V: Array) -> Array:
     rewards, gamma = (p.r_exact, p.gamma_exact) if exact else (p.r, p.gamma)
     r = rewards[h * L : (h + 1) * L] if len(rewards) != L else rewards
     sign = np.sign(_floats(V)) * np.isinf(_floats(V))
-    inner = p.sign * (np.where(sign == 0, V, to_fraction(0) if exact else 0.0) - p.offset)
+    zero: Any = to_fraction(0) if exact else 0.0
+    inner = p.sign * (np.where(sign == 0, V, zero) - p.offset)
     q = r + gamma * (P @ inner)
-    reached = []
+    reached: list[Bools] = []
     for side in (1, -1):
         hit = np.zeros(L, dtype=bool)
         if np.any(sign == side):
@@ -496,9 +497,10 @@ def _discounted_visits(p: Canonical, weight: Array, rho: Array, exact: bool) -> 
 def _stage_visits(p: Canonical, weights: Sequence[Array], rho: Array, exact: bool) -> list[Array]:
     assert p.H is not None
     L = len(p.state)
-    x, out = rho, []
+    x = rho
+    out: list[Array] = []
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
-    zero = to_fraction(0) if exact else 0.0
+    zero: Any = to_fraction(0) if exact else 0.0
     for h in range(p.H):
         d = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
         out.append(d)
@@ -589,9 +591,10 @@ def _mixture_weights(evaluation: Evaluation) -> Array:
 
 def _weighted(weights: Array, values: Sequence[Array]) -> Array:
     """Sum of weights times values, leaving out weights of zero."""
-    terms = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
+    terms: list[Any] = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
     with np.errstate(invalid="ignore"):
-        return sum(terms[1:], start=terms[0])
+        total: Any = sum(terms[1:], start=terms[0])
+        return total
 
 
 def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:

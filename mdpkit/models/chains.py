@@ -211,9 +211,10 @@ def _absorbed(P: Transitions, rows: Bools, own: Ints) -> Transitions:
     indices, data = np.empty(indptr[-1], dtype=np.int64), np.ones(indptr[-1])
     indices[moved], data[moved] = P.indices[keep], P.data[keep]
     indices[~moved] = own[rows]
-    exact: Objects | None = None
+    exact: Any = None
     if P.exact is not None:
-        exact = np.full(indptr[-1], to_fraction(1), dtype=object)
+        one: Any = to_fraction(1)
+        exact = np.full(int(indptr[-1]), one, dtype=object)
         exact[moved] = P.exact[keep]
     return Transitions(indptr, indices, data, P.n_states, exact)
 
@@ -221,7 +222,7 @@ def _absorbed(P: Transitions, rows: Bools, own: Ints) -> Transitions:
 def _entries(P: Transitions, rows: Ints) -> Ints:
     count = P.indptr[rows + 1] - P.indptr[rows]
     start = np.cumsum(count) - count
-    return np.arange(count.sum()) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
+    return np.arange(int(count.sum())) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
 
 
 def _by_pairs(mdp: MDP, c: Discounted) -> Array:
@@ -302,7 +303,8 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
     S, L, P = mdp.n_states, mdp.n_pairs, mdp.P
     limit = MAX_NODES
     copies = P.n_rows // L
-    pair_ptr, action = mdp.pair_ptr.tolist(), mdp.action.tolist()
+    pair_ptr: list[int] = mdp.pair_ptr.tolist()
+    action: list[int] = mdp.action.tolist()
     successors = _successors(P, L)
     index: dict[Any, int] = {}
     nodes: list[tuple[int, Any]] = []
@@ -370,11 +372,14 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
 def _successors(P: Transitions, L: int) -> list[list[int]]:
     """Possible next states of each pair, in any stage."""
     if P.n_rows == L:
-        indptr, indices = P.indptr.tolist(), P.indices.tolist()
+        indptr: list[int] = P.indptr.tolist()
+        indices: list[int] = P.indices.tolist()
         return [indices[i:j] for i, j in itertools.pairwise(indptr)]
     key = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
-    for k, t in zip((key // P.n_states).tolist(), (key % P.n_states).tolist(), strict=True):
+    rows: list[int] = (key // P.n_states).tolist()
+    targets: list[int] = (key % P.n_states).tolist()
+    for k, t in zip(rows, targets, strict=True):
         out[k].append(t)
     return out
 
@@ -406,10 +411,13 @@ def _lifted_rows(
         columns = np.array([j for row in links for j in row], dtype=np.int64)
         counts = np.diff(P.indptr)[pair_of]
     else:
-        entry_of, columns_of, counts_of = [], [], []
+        entry_of: list[int] = []
+        columns_of: list[int] = []
+        counts_of: list[int] = []
         indptr, indices = P.indptr.tolist(), P.indices.tolist()
+        of: list[int] = pair_of.tolist()
         for h in range(copies):
-            for k, row in zip(pair_of.tolist(), links, strict=True):
+            for k, row in zip(of, links, strict=True):
                 i, j = indptr[h * L + k], indptr[h * L + k + 1]
                 node = dict(zip(successors[k], row, strict=True))
                 entry_of.extend(range(i, j))
