@@ -449,6 +449,7 @@ def _solve(
     from mdpkit.choose import solve
     from mdpkit.solution import Status
 
+    _load_kernels()
     progress.enter("solving in rationals" if exact else "solving")
     settings: dict[str, Any] = {"until": until, "max_steps": max_steps, "progress": progress}
     solution = solve(problem, solver, exact=exact, dyadic=dyadic, **settings)
@@ -468,6 +469,15 @@ def _solve(
         solution = replace(again, why=why, seconds=solution.seconds + again.seconds)
         answer = _decided(prop, solution)
     return solution, answer
+
+
+def _load_kernels() -> None:
+    """Import what a run needs before it starts: a run that is interrupted certifies what it has."""
+    from mdpkit import certificates, choose, reductions
+    from mdpkit.kernels import evaluation, fast, graph
+
+    _ = certificates, reductions, evaluation, fast, graph
+    choose.methods()
 
 
 def _exact_value(solution: Solution) -> Any:
@@ -691,8 +701,9 @@ def _progress(phase: str, quiet: bool) -> Progress:
 
 def _write(text: str, file: Any = None) -> None:
     file = sys.stdout if file is None else file
+    encoding = getattr(file, "encoding", None) or "utf-8"
     try:
-        file.write(text)
+        file.write(text.encode(encoding, "replace").decode(encoding))
         file.flush()
     except BrokenPipeError:
         _hush()
@@ -700,16 +711,13 @@ def _write(text: str, file: Any = None) -> None:
 
 def _json(report: dict[str, Any]) -> str:
     """One object, a field a line."""
-    lines = (
-        f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False, ensure_ascii=False)}"
-        for key, value in report.items()
-    )
+    lines = (f"  {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in report.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _json_list(items: list[Any]) -> str:
     """One array, an entry a line."""
-    return "[\n" + ",\n".join(f"  {json.dumps(item, allow_nan=False, ensure_ascii=False)}" for item in items) + "\n]\n"
+    return "[\n" + ",\n".join(f"  {json.dumps(item, allow_nan=False)}" for item in items) + "\n]\n"
 
 
 def _print(*parts: RenderableType) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from mdpkit.certificates.certificate import middle
 from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.canonical import Canonical, canonical
@@ -23,12 +24,13 @@ from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reach
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
 from mdpkit.models.transitions import check_memory
+from mdpkit.operators.values import action_table, pair_values
 from mdpkit.typing import Array, Bools, Ints
 
 if TYPE_CHECKING:
     from mdpkit.certificates import Certificate, Verdict
 
-__all__ = ["Evaluation", "action_values", "evaluate"]
+__all__ = ["Evaluation", "evaluate"]
 
 UNIT = 2.0**-53
 FACTOR_STATES = 20_000
@@ -223,18 +225,6 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
     return _evaluation(mdp, policy, work, slice(0, mdp.n_states), exact=exact)
 
 
-def action_values(mdp: MDP, V: Array) -> Array:
-    """Q of a value: ``(S, A)``, or ``(H, S, A)`` from the stages of a finite horizon; NaN where not admissible.
-
-    In states whose value is known (a target), every action has that value.
-    """
-    p = canonical(mdp)
-    if V.ndim == 1:
-        return _table(mdp, _pair_values(p, 0, V))
-    out = [_table(mdp, _pair_values(p, h, V[h + 1])) for h in range(len(V) - 1)]
-    return np.array(out).reshape(len(out), mdp.n_states, mdp.n_actions)
-
-
 # -- reading policies --------------------------------------------------------------------------------------------------
 
 
@@ -289,7 +279,7 @@ class _Work:
 
         def table(q: Array) -> Array:
             if self.pair_of is None:
-                return _table(self.model, q)
+                return action_table(self.model, q)
             out = np.full((S, A), np.nan, dtype=q.dtype)
             pairs = self.pair_of[:count]
             out[problem.state[pairs], problem.action[pairs]] = q[:count]
@@ -298,13 +288,13 @@ class _Work:
         if self.by_pairs:
             return table(self.values)
         if p.H is None:
-            return table(_pair_values(p, 0, self.values))
+            return table(pair_values(p, 0, self.values))
         if p.H == 0:
             first = table(self.values[0][self.model.state])
             return first if not self.whole else np.empty((0, *first.shape), dtype=first.dtype)
         if not self.whole:
-            return table(_pair_values(p, 0, self.values[1]))
-        return np.array([table(_pair_values(p, h, self.values[h + 1])) for h in range(p.H)])
+            return table(pair_values(p, 0, self.values[1]))
+        return np.array([table(pair_values(p, h, self.values[h + 1])) for h in range(p.H)])
 
     @property
     def whole(self) -> bool:
@@ -349,7 +339,7 @@ def _solve(problem: MDP, stages: list[Stationary], *, exact: bool, rng: np.rando
     else:
         certificate = run(chain, choose(chain)[0], rng=rng).certificate
     below, above = certificate.below, certificate.above
-    inner = below if exact else _middle(below, above)
+    inner = below if exact else middle(below, above)
     values = certificate.offset + certificate.sign * inner
     return _Work(problem, stages, chain, certificate, values)
 
@@ -416,50 +406,8 @@ def _from_pairs(work: _Work, exact: bool) -> tuple[Array, Array, Array]:
     return mean(work.values), mean(c.lower, -1), mean(c.upper, 1)
 
 
-def _middle(below: Array, above: Array) -> Array:
-    with np.errstate(invalid="ignore"):
-        middle = np.clip(below + 0.5 * (above - below), below, above)
-    return np.where(np.isfinite(below) & np.isfinite(above), middle, np.where(np.isfinite(below), below, above))
-
-
 def _floats(values: Array) -> Array:
     return values.astype(np.float64)
-
-
-# -- action values -----------------------------------------------------------------------------------------------------
-
-
-def _pair_values(p: Canonical, h: int, V: Array) -> Array:
-    """r + gamma PV of each pair ``(L,)`` in stage h, for V in the model's own terms; known values stay known."""
-    L = len(p.state)
-    exact = V.dtype == object
-    P = p.P.rows(h * L, (h + 1) * L) if p.P.n_rows != L else p.P
-    rewards, gamma = (p.r_exact, p.gamma_exact) if exact else (p.r, p.gamma)
-    r = rewards[h * L : (h + 1) * L] if len(rewards) != L else rewards
-    sign = np.sign(_floats(V)) * np.isinf(_floats(V))
-    zero: Any = to_fraction(0) if exact else 0.0
-    inner = p.sign * (np.where(sign == 0, V, zero) - p.offset)
-    q = r + gamma * (P @ inner)
-    reached: list[Bools] = []
-    for side in (1, -1):
-        hit = np.zeros(L, dtype=bool)
-        if np.any(sign == side):
-            hit[P.row_of[(sign == side)[P.indices]]] = True
-        reached.append(hit & (p.gamma > 0))
-    q = p.value(q)
-    q[reached[0]], q[reached[1]] = np.inf, -np.inf
-    q[reached[0] & reached[1]] = np.nan
-    if p.fixed is not None and p.fixed_value is not None:
-        known = p.offset + p.sign * (p.terminal_exact if exact else p.fixed_value)
-        inside = p.fixed[p.state]
-        q[inside] = known[p.state[inside]]
-    return q
-
-
-def _table(mdp: MDP, q: Array) -> Array:
-    out = np.full((mdp.n_states, mdp.n_actions), np.nan, dtype=q.dtype)
-    out[mdp.state, mdp.action] = q
-    return out
 
 
 # -- occupancy ---------------------------------------------------------------------------------------------------------
@@ -497,12 +445,11 @@ def _discounted_visits(p: Canonical, weight: Array, rho: Array, exact: bool) -> 
 def _stage_visits(p: Canonical, weights: Sequence[Array], rho: Array, exact: bool) -> list[Array]:
     assert p.H is not None
     L = len(p.state)
-    x = rho
-    out: list[Array] = []
+    x, out = rho, list[Array]()
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
     zero: Any = to_fraction(0) if exact else 0.0
     for h in range(p.H):
-        d = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
+        d: Array = weights[min(h, len(weights) - 1)] * np.where(free, x, zero)[p.state]
         out.append(d)
         P = p.P.rows(h * L, (h + 1) * L) if p.P.n_rows != L else p.P
         if exact:
@@ -594,7 +541,7 @@ def _weighted(weights: Array, values: Sequence[Array]) -> Array:
     terms: list[Any] = [w * x for w, x in zip(weights, values, strict=True) if w != 0]
     with np.errstate(invalid="ignore"):
         total: Any = sum(terms[1:], start=terms[0])
-        return total
+    return total
 
 
 def _first_stage(values: Array, mdp: MDP, staged: int) -> Array:

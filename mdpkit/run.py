@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
-from mdpkit.certificates.certificate import width
+from mdpkit.certificates.certificate import middle, width
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
@@ -19,7 +19,6 @@ from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.solution import Solution, Status
 from mdpkit.solver import Answer, DirectSolver, IterativeSolver, Solver
-from mdpkit.typing import Array
 
 __all__ = ["Gap", "Residual", "Steps", "StopRule", "iterates", "run"]
 
@@ -37,7 +36,7 @@ class StopRule:
 
 @dataclass(frozen=True)
 class Gap(StopRule):
-    """Stop when the certified bounds are close: ``upper - lower <= max(abs, rel * scale)``.
+    r"""Stop when the certified bounds are close: ``upper - lower <= max(abs, rel * scale)``.
 
     Parameters
     ----------
@@ -283,15 +282,6 @@ def _iterate(
     return answer, certificate, status, steps
 
 
-def _middle(lower: Array, upper: Array) -> Array:
-    """The middle of the bounds; the finite one where only one is."""
-    finite_low, finite_high = np.isfinite(lower), np.isfinite(upper)
-    with np.errstate(invalid="ignore"):
-        middle = lower + 0.5 * (upper - lower)
-    one_sided = np.where(finite_low, lower, upper)
-    return np.where(finite_low & finite_high, np.clip(middle, lower, upper), one_sided)
-
-
 def _inner_goal(until: StopRule, problem: Canonical, solver: IterativeSolver[Any], state: Any) -> float:
     """A first gap at which certifying is worth trying; refined by what the certificates say."""
     if not isinstance(until, Gap):
@@ -322,7 +312,7 @@ def _solution(
         inner = problem.value(answer.V)
         if not certificate.whole or inner.shape != lower.shape:
             inner = inner[0] if inner.ndim == 2 else inner
-        V = inner if np.all((lower <= inner) & (inner <= upper)) else _middle(lower, upper)
+        V = inner if np.all((lower <= inner) & (inner <= upper)) else middle(lower, upper)
     pi: Any
     if certificate.choice.ndim == 2:
         pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))

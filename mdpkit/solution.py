@@ -90,8 +90,13 @@ class Solution:
     @cached_property
     def Q(self) -> Array:
         """Action values ``(S, A)`` (``(H, S, A)`` for a finite horizon), NaN where an action is not admissible."""
-        from mdpkit.evaluation import action_values
+        from mdpkit.operators.values import action_values
 
+        c = self.certificate
+        if self.V.ndim == 1 and c.below.ndim == 2 and len(c.below) > 1:
+            # A bounded property reports stage 0; the first action is worth what stage 1 is.
+            below, above = (np.asarray(bound[1], dtype=np.float64) for bound in (c.below, c.above))
+            return action_values(self.problem, c.offset + c.sign * (below + 0.5 * (above - below)))
         return action_values(self.problem, self.V)
 
     @property

@@ -279,14 +279,14 @@ def test_bounded_steps(case, k, minimize):
     S, A = len(P), len(P[0])
     target, safe = {0}, {0, 1}
 
-    def brute(stages, fixed):
+    def brute(stages, fixed, end):
         V = [fixed.get(s, end) for s in range(S)]
         for h in reversed(range(k)):
             pi = pis[min(h, stages - 1)]
             V = [fixed.get(s, sum(pi[s][a] * P[s][a][t] * V[t] for a in range(A) for t in range(S))) for s in range(S)]
         return V
 
-    for criterion, fixed, end in (  # noqa: B007 - brute reads end
+    for criterion, fixed, end in (
         (mk.Reachability(sorted(target), steps=k), {0: F(1)}, F(0)),
         (
             mk.Invariance([s for s in range(S) if s in safe], steps=k),
@@ -296,7 +296,7 @@ def test_bounded_steps(case, k, minimize):
     ):
         mdp = build(P, r, criterion, rho, minimize=minimize)
         for stages, policy in ((1, objects(pis[0])), (2, objects(pis))):
-            V = brute(stages, fixed)
+            V = brute(stages, fixed, end)
             result = mk.evaluate(mdp, policy, exact=True)
             assert result.exact.tolist() == V
             assert enclosed(mk.evaluate(mdp, policy), V)
@@ -365,6 +365,19 @@ def test_bounded_reachability_of_its_own_policy():
     result = mk.evaluate(mdp, best.pi, exact=True)
     assert result.exact.tolist() == best.exact.tolist()
     assert result.exact_value == best.exact_value > 0
+
+
+@pytest.mark.parametrize("minimize", [False, True])
+def test_action_values_of_bounded_properties(minimize):
+    mdp = mk.instances.make("frozenlake").under(mk.Reachability("goal", steps=7), minimize=minimize)
+    rest = mk.solve(mdp.under(mk.Reachability("goal", steps=6)), exact=True).exact.astype(float)
+    solution = mk.solve(mdp)
+    P = mdp.P.toarray().reshape(16, 4, 16)
+    expected = np.einsum("sat,t->sa", P, rest)
+    expected[15] = 1  # the target
+    assert np.allclose(solution.Q, expected, rtol=1e-13, atol=1e-15)
+    best = solution.Q.min(axis=1) if minimize else solution.Q.max(axis=1)
+    assert np.allclose(best, solution.V, rtol=1e-13, atol=1e-15)
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -246,7 +246,7 @@ class Certificate:
         """
         path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
                 meta = json.loads(str(data["meta"]))
                 if meta.pop("format") != FORMAT:
                     raise KeyError("format")
@@ -276,6 +276,14 @@ def width(lower: Array, upper: Array) -> Array:
     with np.errstate(invalid="ignore"):
         difference = upper - lower
     return np.where(lower == upper, 0.0, difference)
+
+
+def middle(lower: Array, upper: Array) -> Array:
+    """The middle of the bounds; the finite one where only one is."""
+    finite_low, finite_high = np.isfinite(lower), np.isfinite(upper)
+    with np.errstate(invalid="ignore"):
+        center = np.clip(lower + 0.5 * (upper - lower), lower, upper)
+    return np.where(finite_low & finite_high, center, np.where(finite_low, lower, upper))
 
 
 def to_float(value: Any, *, down: bool) -> float:

@@ -21,12 +21,10 @@ import lzma
 import math
 import os
 import re
-import secrets
 import tarfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -37,13 +35,12 @@ from numpy.typing import NDArray
 
 from mdpkit.errors import (
     ModelError,
-    OptionError,
-    OutputExistsError,
     ParseError,
     SizeError,
     UnsupportedError,
     nearest,
 )
+from mdpkit.io.files import atomic
 
 __all__ = ["RawDRN", "RawReward", "read_raw", "write_raw"]
 
@@ -991,37 +988,20 @@ def write_raw(raw: RawDRN, path: str | os.PathLike[str], overwrite: bool = False
     Source: Storm, ``DirectEncodingExporter``.
     """
     path = Path(path)
-    _check_target(path, overwrite)
-    try:
-        data = "\n".join(_written(raw)).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ModelError("a name, label or comment is not text that UTF-8 can encode", found=error.reason) from None
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.part")
-    try:
-        with temporary.open("xb") as file:
-            suffix = path.suffix.lower()
-            if suffix == ".gz":
-                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                    packed.write(data)
-            elif suffix == ".xz":
-                with lzma.LZMAFile(file, "wb") as packed:
-                    packed.write(data)
-            else:
-                file.write(data)
-        _check_target(path, overwrite)
-        os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-
-
-def _check_target(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OptionError(f"{path} is a directory", needed="a file name ending in .drn, .drn.gz or .drn.xz")
-    if not path.parent.is_dir():
-        raise OptionError(f"folder {path.parent} does not exist", way_out="create it first")
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise OutputExistsError(f"{path} exists", way_out="choose another name or pass overwrite=True")
+    with atomic(path, overwrite) as file:
+        try:
+            data = "\n".join(_written(raw)).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ModelError("a name, label or comment is not text that UTF-8 can encode", found=error.reason) from None
+        suffix = path.suffix.lower()
+        if suffix == ".gz":
+            with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                packed.write(data)
+        elif suffix == ".xz":
+            with lzma.LZMAFile(file, "wb") as packed:
+                packed.write(data)
+        else:
+            file.write(data)
 
 
 def _written(raw: RawDRN) -> Iterable[str]:

@@ -14,21 +14,27 @@ from numba import njit
 __all__ = ["action_values", "backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _best_pair(s, pair_ptr, indptr, indices, data, r, gamma, V):
+    top = -np.inf
+    arg = pair_ptr[s]
+    for k in range(pair_ptr[s], pair_ptr[s + 1]):
+        total = 0.0
+        for e in range(indptr[k], indptr[k + 1]):
+            total += data[e] * V[indices[e]]
+        q = r[k] + gamma[k] * total
+        if q > top:
+            top = q
+            arg = k
+    return top, arg
+
+
 @njit(cache=True, nogil=True)
 def backup(pair_ptr, indptr, indices, data, r, gamma, V, out, choice):
     """Write TV to ``out`` and a greedy pair of each state to ``choice``; least and largest change."""
     low, high = np.inf, -np.inf
     for s in range(pair_ptr.size - 1):
-        top = -np.inf
-        arg = pair_ptr[s]
-        for k in range(pair_ptr[s], pair_ptr[s + 1]):
-            total = 0.0
-            for e in range(indptr[k], indptr[k + 1]):
-                total += data[e] * V[indices[e]]
-            q = r[k] + gamma[k] * total
-            if q > top:
-                top = q
-                arg = k
+        top, arg = _best_pair(s, pair_ptr, indptr, indices, data, r, gamma, V)
         out[s] = top
         choice[s] = arg
         change = top - V[s]
@@ -61,16 +67,7 @@ def gauss_seidel(pair_ptr, indptr, indices, data, r, gamma, V, choice):
     """One sweep in place, each state seeing the new values of those before it; least and largest change."""
     low, high = np.inf, -np.inf
     for s in range(pair_ptr.size - 1):
-        top = -np.inf
-        arg = pair_ptr[s]
-        for k in range(pair_ptr[s], pair_ptr[s + 1]):
-            total = 0.0
-            for e in range(indptr[k], indptr[k + 1]):
-                total += data[e] * V[indices[e]]
-            q = r[k] + gamma[k] * total
-            if q > top:
-                top = q
-                arg = k
+        top, arg = _best_pair(s, pair_ptr, indptr, indices, data, r, gamma, V)
         change = top - V[s]
         V[s] = top
         choice[s] = arg

@@ -6,10 +6,10 @@ extended precision and rounded once, so that every entry is within the error tha
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -211,17 +211,19 @@ def _absorbed(P: Transitions, rows: Bools, own: Ints) -> Transitions:
     indices, data = np.empty(indptr[-1], dtype=np.int64), np.ones(indptr[-1])
     indices[moved], data[moved] = P.indices[keep], P.data[keep]
     indices[~moved] = own[rows]
-    exact: Any = None
+    exact: Objects | None = None
     if P.exact is not None:
         one: Any = to_fraction(1)
-        exact = np.full(int(indptr[-1]), one, dtype=object)
-        exact[moved] = P.exact[keep]
+        masses: Objects = np.full(int(indptr[-1]), one, dtype=object)
+        masses[moved] = P.exact[keep]
+        exact = masses
     return Transitions(indptr, indices, data, P.n_states, exact)
 
 
 def _entries(P: Transitions, rows: Ints) -> Ints:
-    count = P.indptr[rows + 1] - P.indptr[rows]
-    start = np.cumsum(count) - count
+    """Positions of the stored transitions of ``rows``."""
+    count: Any = P.indptr[rows + 1] - P.indptr[rows]
+    start: Any = np.cumsum(count) - count
     return np.arange(int(count.sum())) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
 
 
@@ -372,16 +374,20 @@ def product(mdp: MDP, policy: Any, *, exact: bool, depth: int | None = None) -> 
 def _successors(P: Transitions, L: int) -> list[list[int]]:
     """Possible next states of each pair, in any stage."""
     if P.n_rows == L:
-        indptr: list[int] = P.indptr.tolist()
-        indices: list[int] = P.indices.tolist()
-        return [indices[i:j] for i, j in itertools.pairwise(indptr)]
-    key = np.unique(P.row_of % L * P.n_states + P.indices)
+        indptr, indices = _lists(P)
+        return [indices[i:j] for i, j in pairwise(indptr)]
+    key: Ints = np.unique(P.row_of % L * P.n_states + P.indices)
     out: list[list[int]] = [[] for _ in range(L)]
-    rows: list[int] = (key // P.n_states).tolist()
+    pairs: list[int] = (key // P.n_states).tolist()
     targets: list[int] = (key % P.n_states).tolist()
-    for k, t in zip(rows, targets, strict=True):
+    for k, t in zip(pairs, targets, strict=True):
         out[k].append(t)
     return out
+
+
+def _lists(P: Transitions) -> tuple[list[int], list[int]]:
+    indptr: Any = P.indptr.tolist()
+    return indptr, P.indices.tolist()
 
 
 def _law(mdp: MDP, policy: Any, s: int, memory: Any, actions: list[int], exact: bool) -> list[Any]:
@@ -414,10 +420,10 @@ def _lifted_rows(
         entry_of: list[int] = []
         columns_of: list[int] = []
         counts_of: list[int] = []
-        indptr, indices = P.indptr.tolist(), P.indices.tolist()
-        of: list[int] = pair_of.tolist()
+        sources: list[int] = pair_of.tolist()
+        indptr, indices = _lists(P)
         for h in range(copies):
-            for k, row in zip(of, links, strict=True):
+            for k, row in zip(sources, links, strict=True):
                 i, j = indptr[h * L + k], indptr[h * L + k + 1]
                 node = dict(zip(successors[k], row, strict=True))
                 entry_of.extend(range(i, j))

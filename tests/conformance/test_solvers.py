@@ -1,0 +1,304 @@
+"""Every solver on every instance it accepts, in every representation."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import pickle
+import sys
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import mdpkit as mk
+from mdpkit.choose import method, methods
+from mdpkit.errors import ModelError, OptionError, UnsupportedError
+from mdpkit.models.canonical import canonical
+from mdpkit.solver import DirectSolver, IterativeSolver
+
+
+def _beside(name: str) -> Any:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+o = _beside("oracle")
+F = Fraction
+SMALL = 60
+
+
+def problems() -> dict[str, mk.MDP]:
+    found: dict[str, mk.MDP] = {}
+    for name in mk.instances.names():
+        mdp = mk.instances.make(name, **dict(mk.instances.info(name).example))
+        if mdp.n_states <= SMALL:
+            found[name] = mdp
+    found["haddad-monmege"] = mk.instances.make("haddad-monmege", n=4)
+    return found
+
+
+PROBLEMS = problems()
+METHODS = methods()
+CASES = [
+    (name, problem)
+    for problem, mdp in PROBLEMS.items()
+    for name, kind in METHODS.items()
+    if not isinstance(mdp.criterion, mk.AverageReward) and kind().accepts(canonical(mdp))
+]
+TRUTH: dict[str, Any] = {}
+
+
+def rational(mdp: mk.MDP) -> mk.MDP:
+    """The model in rationals: as bits where its floats are no rationals with rows that sum to one."""
+    try:
+        return mdp.exact()
+    except ModelError:
+        return mdp.exact(dyadic=True)
+
+
+def truth(problem: str) -> Any:
+    if problem not in TRUTH:
+        TRUTH[problem] = mk.solve(rational(PROBLEMS[problem]), exact=True).exact
+    return TRUTH[problem]
+
+
+def test_every_room_is_walked() -> None:
+    rooms = Path(mk.__file__).parent / "solvers"
+    files = {path.stem for path in rooms.glob("*/*.py")} - {"__init__"}
+    assert {kind.__module__.rpartition(".")[2] for kind in METHODS.values()} == files
+
+
+def test_every_instance_has_a_solver_and_every_solver_an_instance() -> None:
+    assert {name for name, _ in CASES} == set(METHODS)
+    assert {problem for _, problem in CASES} == set(PROBLEMS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_solver_declares(name: str) -> None:
+    kind = METHODS[name]
+    assert kind.cites
+    assert kind.claims
+    assert set(kind.kinds) <= {"discounted", "finite", "total"}
+    assert kind.kinds
+    text = inspect.getdoc(kind) or ""
+    for part in (".. math::", "**Guarantee.**", "References\n----------", "Examples\n--------"):
+        assert part in text, part
+    for claim in kind.claims:
+        assert claim in text
+        assert ":" in claim
+    for key in kind.cites:
+        assert key in text
+    assert issubclass(kind, (IterativeSolver, DirectSolver))
+    solver = kind()
+    assert pickle.loads(pickle.dumps(solver)) == solver
+    assert hash(solver) == hash(kind())
+    with pytest.raises(AttributeError):
+        solver.anything = 1  # type: ignore[attr-defined]
+    assert method(name) == solver
+    with pytest.raises(OptionError, match="no parameter"):
+        method(f"{name}?nothing=1")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_solver_refuses_other_problems(name: str) -> None:
+    kind = METHODS[name]
+    for mdp in PROBLEMS.values():
+        if not kind().accepts(canonical(mdp)):
+            with pytest.raises(UnsupportedError, match="does not solve"):
+                mk.solve(mdp, kind())
+
+
+def contents(mdp: mk.MDP) -> list[bytes]:
+    arrays = (mdp.P.indptr, mdp.P.indices, mdp.P.data, mdp.pair_ptr, mdp.action, mdp.state)
+    return [a.tobytes() for a in arrays] + ([] if mdp.active is None else [mdp.r.tobytes()])
+
+
+def attained(problem: str, policy: Any, lower: Any, upper: Any) -> None:
+    """The policy's own value, in rationals, is between the certified bounds."""
+    mdp = PROBLEMS[problem]
+    model = o.read(rational(mdp))
+    c: Any = mdp.criterion
+    sign = -1 if mdp.minimize else 1
+    if isinstance(c, mk.FiniteHorizon):
+        value = [F(0)] * mdp.n_states if c.terminal is None else list(rational(mdp).criterion.terminal_exact)
+        gamma = F(rational(mdp).criterion.exact)
+        for h in range(c.H - 1, -1, -1):
+            chosen = [model[s][_index(mdp, s, a)] for s, a in enumerate(policy.actions[h].tolist())]
+            value = [r + gamma * sum((p * value[t] for t, p in row.items()), F(0)) for r, row in chosen]
+        assert all(low <= v <= high for low, v, high in zip(lower[0], value, upper[0], strict=True))
+        return
+    actions = [_index(mdp, s, a) for s, a in enumerate(policy.actions.tolist())]
+    rewards, rows = o.chain(model, actions)
+    if isinstance(c, mk.Discounted):
+        value = o.discounted_policy(model, actions, F(rational(mdp).criterion.exact))
+    elif isinstance(c, mk.Reachability):
+        value = o.hitting(rows, set(np.flatnonzero(mdp.states_of(c.target)).tolist()))
+    elif c.target is None:
+        value = [sign * v for v in o.chain_total([sign * r for r in rewards], rows).value]
+    else:
+        goal = set(np.flatnonzero(mdp.states_of(c.target)).tolist())
+        reach = o.hitting(rows, goal)
+        sure = [s for s in range(mdp.n_states) if reach[s] == 1]
+        x = o.solve_on(rows, [s for s in sure if s not in goal], rewards)
+        value = [x.get(s, F(0)) if s in sure else o.INF for s in range(mdp.n_states)]
+    assert all(low <= v <= high for low, v, high in zip(lower, value, upper, strict=True))
+
+
+def _index(mdp: mk.MDP, s: int, a: int) -> int:
+    return mdp.pair(s, a) - int(mdp.pair_ptr[s])
+
+
+@pytest.mark.parametrize(("name", "problem"), CASES)
+def test_solver_on_instance(name: str, problem: str) -> None:
+    mdp = PROBLEMS[problem]
+    before = contents(mdp)
+    sol = mk.solve(mdp, name)
+    certificate = sol.certificate
+    assert sol.status.ok
+    assert certificate.valid
+    assert certificate.verify(mdp)
+    assert certificate.verify(rational(mdp), exact=True)
+    value = truth(problem)
+    for low, v, high in zip(certificate.lower.ravel(), value.ravel(), certificate.upper.ravel(), strict=True):
+        assert low <= v <= high
+    inside = (certificate.lower <= sol.V) & (sol.V <= certificate.upper)
+    assert np.all(inside | (sol.exact is not None))
+    attained(problem, sol.pi, certificate.lower, certificate.upper)
+    assert contents(mdp) == before
+    again = mk.solve(mdp, name)
+    assert again.V.tolist() == sol.V.tolist()
+    assert again.certificate.lower.tolist() == certificate.lower.tolist()
+    assert again.steps == sol.steps
+    copy = pickle.loads(pickle.dumps(sol))
+    assert copy.V.tolist() == sol.V.tolist()
+    assert copy.certificate.verify(mdp)
+    assert "Solution(" in repr(sol)
+    exact = mk.solve(rational(mdp), name, exact=True)
+    assert exact.status is mk.Status.EXACT
+    assert exact.exact is not None
+    assert np.all(exact.exact == value)
+    attained(problem, exact.pi, exact.exact, exact.exact)
+    assert exact.certificate.verify(mdp)
+
+
+def forms(mdp: mk.MDP) -> dict[str, Any]:
+    """The same model in the shapes that the field uses, and where its states have gone."""
+    S, A, L = mdp.n_states, mdp.n_actions, mdp.n_pairs
+    P, c, labels = mdp.P, mdp.criterion, dict(mdp.labels)
+    rows = P.toarray()
+    options: Any = {"minimize": mdp.minimize, "labels": labels}
+    reward = None if mdp.active is None else mdp.r
+    here = np.arange(S)
+    made: dict[str, Any] = {}
+    pairs = {"state": mdp.state, "action": mdp.action}
+    made["pairs"] = mk.MDP(rows, reward, c, **pairs, **options), here
+    made["sparse pairs"] = mk.MDP(sp.csr_matrix(rows), reward, c, **pairs, **options), here
+    shuffled = np.random.default_rng(1).permutation(L)
+    made["shuffled pairs"] = (
+        mk.MDP(
+            sp.coo_array(rows[shuffled]),
+            None if reward is None else reward[shuffled],
+            c,
+            state=mdp.state[shuffled],
+            action=mdp.action[shuffled],
+            **options,
+        ),
+        here,
+    )
+    order = np.random.default_rng(2).permutation(S)
+    if getattr(c, "terminal", None) is None:
+        back = np.argsort(order)
+        target = getattr(c, "target", None)
+        moved_c = c
+        if target is not None and not isinstance(target, str):
+            moved_c = type(c)(np.sort(order[np.flatnonzero(mdp.states_of(target))]))
+        made["permuted"] = (
+            mk.MDP(
+                rows[:, back],
+                reward,
+                moved_c,
+                state=order[mdp.state],
+                action=mdp.action,
+                minimize=mdp.minimize,
+                labels={name: mask[back] for name, mask in labels.items()},
+            ),
+            order,
+        )
+    if L == S * A:
+        cube = rows.reshape(S, A, S)
+        table = None if reward is None else reward.reshape(S, A)
+        made["dense"] = mk.MDP(cube, table, c, **options), here
+        made["sparse"] = mk.MDP(sp.csc_array(rows), table, c, **options), here
+        made["list"] = mk.MDP([cube[:, a] for a in range(A)], table, c, **options), here
+        lists = [sp.csr_array(cube[:, a]) for a in range(A)]
+        made["list of sparse"] = mk.MDP(lists, table, c, **options), here
+        made["nested lists"] = mk.MDP(cube.tolist(), table, c, **options), here
+    if mdp.is_exact:
+        full = np.full((L, S), F(0), dtype=object)
+        full[P.row_of, P.indices.astype(int)] = P.exact
+        exact_r = None if mdp.active is None else mdp.reward.exact
+        made["rationals"] = mk.MDP(full, exact_r, c, **pairs, **options), here
+        texts = np.array([str(x) for x in full.ravel()]).reshape(full.shape)
+        made["texts"] = mk.MDP(texts, exact_r, c, **pairs, **options), here
+    return made
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_representations(problem: str) -> None:
+    mdp = PROBLEMS[problem]
+    value = truth(problem)
+    for form, (other, order) in forms(mdp).items():
+        if form != "permuted":
+            assert other.pair_ptr.tolist() == mdp.pair_ptr.tolist()
+            assert np.array_equal(other.P.toarray(), mdp.P.toarray())
+        if form in ("rationals", "texts"):
+            assert other.is_exact
+            assert other.digest == mdp.digest
+        exact_form = mdp.is_exact or other.is_exact
+        for name, kind in METHODS.items():
+            if not kind().accepts(canonical(other)):
+                continue
+            sol = mk.solve(other, name)
+            assert sol.status.ok, (form, name)
+            lower, upper = sol.certificate.lower, sol.certificate.upper
+            for low, v, high in zip(lower[..., order].ravel(), value.ravel(), upper[..., order].ravel(), strict=True):
+                assert low <= v <= high, (form, name)
+            if exact_form:
+                assert sol.certificate.verify(other, exact=True), (form, name)
+
+
+@pytest.mark.parametrize("name", [n for n, kind in METHODS.items() if issubclass(kind, IterativeSolver)])
+def test_the_largest_number_of_steps_is_a_status(name: str) -> None:
+    kind = METHODS[name]
+    mdp = PROBLEMS["riverswim" if "discounted" in kind.kinds else "haddad-monmege"]
+    for limit in (0, 1, 2):
+        sol = mk.solve(mdp, name, max_steps=limit)
+        assert sol.steps <= limit
+        assert sol.status is mk.Status.STEPS or sol.status.ok
+        assert sol.status.ok or sol.steps == limit
+        assert sol.certificate.valid
+        assert sol.certificate.verify(mdp, exact=True)
+        problem = "riverswim" if "discounted" in kind.kinds else "haddad-monmege"
+        assert np.all((sol.certificate.lower <= truth(problem)) & (truth(problem) <= sol.certificate.upper))
+    sol = mk.solve(mdp, name, until=mk.Steps(2))
+    assert sol.steps <= 2
+    for bad in (-1, 1.5, "3", True):
+        with pytest.raises(OptionError, match="max_steps"):
+            mk.solve(mdp, name, max_steps=bad)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_generator_is_not_touched_by_deterministic_solvers(name: str) -> None:
+    problem = next(p for n, p in CASES if n == name)
+    rng = np.random.default_rng(5)
+    mk.solve(PROBLEMS[problem], name, rng=rng)
+    assert rng.random() == np.random.default_rng(5).random()
