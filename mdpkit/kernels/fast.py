@@ -155,7 +155,7 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
     """One Gauss--Seidel sweep of a bound of total reward over substochastic rows, in place.
 
     ``side`` 1 keeps an upper bound inductive (values only fall, rounding goes up), -1 a lower one (values only rise,
-    rounding goes down; ``choice`` follows strict improvements), 0 is plain value iteration. Returns the number of
+    rounding goes down; ``choice`` supports them), 0 is plain value iteration. Returns the number of
     states at which the bound was not inductive (they keep their value) and the largest relative change.
     """
     unit = 2.0**-53
@@ -182,9 +182,9 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
                 arg = k
         top += side * 40.0 * unit * max(abs(top), abs(old))
         if side == 0 or (top - old) * side <= 0.0:
+            choice[s] = arg  # its backup supports the value kept, also where nothing moves
             if top != old:
                 V[s] = top
-                choice[s] = arg
                 change = max(change, abs(top - old) / max(abs(top), abs(old)))
         else:
             broken += 1

@@ -60,3 +60,15 @@ def test_leaving() -> None:
     sol = mk.solve(mk.instances.make("leaving"), IntervalIteration())
     assert sol.lower <= -100 <= sol.upper
     assert sol.status.ok
+
+
+def test_the_policy_stays_where_staying_is_best() -> None:
+    """A ring that may be left for a target or a trap: a minimizer stays in it, and the witness must say so."""
+    rows = [(s, a, (s + a) % 4, 1, 0) for s in range(4) for a in (-1, 1)]
+    rows += [(0, 2, 4, "1/3", 0), (0, 2, 5, "2/3", 0), (4, 0, 4, 1, 0), (5, 0, 5, 1, 0)]
+    mdp = mk.MDP.from_transitions(rows, mk.Reachability([4]), rho=[1, 0, 0, 0, 0, 0], minimize=True)
+    sol = mk.solve(mdp, IntervalIteration())
+    assert (sol.lower, sol.upper) == (0.0, 0.0)
+    assert mk.evaluate(mdp, sol.pi, exact=True).exact_value == 0
+    best = mdp.under(mdp.criterion, minimize=False)
+    assert mk.evaluate(best, mk.solve(best, IntervalIteration()).pi, exact=True).exact_value == F(1, 3)
