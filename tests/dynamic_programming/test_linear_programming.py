@@ -38,7 +38,9 @@ def test_discounted(name: str, form: str, through: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["primal", "dual"])
-@pytest.mark.parametrize(("name", "params"), [("haddad-monmege", {"n": 5}), ("leaving", {}), ("free-loop", {}), ("gambler", {"goal": 20})])
+@pytest.mark.parametrize(
+    ("name", "params"), [("haddad-monmege", {"n": 5}), ("leaving", {}), ("free-loop", {}), ("gambler", {"goal": 20})]
+)
 def test_total(name: str, params: dict[str, int], form: str) -> None:
     mdp = mk.instances.make(name, **params)
     exact: Any = mk.solve(mdp, exact=True).exact
