@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import date
 from pathlib import Path
@@ -22,9 +21,9 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
+    "sphinx-mathjax-offline",  # MathJax comes along with the pages: they are read without a network
 ]
 exclude_patterns = ["_build", "choose_table.md"]
 html_theme = "furo"
@@ -52,7 +51,3 @@ napoleon_use_ivar = True
 
 python_use_unqualified_type_names = True
 suppress_warnings = ["ref.python"]
-
-# Formulas are drawn in the browser. Set MDPKIT_MATHJAX to a local copy of MathJax 4 where there is no network.
-if os.environ.get("MDPKIT_MATHJAX"):
-    mathjax_path = os.environ["MDPKIT_MATHJAX"]

@@ -20,7 +20,7 @@ from mdpkit.solver import Solver
 
 __all__ = ["choose", "method", "methods", "solve", "solve_many"]
 
-DIRECT_STATES = 2_000
+DIRECT_STATES = 1_000
 DIRECT_WORK = 2e10
 SLOW = 0.999
 EXACT_PAIRS = 5_000
@@ -115,7 +115,7 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
     if p.kind == "finite":
         return dp.BackwardInduction(), "a finite horizon is one pass backward"
     if p.kind == "total":
-        if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
+        if _elimination_work(p) <= DIRECT_WORK:
             return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"
         return dp.IntervalIteration(), f"total reward with {size}, costly to factor: bounds swept from both sides"
     dense = mdp.P.dense is not None

@@ -48,6 +48,7 @@ __all__ = ["app", "main"]
 
 OK, FAILED, BAD, INTERRUPTED = 0, 1, 2, 130
 SHOWN = 12
+LONG = 120
 
 logger = logging.getLogger("mdpkit")
 
@@ -107,6 +108,8 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stan
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    digits = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)  # exact answers may be long
     try:
         code: Any = app(arguments, prog_name="mdpkit", standalone_mode=False)
         return code if isinstance(code, int) else OK
@@ -123,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return INTERRUPTED
             raise
         return _usage(error)
+    finally:
+        sys.set_int_max_str_digits(digits)
 
 
 def _version(wanted: bool) -> None:
@@ -774,7 +779,7 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
         rows.append(("property", "true" if exact else "false"))
         exact = _rational(_exact_value(solution))
     if exact is not None:
-        rows.append(("exact", exact))
+        rows.append(("exact", _short(exact)))
     checked = "valid" if certificate.valid else "NOT valid"
     rows += [
         ("status", f"{solution.status.value} ({_count(solution.steps, 'step')}, {solution.seconds:.3g} s)"),
@@ -794,7 +799,7 @@ def _values_table(solution: Solution) -> Table:
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
         action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
         table.add_row(
-            f"{s}{name}", _text(value[s]), *([_rational(exact[s]) or ""] if exact is not None else []), action
+            f"{s}{name}", _text(value[s]), *([_short(_rational(exact[s]) or "")] if exact is not None else []), action
         )
     if problem.n_states > SHOWN:
         table.caption = f"the first {SHOWN} of {problem.n_states:,} states; all with --json or --out"
@@ -874,6 +879,15 @@ def _place(problem: MDP) -> str:
 
 def _text(value: float) -> str:
     return f"{value:.15g}"
+
+
+def _short(rational: str) -> str:
+    """A rational, or its beginning if it is long."""
+    if len(rational) <= LONG:
+        return rational
+    p, _, q = rational.partition("/")
+    below = f"/{q[:16]}…" if len(q) > 16 else f"/{q}" if q else ""
+    return f"{p[:16]}…{below} ({len(p)} over {max(len(q), 1)} digits; all with --json)"
 
 
 def _count(n: int, what: str) -> str:

@@ -1,6 +1,6 @@
 r"""Numba twins of :mod:`mdpkit.kernels.reference`, on compressed rows with unsigned 32-bit column indices.
 
-Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/``. No fast-math: the error bounds of
+Unsigned indices spare the wrap-around test of negative ones; see ``benchmarks/indices.py``. No fast-math: the error bounds of
 :func:`shortfall` rest on the order of the operations.
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false

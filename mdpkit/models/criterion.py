@@ -42,17 +42,25 @@ class Criterion:
         return repr(self)
 
 
+def _is_array(value: Any) -> bool:
+    return isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str))
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, (float, np.floating))
+
+
 def _number(value: Any) -> tuple[Any, Any]:
     """A number or array as ``(float or float array, exact or None)``; exact unless floats were given."""
-    if isinstance(value, np.ndarray) or (isinstance(value, Sequence) and not isinstance(value, str)):
-        array = np.asarray(value)
+    if _is_array(value):
+        array: Array = np.asarray(value)
         if array.dtype == object or array.dtype.kind in "US":
             exact = np.empty(array.shape, dtype=object)
             for index, entry in np.ndenumerate(array):
                 exact[index] = to_fraction(entry)
             return _frozen(exact.astype(np.float64)), _frozen(exact)
         return _frozen(array.astype(np.float64)), None
-    exact = None if isinstance(value, (float, np.floating)) else to_fraction(value)
+    exact = None if _is_float(value) else to_fraction(value)
     return (float(value) if exact is None else float(exact)), exact
 
 

@@ -7,7 +7,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -115,7 +115,7 @@ class MDP:
                 found=criterion,
                 needed="Discounted(gamma), FiniteHorizon(H), TotalReward() …",
             )
-        by_action = isinstance(P, (list, tuple)) and len(P) > 0 and all(_is_matrix(part) for part in P)
+        by_action = _listed(P) and len(P) > 0 and all(_is_matrix(part) for part in P)
         rows, state, action, stages = _read_transitions(P, state, action, by_action)
         S = rows.n_states
         L = len(state)
@@ -125,7 +125,9 @@ class MDP:
                 raise ModelError("time-varying rows must come sorted by state and action")
             rows = rows.take(order)
             if pair_names is not None:
-                pair_names = [pair_names[k] for k in order]
+                given = tuple(pair_names)
+                ranks: list[int] = order.tolist()
+                pair_names = [given[k] for k in ranks]
         else:
             order = None
         state, action = (state, action) if order is None else (state[order], action[order])
@@ -138,7 +140,7 @@ class MDP:
             make_reward, P=rows, state=state, action=action, n_states=S, stages=stages or H, by_action=by_action
         )
         named: dict[str, Reward] = {}
-        for name, value in ({} if rewards is None else rewards).items():
+        for name, value in (dict[str, Any]() if rewards is None else rewards).items():
             named[name] = read(_presort(value, order, L), name=f"reward {name!r}")
         active: str | None = None
         if r is not None:
@@ -315,7 +317,7 @@ class MDP:
         """Rows of the pairs of state s, as an index array."""
         if not 0 <= s < self.n_states:
             raise ModelError("state out of range", found=s, needed=f"0 <= s < {self.n_states}")
-        return np.arange(self.pair_ptr[s], self.pair_ptr[s + 1])
+        return np.arange(int(self.pair_ptr[s]), int(self.pair_ptr[s + 1]))
 
     def pair(self, s: int, a: int) -> int:
         """Row of the pair (s, a).
@@ -581,7 +583,10 @@ class MDP:
             raise ModelError("no transitions were given", needed="at least one row")
         start = np.searchsorted(state, np.arange(len(names)))
         action = np.arange(len(state)) - start[state]
-        indptr, indices, data, reward_list = [0], [], [], []
+        indptr = [0]
+        indices: list[int] = []
+        data: list[Any] = []
+        reward_list: list[Any] = []
         for k in order:
             for target in sorted(pairs[keys[k]]):
                 probability, reward = pairs[keys[k]][target]
@@ -594,7 +599,7 @@ class MDP:
         is_exact = not any(isinstance(x, (float, np.floating)) for x in data)
         exact = exact_array(np.array(data, dtype=object)) if is_exact else None
         floats = np.array(data, dtype=np.float64) if exact is None else exact.astype(np.float64)
-        P = Transitions(indptr, indices, floats, len(names), exact)
+        P = Transitions(np.array(indptr), np.array(indices), floats, len(names), exact)
         is_exact = exact is not None and not any(isinstance(x, (float, np.floating)) for x in reward_list)
         entries: Any = (
             exact_array(np.array(reward_list, dtype=object)) if is_exact else np.array(reward_list, dtype=float)
@@ -611,9 +616,9 @@ class MDP:
             pair_names=[str(keys[k][1]) for k in order],
             normalize=normalize,
         )
-        from mdpkit.models.rewards import _from_transitions
+        from mdpkit.models.rewards import from_entries
 
-        reward = _from_transitions(entries, checked.P, "r", checked.state, checked.action)
+        reward = from_entries(entries, checked.P, "r", checked.state, checked.action)
         return checked._replace(rewards={"r": reward}, active="r")
 
     # -- checks ------------------------------------------------------------------------------------------------------
@@ -684,8 +689,24 @@ def _frozen(array: Array) -> Any:
     return array
 
 
+def _is_index(x: Any) -> bool:
+    return isinstance(x, (int, np.integer)) and not isinstance(x, bool)
+
+
+def _listed(x: Any) -> bool:
+    return isinstance(x, (list, tuple))
+
+
+def _sparse(x: Any) -> bool:
+    return bool(cast(Any, sp).issparse(x))
+
+
+def _vstack(parts: list[Any]) -> Any:
+    return cast(Any, sp).vstack(parts)
+
+
 def _is_matrix(part: Any) -> bool:
-    if sp.issparse(part):
+    if _sparse(part):
         return True
     return isinstance(part, np.ndarray) and part.ndim == 2
 
@@ -694,8 +715,9 @@ def _presort(value: Any, order: Ints | None, L: int) -> Any:
     """Bring per-pair rewards into the sorted order of the pairs."""
     if order is None or isinstance(value, Reward):
         return value
-    if sp.issparse(value):
-        return sp.csr_array(value)[order]
+    if _sparse(value):
+        csr: Any = sp.csr_array(value)
+        return csr[order]
     array = np.asarray(value)
     return array[order] if array.ndim >= 1 and array.shape[0] == L and array.ndim == 1 else value
 
@@ -709,7 +731,7 @@ def _read_transitions(P: Any, state: Any, action: Any, by_action: bool) -> tuple
         state, action = _index_array(state, "state"), _index_array(action, "action")
         if isinstance(P, Transitions):
             rows = P
-        elif sp.issparse(P):
+        elif _sparse(P):
             rows = _sparse_rows(P)
         else:
             array = _number_array(P)
@@ -725,7 +747,7 @@ def _read_transitions(P: Any, state: Any, action: Any, by_action: bool) -> tuple
                 needed="one row for each pair",
             )
         return rows, state, action, None
-    if sp.issparse(P):
+    if _sparse(P):
         n_rows, S = P.shape
         if S == 0 or n_rows % S:
             raise ModelError(
@@ -738,21 +760,23 @@ def _read_transitions(P: Any, state: Any, action: Any, by_action: bool) -> tuple
         rows = _sparse_rows(P)
         return rows, *_full_pairs(S, A), None
     if by_action:
-        shapes = {part.shape for part in P}
+        parts: list[Any] = list(cast(Any, P))
+        shapes: set[Any] = {part.shape for part in parts}
         if len(shapes) != 1 or (shape := next(iter(shapes)))[0] != shape[1]:
             raise ModelError(
                 "the matrices of the list differ in shape", found=sorted(shapes), needed="A matrices (S, S)"
             )
-        S, A = shape[0], len(P)
+        S, A = int(shape[0]), len(parts)
         take = (np.arange(A)[None, :] * S + np.arange(S)[:, None]).ravel()
-        if all(isinstance(part, np.ndarray) for part in P):
-            stacked = _number_array(np.stack(P, axis=1))
+        if all(isinstance(part, np.ndarray) for part in parts):
+            stacked = _number_array(np.stack(parts, axis=1))
             return (
                 Transitions.from_dense(_checked(stacked.reshape(S * A, S), *_full_pairs(S, A))),
                 *_full_pairs(S, A),
                 None,
             )
-        rows = _sparse_rows(sp.csr_array(sp.vstack(P))[take])
+        stack: Any = sp.csr_array(_vstack(parts))
+        rows = _sparse_rows(stack[take])
         return rows, *_full_pairs(S, A), None
     array = _number_array(P)
     if array.ndim == 4:
@@ -948,7 +972,7 @@ def _check_exact_rows(rows: Transitions, state: Ints, action: Ints) -> None:
 def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
     if rho is None:
         return None, None
-    if isinstance(rho, (int, np.integer)) and not isinstance(rho, bool):
+    if _is_index(rho):
         if not 0 <= rho < S:
             raise ModelError("the initial state is out of range", found=int(rho), needed=f"0 <= s < {S}")
         law = np.array([to_fraction(0)] * S, dtype=object)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -228,7 +228,8 @@ class Markov:
     @property
     def shape(self) -> tuple[int, int, int]:
         """``(H, S, A)``."""
-        return (len(self.stages), *(self.stages[0].shape if self.stages else (0, 0)))
+        S, A = self.stages[0].shape if self.stages else (0, 0)
+        return len(self.stages), S, A
 
     @property
     def actions(self) -> Ints:
@@ -283,7 +284,7 @@ class FiniteMemory:
         choice = self.rule(memory, s)
         if isinstance(choice, (int, np.integer)):
             row = np.zeros(self.n_actions)
-            row[int(choice)] = 1.0
+            row[int(cast(Any, choice))] = 1.0
             return row
         return np.asarray(choice)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,7 +13,7 @@ from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Floats, Ints, Objects
 
-__all__ = ["Reward", "exact_array", "make_reward"]
+__all__ = ["Reward", "exact_array", "from_entries", "make_reward"]
 
 UNIT = 2.0**-53
 TINY, SMALLEST = 2.0**-1000, 2.0**-1074
@@ -115,12 +115,20 @@ def exact_array(values: Any) -> Objects | None:
     out = np.empty(array.shape, dtype=object)
     seen: dict[Any, Any] = {}
     for index, entry in np.ndenumerate(array):
-        key = (type(entry), entry)
+        key: Any = (type(entry), entry)
         if key not in seen:
             exact_float = isinstance(entry, (float, np.floating))
             seen[key] = rationalize_array(np.array([entry]))[0] if exact_float else to_fraction(entry)
         out[index] = seen[key]
     return out
+
+
+def _listed(x: Any) -> bool:
+    return isinstance(x, (list, tuple))
+
+
+def _sparse(x: Any) -> bool:
+    return bool(cast(Any, sp).issparse(x))
 
 
 def make_reward(
@@ -161,19 +169,20 @@ def make_reward(
         if len(r.values) % L:
             raise ModelError(f"{name} has the wrong length", found=len(r.values), needed=f"{L} pairs")
         return r
-    if sp.issparse(r):
+    if _sparse(r):
         if r.shape != (L, S):
             raise ModelError(f"sparse {name} has the wrong shape", found=r.shape, needed=f"{(L, S)}: a row a pair")
-        csr = sp.csr_array(r, dtype=np.float64)
-        return _from_transitions(np.asarray(csr[P.row_of, P.indices.astype(np.int64)]).ravel(), P, name, state, action)
-    if isinstance(r, (list, tuple)) and len(r) and all(sp.issparse(part) for part in r):
+        csr: Any = sp.csr_array(r, dtype=np.float64)
+        return from_entries(np.asarray(csr[P.row_of, P.indices.astype(np.int64)]).ravel(), P, name, state, action)
+    if _listed(r) and len(r) and all(_sparse(part) for part in r):
         return make_reward(
             np.stack([part.toarray() for part in r]), P, state, action, S, stages, by_action=by_action, name=name
         )
-    array = np.asarray(r)
-    if (array.dtype.kind in "OUS" and array.dtype.kind != "O") or array.dtype == object:
-        array = exact_array(array)
-        assert array is not None
+    array: Array = np.asarray(r)
+    if array.dtype.kind in "OUS":
+        exact = exact_array(array)
+        assert exact is not None
+        array = exact
     elif array.dtype.kind in "biu":
         array = array.astype(np.float64)
     elif array.dtype.kind != "f":
@@ -187,7 +196,7 @@ def make_reward(
     if shape == (S,):
         return _from_values(array[state], name, state, action)
     if by_action and array.ndim == 3 and shape == (n_actions, S, S):
-        return _from_transitions(array[action[P.row_of], state[P.row_of], P.indices], P, name, state, action)
+        return from_entries(array[action[P.row_of], state[P.row_of], P.indices], P, name, state, action)
     if by_action and shape == (n_actions, S) and shape != (S, n_actions):
         return _from_values(array[action, state], name, state, action)
     if shape == (S, n_actions):
@@ -199,15 +208,15 @@ def make_reward(
         and not varying
         and not (stages == S and shape[1:] == (S, n_actions))
     ):
-        return _from_transitions(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
+        return from_entries(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
     if array.ndim == 3 and stages and shape == (stages, S, n_actions):
         return _from_values(array[:, state, action].reshape(-1), name, state, action)
     if array.ndim == 3 and shape == (S, n_actions, S) and not varying:
-        return _from_transitions(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
+        return from_entries(array[state[P.row_of], action[P.row_of], P.indices], P, name, state, action)
     if array.ndim == 4 and stages and shape == (stages, S, n_actions, S) and varying:
         row = P.row_of
         pair = row % L
-        return _from_transitions(array[row // L, state[pair], action[pair], P.indices], P, name, state, action)
+        return from_entries(array[row // L, state[pair], action[pair], P.indices], P, name, state, action)
     hint = None
     if shape == (n_actions, S):
         hint = f"transpose {name}: its first axis is the state"
@@ -243,7 +252,8 @@ def _from_values(values: Array, name: str, state: Ints, action: Ints) -> Reward:
     return Reward(np.ascontiguousarray(values), None, 4 * UNIT * np.abs(values))
 
 
-def _from_transitions(entries: Array, P: Transitions, name: str, state: Ints, action: Ints) -> Reward:
+def from_entries(entries: Array, P: Transitions, name: str, state: Ints, action: Ints) -> Reward:
+    """The structure of rewards on the stored transitions, ``(nnz,)``; errors name the pair."""
     if entries.dtype == object:
         if P.exact is not None:
             return from_exact_transitions(P, entries)
@@ -256,4 +266,4 @@ def _from_transitions(entries: Array, P: Transitions, name: str, state: Ints, ac
         # Terms that cancel: total reward asks for the sign, and a mean of zero must be zero.
         row = slice(int(P.indptr[k]), int(P.indptr[k + 1]))
         values[k] = float(np.dot(rationalize_array(P.data[row]), rationalize_array(entries[row])))
-    return Reward(values, None, error, np.ascontiguousarray(entries))
+    return Reward(np.asarray(values, dtype=np.float64), None, error, np.ascontiguousarray(entries))

@@ -95,7 +95,7 @@ class Transitions:
     @classmethod
     def from_sparse(cls, rows: Any) -> Transitions:
         """Rows given as any scipy sparse matrix or array ``(rows, S)``; explicit zeros are dropped."""
-        csr = sp.csr_array(rows, dtype=np.float64, copy=True)
+        csr: Any = sp.csr_array(rows, dtype=np.float64, copy=True)
         csr.sum_duplicates()
         csr.eliminate_zeros()
         return cls(csr.indptr, csr.indices, csr.data, csr.shape[1])
@@ -109,7 +109,7 @@ class Transitions:
     def _compressed(self) -> tuple[Ints, Array, Floats]:
         dense = self.dense
         assert dense is not None
-        csr = sp.csr_array(dense)
+        csr: Any = sp.csr_array(dense)
         return _frozen(csr.indptr.astype(np.int64)), _frozen(csr.indices.astype(np.uint32)), _frozen(csr.data)
 
     @cached_property
@@ -214,7 +214,7 @@ class Transitions:
             return part
         count = self.indptr[rows + 1] - self.indptr[rows]
         indptr = np.concatenate(([0], np.cumsum(count)))
-        entry = np.arange(indptr[-1]) - np.repeat(indptr[:-1], count) + np.repeat(self.indptr[rows], count)
+        entry = np.arange(int(indptr[-1])) - np.repeat(indptr[:-1], count) + np.repeat(self.indptr[rows], count)
         exact = None if self.exact is None else self.exact[entry]
         return Transitions(indptr, self.indices[entry], self.data[entry], self.n_states, exact)
 

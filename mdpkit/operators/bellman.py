@@ -170,8 +170,7 @@ class Sweeper:
 
     def backup(self, V: Array) -> tuple[Array, Ints, float, float]:
         """``(TV, greedy pairs, least change, largest change)``."""
-        from mdpkit.kernels import fast
-
+        fast = _kernels()
         p = self.problem
         out, choice = np.empty_like(V), np.empty(p.n_states, dtype=np.int64)
         if p.P.dense is not None:
@@ -183,16 +182,14 @@ class Sweeper:
 
     def gauss_seidel(self, V: Array) -> tuple[Array, Ints, float, float]:
         """The same for one Gauss--Seidel sweep; V itself is left alone."""
-        from mdpkit.kernels import fast
-
+        fast = _kernels()
         out, choice = V.copy(), np.empty(self.problem.n_states, dtype=np.int64)
         low, high = fast.gauss_seidel(*self._compressed, out, choice)
         return out, choice, float(low), float(high)
 
     def evaluate(self, pairs: Ints, V: Array, sweeps: int) -> Array:
         """``sweeps`` applications of the operator of the policy ``pairs``."""
-        from mdpkit.kernels import fast
-
+        fast = _kernels()
         p = self.problem
         if p.P.dense is not None and sweeps > 0:
             rows, r, gamma = p.P.dense[pairs], p.r[pairs], p.gamma[pairs]
@@ -203,6 +200,13 @@ class Sweeper:
         out = V.copy()
         fast.policy_sweeps(pairs, indptr, indices, data, r, gamma, out, np.empty_like(out), sweeps)
         return out
+
+
+def _kernels() -> Any:
+    """The compiled kernels, which have no types."""
+    from mdpkit.kernels import fast
+
+    return fast
 
 
 def span_gap(problem: Canonical, low: float, high: float) -> float:

@@ -276,6 +276,23 @@ def test_without_an_initial_state_state_0_is_used_and_said(ask, tmp_path):
     assert (code, err) == (0, "")
 
 
+def test_long_rationals(ask, tmp_path):
+    # More digits than Python turns into text by itself: with gamma = .5 - 10**-5000,
+    # 1 / (1 - gamma / 2) = 2 * 10**5000 / (15 * 10**4999 + 1).
+    source, gamma = "instance:leaving?reward=1&stay=1/2", "0.4" + "9" * 4999
+    options = ["--gamma", gamma, "--exact"]
+    certificate, answer = tmp_path / "certificate.npz", tmp_path / "answer.npz"
+    long = "2" + "0" * 5000 + "/15" + "0" * 4998 + "1"
+    code, out, err = ask("solve", source, *options, "--json", "--out", answer)
+    assert (code, err) == (0, "")
+    assert json.loads(out)["exact"] == long
+    assert np.load(answer)["exact"].tolist() == [long, "0"]
+    code, out, _ = ask("solve", source, *options, "--cert", certificate)
+    assert code == 0
+    assert "(5001 over 5001 digits" in " ".join(out.split())
+    assert ask("check", certificate, source)[0] == 0
+
+
 def test_model_warnings_are_lines(ask, tmp_path):
     path = tmp_path / "rough.drn"
     rough = {"rational": "double", "1 : 1/3": "1 : 0.3", "2 : 2/3": "2 : 0.7000000001", "1/2": "0.5"}

@@ -39,11 +39,15 @@ def test_stages_that_vary(exact: bool, minimize: bool) -> None:
     best = min if minimize else max
     V = [F(0)] * S
     for h in range(H - 1, -1, -1):
-        V = [best(r[h, s, a] + F(1, 2) * sum(P[h, s, a, t] * V[t] for t in range(S)) for a in range(A)) for s in range(S)]
+        V = [
+            best(r[h, s, a] + F(1, 2) * sum(P[h, s, a, t] * V[t] for t in range(S)) for a in range(A)) for s in range(S)
+        ]
     arrays = (P, r) if exact else (P.astype(float), r.astype(float))
     mdp = mk.MDP(*arrays, mk.FiniteHorizon(H, "1/2"), minimize=minimize)
     sol = mk.solve(mdp)
-    assert all(low <= v <= high for low, v, high in zip(sol.certificate.lower[0], V, sol.certificate.upper[0], strict=True))
+    assert all(
+        low <= v <= high for low, v, high in zip(sol.certificate.lower[0], V, sol.certificate.upper[0], strict=True)
+    )
     assert sol.certificate.verify(mdp, exact=True)
     assert mk.solve(mdp, exact=True).exact[0].tolist() == V  # type: ignore[index]
 

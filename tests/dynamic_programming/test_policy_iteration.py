@@ -46,7 +46,9 @@ def test_a_tie_ends() -> None:
 def test_equal_actions_everywhere() -> None:
     rng = np.random.default_rng(0)
     row = rng.dirichlet(np.ones(12), size=12)
-    mdp = mk.MDP(np.repeat(row[:, None], 4, axis=1), np.repeat(rng.normal(size=(12, 1)), 4, axis=1), mk.Discounted(0.999))
+    mdp = mk.MDP(
+        np.repeat(row[:, None], 4, axis=1), np.repeat(rng.normal(size=(12, 1)), 4, axis=1), mk.Discounted(0.999)
+    )
     assert mk.solve(mdp, PolicyIteration()).steps <= 2
 
 

@@ -63,7 +63,13 @@ def test_the_step_without_discount_is_the_answer() -> None:
 
 def test_discount_by_pairs() -> None:
     mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 1.5]]), mk.Discounted(np.array([["9/10", "1/2"]])))
-    for name in ("value_iteration", "gauss_seidel", "modified_policy_iteration", "policy_iteration", "linear_programming"):
+    for name in (
+        "value_iteration",
+        "gauss_seidel",
+        "modified_policy_iteration",
+        "policy_iteration",
+        "linear_programming",
+    ):
         sol = mk.solve(mdp, name)
         assert sol.certificate.lower[0] <= 10 <= sol.certificate.upper[0]
         assert sol.status.ok
