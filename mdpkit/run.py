@@ -157,9 +157,8 @@ def run(
     """
     problem = _problem(mdp, solver)
     until = Gap() if until is None else until
-    if max_steps is not None and (
-        isinstance(max_steps, bool) or not isinstance(max_steps, (int, np.integer)) or max_steps < 0
-    ):
+    count: Any = max_steps
+    if count is not None and (isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0):
         raise OptionError("max_steps is no count", found=max_steps, needed="an integer >= 0")
     started = time.perf_counter()
     interrupted = False

@@ -62,6 +62,9 @@ def test_many_end_components() -> None:
     rows += [(2 * n, "stay", 2 * n, 1, 0)]
     mdp = mk.MDP.from_transitions(rows, mk.TotalReward(target=[2 * n]), minimize=True, rho=0)
     assert mk.solve(mdp, PolicyIteration(), exact=True).exact_value == n
+    climb = mk.solve(mdp.under(mk.Reachability([2 * n]), minimize=False), PolicyIteration())
+    assert climb.lower == climb.upper == 1
+    assert climb.steps < 10  # not one a component
     assert mk.solve(mdp.under(mk.TotalReward()), PolicyIteration(), exact=True).exact_value == 0
     assert mk.solve(mdp.under(mk.Reachability([2 * n]), minimize=False), PolicyIteration(), exact=True).exact_value == 1
     assert mk.solve(mdp.under(mk.Reachability([2 * n])), PolicyIteration(), exact=True).exact_value == 0
