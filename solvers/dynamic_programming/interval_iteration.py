@@ -55,7 +55,7 @@ class IntervalIteration(IterativeSolver[State]):
     inductive start (zero is one for rewards of one sign) is guessed a little outside the other and kept once it is inductive.
 
     **Guarantee.** :math:`L_k \le V^* \le U_k` for each k at which both sides are sound, and both converge to :math:`V^*`.
-    Checked by ``haddad2018:enclosure``.
+    Stated as ``haddad2018:enclosure``.
 
     *Departures.* Haddad and Monmege start reachability from 0 and 1; here the upper side starts from a guess that is
     verified, as in optimistic value iteration (``hartmanns2020``), which needs no bound beforehand for rewards.
