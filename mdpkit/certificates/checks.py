@@ -14,6 +14,7 @@ import numpy as np
 from mdpkit.kernels import graph as g
 from mdpkit.kernels import reference
 from mdpkit.kernels.rational import to_fraction
+from mdpkit.kernels.stages import IntegerStages
 from mdpkit.models.canonical import Canonical
 from mdpkit.reductions.end_components import Structure, analyze
 from mdpkit.typing import Array, Bools, Floats, Ints
@@ -21,7 +22,7 @@ from mdpkit.typing import Array, Bools, Floats, Ints
 if TYPE_CHECKING:
     from mdpkit.certificates.certificate import Certificate
 
-__all__ = ["shortfall", "stage_lower", "stage_upper", "stage_values", "violation"]
+__all__ = ["integer_stages", "shortfall", "stage_lower", "stage_upper", "stage_values", "violation"]
 
 STOCHASTIC = 1e-12
 
@@ -145,6 +146,10 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
     if not (np.all(below[p.H] <= end - slack) and np.all(end + slack <= above[p.H])):
         return "the bounds do not enclose the terminal rewards"
     free = np.ones(p.n_states, dtype=bool) if p.fixed is None else ~p.fixed
+    if exact and bool(np.all(below == above)):
+        verdict = _finite_integers(p, below, choice, free)
+        if verdict is not None:
+            return verdict
     for h in range(p.H - 1, -1, -1):
         bad = (~(reference.best(stage_upper(p, h, above[h + 1], exact), p.pair_ptr) <= above[h])) & free
         if bad.any():
@@ -156,6 +161,37 @@ def _finite(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool)
             np.all(below[h][~free] <= end[~free]) and np.all(end[~free] <= above[h][~free])
         ):
             return f"the bounds do not enclose the known values at stage {h}"
+    return ""
+
+
+def integer_stages(p: Canonical) -> IntegerStages:
+    """The stages of an exact finite-horizon problem in integers."""
+    assert p.H is not None
+    P = p.P
+    return IntegerStages(P.indptr, P.indices, P.rationals(), p.gamma_exact, p.r_exact, p.terminal_exact, p.H)
+
+
+def _finite_integers(p: Canonical, V: Array, choice: Ints, free: Bools) -> str | None:
+    """The check of exact values in integers over known denominators; None where they do not apply."""
+    assert p.H is not None
+    stages = integer_stages(p)
+    if not stages.usable:
+        return None
+    after = stages.integers(p.H, V[p.H])
+    for h in range(p.H - 1, -1, -1):
+        now = stages.integers(h, V[h])
+        if now is None or after is None:
+            return None
+        q = stages.action_values(h, after)
+        bad = (reference.best(q, p.pair_ptr) > now) & free
+        if bad.any():
+            return f"the upper side is not inductive at stage {h}, state {_first(bad)}"
+        bad = (q[choice[h]] < now) & free
+        if bad.any():
+            return f"the lower side is not inductive at stage {h}, state {_first(bad)}"
+        if not np.all(V[h][~free] == p.terminal_exact[~free]):
+            return f"the bounds do not enclose the known values at stage {h}"
+        after = now
     return ""
 
 

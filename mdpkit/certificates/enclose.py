@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from mdpkit.certificates.certificate import Certificate
-from mdpkit.certificates.checks import shortfall, stage_lower, stage_upper, stage_values
+from mdpkit.certificates.checks import integer_stages, shortfall, stage_lower, stage_upper, stage_values
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
@@ -291,6 +291,17 @@ def _finite_exact(p: Canonical) -> tuple[Objects, Ints]:
     V = np.empty((p.H + 1, p.n_states), dtype=object)
     choice = np.empty((p.H, p.n_states), dtype=np.int64)
     V[p.H] = p.terminal_exact
+    stages = integer_stages(p)
+    if stages.usable:
+        after = stages.end
+        known = None if p.fixed is None else stages.end[p.fixed]
+        for h in range(p.H - 1, -1, -1):
+            q = stages.action_values(h, after)
+            after, choice[h] = reference.best(q, p.pair_ptr), reference.greedy(q, p.pair_ptr)
+            if known is not None:
+                after[p.fixed] = known * stages.scale[p.H - h]
+            V[h] = stages.fractions(h, after)
+        return V, choice
     for h in range(p.H - 1, -1, -1):
         q, _ = stage_values(p, h, V[h + 1], True)
         V[h], choice[h] = reference.best(q, p.pair_ptr), reference.greedy(q, p.pair_ptr)

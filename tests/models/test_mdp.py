@@ -58,7 +58,9 @@ def test_rewards_in_every_shape() -> None:
     assert mk.MDP(P, 3, GAMMA).r.tolist() == [3] * 4
     assert mk.MDP(P, r, GAMMA).r.tolist() == r.ravel().tolist()
     on_transitions = np.arange(8.0).reshape(2, 2, 2)
-    expected = [F(int(2 * k)) * F(P.reshape(4, 2)[k, 0]) + F(int(2 * k + 1)) * F(P.reshape(4, 2)[k, 1]) for k in range(4)]
+    expected = [
+        F(int(2 * k)) * F(P.reshape(4, 2)[k, 0]) + F(int(2 * k + 1)) * F(P.reshape(4, 2)[k, 1]) for k in range(4)
+    ]
     assert mk.MDP(P, on_transitions, GAMMA).r.tolist() == [float(x) for x in expected]
     three = np.full((3, 2, 3), 1 / 3)
     by_action = np.arange(6.0).reshape(2, 3)
@@ -134,7 +136,16 @@ def test_a_model_is_frozen_and_owns_its_arrays() -> None:
     assert mdp.rho.tolist() == [0.5, 0.5]  # type: ignore[union-attr]
     assert mdp.criterion.gamma.tolist() == [0.5] * 4  # type: ignore[union-attr]
     assert mk.MDP.__hash__(copy) == hash(digest)
-    for array in (mdp.P.data, mdp.P.indices, mdp.r, mdp.state, mdp.action, mdp.rho, mdp.labels["goal"], mdp.criterion.gamma):  # type: ignore[union-attr]
+    for array in (
+        mdp.P.data,
+        mdp.P.indices,
+        mdp.r,
+        mdp.state,
+        mdp.action,
+        mdp.rho,
+        mdp.labels["goal"],
+        mdp.criterion.gamma,
+    ):  # type: ignore[union-attr]
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     with pytest.raises(AttributeError, match="frozen"):
@@ -166,9 +177,17 @@ BAD_MODELS: list[tuple[Any, str, type[MDPError]]] = [
     (lambda: mk.MDP(broken(0, 1, 0, -0.5), r), "state 0, action 1, next state 0", ModelError),
     (lambda: mk.MDP(broken(1, 1, 0, np.nan), r), "state 1, action 1, next state 0", ModelError),
     (lambda: mk.MDP(broken(1, 1, 0, np.inf), r), "state 1, action 1, next state 0", ModelError),
-    (lambda: mk.MDP(sp.csr_array(broken(0, 1, 0, -0.5).reshape(4, 2)), r), "state 0, action 1, next state 0", ModelError),
+    (
+        lambda: mk.MDP(sp.csr_array(broken(0, 1, 0, -0.5).reshape(4, 2)), r),
+        "state 0, action 1, next state 0",
+        ModelError,
+    ),
     (lambda: mk.MDP([broken(1, 0, 0, np.nan)[:, 0], P[:, 1]], r), "state 1, action 0", ModelError),
-    (lambda: mk.MDP(np.stack([P, broken(1, 0, 1, 0.5)]), r, mk.FiniteHorizon(2)), "stage 1, state 1, action 0", ModelError),
+    (
+        lambda: mk.MDP(np.stack([P, broken(1, 0, 1, 0.5)]), r, mk.FiniteHorizon(2)),
+        "stage 1, state 1, action 0",
+        ModelError,
+    ),
     (lambda: mk.MDP(P, broken(0, 0, 0, 0)[:, :, 0] * np.inf), "state 1, action 0|not finite", ModelError),
     (lambda: mk.MDP(P, [[1, 2], [3, np.nan]]), "state 1, action 1 is not finite", ModelError),
     (lambda: mk.MDP(P, [[1, 2], [3, -np.inf]]), "state 1, action 1 is not finite", ModelError),
@@ -192,7 +211,11 @@ BAD_MODELS: list[tuple[Any, str, type[MDPError]]] = [
     (lambda: mk.MDP(np.eye(2), state=[0, 1]), "come together", ModelError),
     (lambda: mk.MDP(np.eye(2), state=[0.0, 1.0], action=[0, 0]), "index array", ModelError),
     (lambda: mk.MDP(np.eye(2), state=[0], action=[0]), "number", ModelError),
-    (lambda: mk.MDP(Transitions([0, 1], [5], [1.0], 1), state=[0], action=[0]), "next state of state 0, action 0", ModelError),
+    (
+        lambda: mk.MDP(Transitions([0, 1], [5], [1.0], 1), state=[0], action=[0]),
+        "next state of state 0, action 0",
+        ModelError,
+    ),
     (lambda: mk.MDP(Transitions([0, 1], [0], [1.0], 1)), "pairs", ModelError),
     (lambda: mk.MDP(P, r, rho=2), "initial state is out of range", ModelError),
     (lambda: mk.MDP(P, r, rho=[0.5, 0.4]), "sum to one", ModelError),
