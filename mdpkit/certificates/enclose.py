@@ -99,8 +99,12 @@ def _discounted(p: Canonical, answer: Answer) -> tuple[Floats, Floats, Ints]:
     choice = _greedy(p, V) if answer.choice is None else answer.choice
     if not np.all(np.isfinite(V)):
         V = np.zeros(p.n_states)
-    D, E = shortfall(p, V, False)
     rest = (1.0 - p.gamma) * (1 - 4 * UNIT)
+    D, E = shortfall(p, V, False)
+    center = 0.5 * float(np.max(-D / rest) + np.min(-D[choice] / rest[choice]))
+    if abs(center) > 2.0**-10 * float(np.max(np.abs(V), initial=0.0)):
+        V = V + center  # errors are relative to values: measure them where the bounds will be
+        D, E = shortfall(p, V, False)
     top = float(np.max(np.abs(V), initial=0.0)) + float(np.max(np.abs(p.r), initial=0.0))
     inflate = 4.0
     below = above = V

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["action_values", "backup", "best_of", "gauss_seidel", "policy_sweeps", "shortfall"]
+__all__ = ["action_values", "backup", "best_of", "gauss_seidel", "mass_defect", "policy_sweeps", "shortfall"]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -189,3 +189,20 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
         else:
             broken += 1
     return broken, change
+
+
+@njit(cache=True, nogil=True)
+def mass_defect(indptr, data, out):
+    """Write an upper bound on ``|row sum - 1|`` of each row to ``out``: a compensated sum and its rounding."""
+    unit = 2.0**-53
+    for k in range(indptr.size - 1):
+        total, lost = 0.0, 0.0
+        for e in range(indptr[k], indptr[k + 1]):
+            new = total + data[e]
+            if total >= data[e]:
+                lost += (total - new) + data[e]
+            else:
+                lost += (data[e] - new) + total
+            total = new
+        n = indptr[k + 1] - indptr[k]
+        out[k] = (abs((total - 1.0) + lost) + unit * (2.0 + 2.0 * n * n * unit) * (abs(total) + 1.0)) * (1.0 + 2.0**-40)

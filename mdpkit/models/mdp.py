@@ -291,7 +291,7 @@ class MDP:
         h = hashlib.sha256()
         P, rewards = self.base or (self.P, self.rewards)
         for array in (self.pair_ptr, self.action, P.indptr, P.indices, P.data):
-            h.update(np.ascontiguousarray(array).tobytes())
+            h.update(np.ascontiguousarray(array).data)
         h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).tobytes())
         key = "" if self.criterion is None else self._resolved_criterion().key()
         h.update(f"{self.minimize}|{self.stages}|{key}".encode())
@@ -818,6 +818,8 @@ def _number_array(P: Any) -> Array:
 
 def _checked(rows: Array, state: Ints, action: Ints) -> Array:
     """Refuse NaN and negative entries here: the stored form keeps the nonzero entries only."""
+    if rows.dtype != object and rows.size and rows.min() >= 0 and rows.max() < np.inf:  # NaN fails both
+        return rows
     bad = np.argwhere(rows < 0) if rows.dtype == object else np.argwhere(~((rows >= 0) & np.isfinite(rows)))
     if len(bad):
         k, t = map(int, bad[0])
