@@ -3,25 +3,16 @@ r"""Gauss--Seidel value iteration: each state is backed up with the newest value
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.bellman import Sweeper
 from mdpkit.solver import Answer, IterativeSolver
-from mdpkit.typing import Floats, Ints
+from mdpkit.solvers.dynamic_programming.value_iteration import State, ValueIteration
 
-__all__ = ["GaussSeidel", "State"]
-
-
-class State(NamedTuple):
-    """An iterate, a greedy policy, the last change, and a bound on the width of the certificate."""
-
-    V: Floats
-    choice: Ints
-    residual: float
-    gap: float
+__all__ = ["GaussSeidel"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +52,7 @@ class GaussSeidel(IterativeSolver[State]):
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """Start at ``V0``."""
-        V = np.full(problem.n_states, float(self.V0) * problem.sign)
-        return State(V, problem.pair_ptr[:-1].copy(), np.inf, np.inf)
+        return ValueIteration(self.V0).init(problem)
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
         """One sweep in place."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -11,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle as o
 import pytest
+import strategies as g
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,18 +19,6 @@ import mdpkit as mk
 from mdpkit.certificates import Certificate
 from mdpkit.errors import CertificateError, OutputExistsError
 
-
-def _beside(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-o, g = _beside("oracle"), _beside("strategies")
 F = Fraction
 INF = float("inf")
 

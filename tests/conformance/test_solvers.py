@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import pickle
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle as o
 import pytest
 import scipy.sparse as sp
 
@@ -20,18 +19,6 @@ from mdpkit.errors import ModelError, OptionError, UnsupportedError
 from mdpkit.models.canonical import canonical
 from mdpkit.solver import DirectSolver, IterativeSolver
 
-
-def _beside(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-o = _beside("oracle")
 F = Fraction
 SMALL = 60
 

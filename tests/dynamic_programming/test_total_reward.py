@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import oracle as o
 import pytest
+import strategies as g
 
 import mdpkit as mk
 from mdpkit.errors import UndefinedValueError
 
-
-def _beside(name: str) -> Any:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-o, g = _beside("oracle"), _beside("strategies")
 F = Fraction
 INF = float("inf")
 SIGNS = [(-2, -1, 0, 1, 2), (0, 0, 1, 2), (0, 0, -1, -2)]
