@@ -784,7 +784,7 @@ def _number_array(P: Any) -> Array:
     except ValueError as error:
         raise ModelError("P is ragged", found=str(error).split(".")[0], needed="an array (S, A, S)") from None
     if array.dtype.kind in "OUS":
-        exact = exact_array(array)
+        exact = exact_array(array, "P")
         assert exact is not None
         return exact
     if array.dtype.kind not in "biuf":
@@ -959,7 +959,7 @@ def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
         raise ModelError(
             "the initial law rho has the wrong shape", found=array.shape, needed=f"({S},) or a state's index"
         )
-    exact = exact_array(array)
+    exact = exact_array(array, "rho")
     values = array.astype(np.float64) if exact is None else exact.astype(np.float64)
     bad = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
     if bad.size:

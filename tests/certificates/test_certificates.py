@@ -138,7 +138,11 @@ class TestSabotage:
         base = mdp.pair_ptr[:-1]
         sign = -1 if mdp.minimize else 1
         c: Any = mdp.criterion
-        fixed = {int(s) for s in np.flatnonzero(mdp.states_of(c.target))} if getattr(c, "target", None) is not None else set()
+        fixed = (
+            {int(s) for s in np.flatnonzero(mdp.states_of(c.target))}
+            if getattr(c, "target", None) is not None
+            else set()
+        )
         for policy in islice(o.policies(model), 60 if mdp.n_states > 8 else 300):
             candidate = replace(certificate, choice=base + np.array(policy))
             rewards, rows = o.chain(model, policy)
@@ -158,7 +162,9 @@ class TestSabotage:
                 value = [x.get(s, F(0)) for s in range(len(rows))]
             else:
                 value = o.chain_total(rewards, rows).value
-            attains = all(sign * v >= b for v, b in zip(value, certificate.below - sign * certificate.offset, strict=True))
+            attains = all(
+                sign * v >= b for v, b in zip(value, certificate.below - sign * certificate.offset, strict=True)
+            )
             if not attains:
                 assert not candidate.verify(mdp, exact=True)
                 assert not candidate.verify(mdp)
@@ -196,7 +202,10 @@ class TestSabotage:
                 loaded = Certificate.load(path)
             except CertificateError:
                 continue
-            same = loaded.below.tolist() == certificate.below.tolist() and loaded.above.tolist() == certificate.above.tolist()
+            same = (
+                loaded.below.tolist() == certificate.below.tolist()
+                and loaded.above.tolist() == certificate.above.tolist()
+            )
             assert same and loaded.choice.tolist() == certificate.choice.tolist()
         for content in (b"", good[: len(good) // 2], b"PK\x03\x04 nothing", b"not a file"):
             path.write_bytes(content)
@@ -297,7 +306,10 @@ def test_values_of_a_chain_of_gain_zero() -> None:
     model = [[(F(1), {0: F(1, 2), 1: F(1, 2)})], [(F(-1), {0: F(1, 2), 1: F(1, 2)})]]
     mdp = g.build(model, mk.TotalReward())
     shift = F(1, 10**6)
-    for low, high in (([1 + shift, -1 + shift], [1 + shift, -1 + shift]), ([1 - shift, -1 - shift], [1 - shift, -1 - shift])):
+    for low, high in (
+        ([1 + shift, -1 + shift], [1 + shift, -1 + shift]),
+        ([1 - shift, -1 - shift], [1 - shift, -1 - shift]),
+    ):
         for certificate in forged(mdp, low, high, [0, 0]):
             refused(certificate, mdp)
     for certificate in forged(mdp, [1, -1], [1, -1], [0, 0])[1:]:

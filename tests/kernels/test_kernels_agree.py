@@ -65,7 +65,13 @@ def problem(seed: int, kind: str, r_kind: str, gamma: float, many: bool) -> Any:
 
 
 @run
-@given(seed=st.integers(0, 2**32), kind=KINDS, r_kind=KINDS, gamma=st.sampled_from([0.0, 0.3, 0.95, 1 - 2**-30, 1.0]), many=st.booleans())
+@given(
+    seed=st.integers(0, 2**32),
+    kind=KINDS,
+    r_kind=KINDS,
+    gamma=st.sampled_from([0.0, 0.3, 0.95, 1 - 2**-30, 1.0]),
+    many=st.booleans(),
+)
 def test_error_bounds_contain_the_rational_value(seed: int, kind: str, r_kind: str, gamma: float, many: bool) -> None:
     pair_ptr, P, r, g, V = problem(seed, kind, r_kind, gamma, many and seed % 10 == 0)
     L = P.n_rows
