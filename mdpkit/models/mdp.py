@@ -289,8 +289,8 @@ class MDP:
         h = hashlib.sha256()
         P, rewards = self.base or (self.P, self.rewards)
         for array in (self.pair_ptr, self.action, P.indptr, P.indices, P.data):
-            h.update(np.ascontiguousarray(array).tobytes())
-        h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).tobytes())
+            h.update(np.ascontiguousarray(array).reshape(-1))  # its buffer, without a copy
+        h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).reshape(-1))
         key = "" if self.criterion is None else self._resolved_criterion().key()
         h.update(f"{self.minimize}|{self.stages}|{key}".encode())
         return h.hexdigest()
