@@ -211,8 +211,9 @@ def solve(
         with _progress(f"reading {source}", quiet) as progress:
             problem, prop = _pose(source, question, progress)
             if problem.rho is None:
+                several = "several initial states" if np.any(problem.labels.get("init", False)) else "no initial state"
                 warnings.warn(
-                    "the source names no initial state: the value is that of state 0; choose with --initial STATE",
+                    f"the source names {several}: the value is that of state 0; choose with --initial STATE",
                     ModelWarning,
                     stacklevel=1,
                 )

@@ -88,12 +88,19 @@ class Residual(StopRule):
 
     abs: float = 1e-9
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.abs, (int, float)) or not self.abs >= 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise OptionError("Residual's abs is no tolerance", found=self.abs, needed="a number >= 0")
+
 
 @dataclass(frozen=True)
 class Steps(StopRule):
-    """Stop after n steps."""
+    """Stop after n steps. Says nothing about the error; the certificate does."""
 
     n: int = 1000
+
+    def __post_init__(self) -> None:
+        _check_count(self.n, "Steps' n")
 
 
 def iterates(mdp: MDP, solver: IterativeSolver[Any], rng: np.random.Generator | None = None) -> Iterator[Any]:
@@ -108,12 +115,26 @@ def iterates(mdp: MDP, solver: IterativeSolver[Any], rng: np.random.Generator | 
         state = solver.step(problem, state, rng)
 
 
+def _check_count(n: Any, what: str) -> None:
+    count: Any = n
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
+        raise OptionError(f"{what} is no count", found=repr(n), needed="an integer >= 0")
+
+
 def _problem(mdp: MDP, solver: Solver) -> Canonical:
+    if not isinstance(solver, Solver):  # pyright: ignore[reportUnnecessaryIsInstance]
+        a_class = isinstance(solver, type) and issubclass(solver, Solver)
+        raise OptionError(
+            "the solver is a class, not a solver" if a_class else "this is no solver",
+            found=solver.__name__ if a_class else repr(solver),
+            needed="a solver such as ValueIteration(), or the name of one",
+            way_out=f"write {solver.__name__}()" if a_class else "leave it out, or see `mdpkit methods`",
+        )
     problem = canonical(mdp)
     if not solver.accepts(problem):
         raise UnsupportedError(
             f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
-            needed=f"a {' or '.join(solver.kinds)} problem",
+            needed=f"a {' or '.join('finite-horizon' if kind == 'finite' else kind for kind in solver.kinds)} problem",
             way_out="call mdpkit.solve without a solver, or see `mdpkit methods`",
         )
     return problem
@@ -157,9 +178,15 @@ def run(
     """
     problem = _problem(mdp, solver)
     until = Gap() if until is None else until
-    count: Any = max_steps
-    if count is not None and (isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0):
-        raise OptionError("max_steps is no count", found=max_steps, needed="an integer >= 0")
+    if not isinstance(until, StopRule):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise OptionError(
+            "until is no stop rule",
+            found=until,
+            needed="Gap(…), Residual(…) or Steps(…)",
+            way_out="until=mk.Gap(rel=1e-6)",
+        )
+    if max_steps is not None:
+        _check_count(max_steps, "max_steps")
     started = time.perf_counter()
     interrupted = False
     trace: list[tuple[int, float]] = []
@@ -211,14 +238,17 @@ def _iterate(
     *,
     certifying: bool,
 ) -> tuple[Answer, Certificate | None, Status, int]:
-    limit = until.n if isinstance(until, Steps) else (1_000_000 if max_steps is None else max_steps)
+    limit = 1_000_000 if max_steps is None else max_steps
+    short = isinstance(until, Steps) and until.n > limit and max_steps is not None
+    if isinstance(until, Steps) and not short:
+        limit = until.n
     state = solver.init(problem, rng)
     steps = 0
     goal = _inner_goal(until, problem, solver, state)
     best: Certificate | None = None
     stalled = 0
     least, least_at = np.inf, 0
-    status = Status.STEPS if not isinstance(until, Steps) else Status.SOLVED
+    status = Status.STEPS if short or not isinstance(until, Steps) else Status.SOLVED
     record, attempt = 1, 16
     try:
         while steps < limit:

@@ -23,7 +23,7 @@ __all__ = ["Solution", "Status"]
 class Status(Enum):
     """How a run ended. The members' values are the help text."""
 
-    SOLVED = "solved: the certified bounds meet the stop rule"
+    SOLVED = "solved: the stop rule is met, and the bounds are certified"
     EXACT = "solved exactly: the bounds coincide in rational arithmetic"
     ROUNDING = (
         "stopped at the rounding of float arithmetic before the stop rule was met; the bounds are true. "

@@ -365,7 +365,7 @@ class _Probabilities(dict[str, int]):
         self.floats: list[float] = []
 
     def __missing__(self, text: str) -> int:
-        known = self.get(bare := text.strip(_BLANK))
+        known = self.get(bare := text.partition("//")[0].strip(_BLANK))
         if known is None:
             value = self.numbers.parse(bare, "probability")
             if value < 0:
@@ -483,6 +483,8 @@ def _match_labels(text: str, pattern: re.Pattern[str]) -> list[str] | None:
         if text[position] in _BLANK:
             position += 1
             continue
+        if text.startswith("//", position):  # a comment at the end of the line
+            break
         match = pattern.match(text, position)
         if match is None:
             return None
@@ -736,9 +738,9 @@ class _Reader:
                     indptr.append(len(destinations))
                     action_lines.append(number)
                     row = 0
-                    if len(words) == 3:
+                    if len(words) == 3 and not words[2].startswith("//"):
                         text, rest = _brackets(words[2])
-                        if text is None or rest:
+                        if text is None or (rest and not rest.startswith("//")):
                             raise _LineError("text after the action", _shown(rest or words[2]), "[rewards] or nothing")
                         row = rewards_of[text]
                     action_rewards.append(row)

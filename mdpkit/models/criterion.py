@@ -50,17 +50,17 @@ def _is_float(value: Any) -> bool:
     return isinstance(value, (float, np.floating))
 
 
-def _number(value: Any) -> tuple[Any, Any]:
+def _number(value: Any, what: str) -> tuple[Any, Any]:
     """A number or array as ``(float or float array, exact or None)``; exact unless floats were given."""
     if _is_array(value):
         array: Array = np.asarray(value)
         if array.dtype == object or array.dtype.kind in "US":
             exact = np.empty(array.shape, dtype=object)
             for index, entry in np.ndenumerate(array):
-                exact[index] = to_fraction(entry)
+                exact[index] = to_fraction(entry, what=f"entry [{', '.join(map(str, index))}] of {what}")
             return _frozen(exact.astype(np.float64)), _frozen(exact)
         return _frozen(array.astype(np.float64)), None
-    exact = None if _is_float(value) else to_fraction(value)
+    exact = None if _is_float(value) else to_fraction(value, what=what)
     return (float(value) if exact is None else float(exact)), exact
 
 
@@ -96,7 +96,7 @@ class Discounted(Criterion):
     exact: Any = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        value, exact = _number(self.gamma)
+        value, exact = _number(self.gamma, "discount factor gamma")
         flat = np.ravel(value)
         bad = np.flatnonzero(~((flat >= 0) & (flat < 1)))
         if bad.size:
@@ -142,10 +142,10 @@ class FiniteHorizon(Criterion):
     def __post_init__(self) -> None:
         if isinstance(self.H, bool) or not isinstance(self.H, (int, np.integer)) or self.H < 0:
             raise OptionError("the horizon H is no count of stages", found=self.H, needed="an integer H >= 0")
-        gamma, exact = _number(self.gamma)
+        gamma, exact = _number(self.gamma, "discount factor gamma")
         if np.ndim(gamma) != 0 or not 0 <= gamma <= 1:
             raise OptionError("the discount factor gamma is outside [0, 1]", found=self.gamma, needed="0 <= gamma <= 1")
-        terminal, terminal_exact = (None, None) if self.terminal is None else _number(self.terminal)
+        terminal, terminal_exact = (None, None) if self.terminal is None else _number(self.terminal, "terminal reward")
         if terminal is not None and not np.all(np.isfinite(terminal)):
             raise OptionError("a terminal reward is not finite", found=terminal, needed="finite numbers")
         object.__setattr__(self, "H", int(self.H))

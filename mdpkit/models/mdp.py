@@ -291,8 +291,8 @@ class MDP:
         h = hashlib.sha256()
         P, rewards = self.base or (self.P, self.rewards)
         for array in (self.pair_ptr, self.action, P.indptr, P.indices, P.data):
-            h.update(np.ascontiguousarray(array).data)
-        h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).tobytes())
+            h.update(np.ascontiguousarray(array).data)  # its buffer, without a copy
+        h.update(b"none" if self.active is None else np.ascontiguousarray(rewards[self.active].values).data)
         key = "" if self.criterion is None else self._resolved_criterion().key()
         h.update(f"{self.minimize}|{self.stages}|{key}".encode())
         return h.hexdigest()
@@ -808,7 +808,7 @@ def _number_array(P: Any) -> Array:
     except ValueError as error:
         raise ModelError("P is ragged", found=str(error).split(".")[0], needed="an array (S, A, S)") from None
     if array.dtype.kind in "OUS":
-        exact = exact_array(array)
+        exact = exact_array(array, "P")
         assert exact is not None
         return exact
     if array.dtype.kind not in "biuf":
@@ -985,7 +985,7 @@ def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
         raise ModelError(
             "the initial law rho has the wrong shape", found=array.shape, needed=f"({S},) or a state's index"
         )
-    exact = exact_array(array)
+    exact = exact_array(array, "rho")
     values = array.astype(np.float64) if exact is None else exact.astype(np.float64)
     bad = np.flatnonzero(~((values >= 0) & np.isfinite(values)))
     if bad.size:

@@ -102,10 +102,11 @@ def _nearest(exact: Objects) -> tuple[Floats, Objects, Floats]:
     return values, exact, error
 
 
-def exact_array(values: Any) -> Objects | None:
+def exact_array(values: Any, what: str = "array") -> Objects | None:
     """An object array of Fractions if ``values`` are exact numbers (ints, Fractions, strings), else ``None``.
 
-    Floats standing among exact numbers are read as the rational with small denominator next to them.
+    Floats standing among exact numbers are read as the rational with small denominator next to them. ``what`` names the
+    array in error messages.
     """
     array = np.asarray(values)
     if array.dtype.kind in "fc":
@@ -118,7 +119,11 @@ def exact_array(values: Any) -> Objects | None:
         key: Any = (type(entry), entry)
         if key not in seen:
             exact_float = isinstance(entry, (float, np.floating))
-            seen[key] = rationalize_array(np.array([entry]))[0] if exact_float else to_fraction(entry)
+            if exact_float and np.isfinite(entry):
+                seen[key] = rationalize_array(np.array([entry]))[0]
+            else:
+                place = ", ".join(map(str, index))
+                seen[key] = to_fraction(entry, what=f"entry [{place}] of {what}")
         out[index] = seen[key]
     return out
 
@@ -180,7 +185,7 @@ def make_reward(
         )
     array: Array = np.asarray(r)
     if array.dtype.kind in "OUS":
-        exact = exact_array(array)
+        exact = exact_array(array, name)
         assert exact is not None
         array = exact
     elif array.dtype.kind in "biu":

@@ -56,7 +56,7 @@ class PolicyIteration(IterativeSolver[State]):
     >>> import mdpkit as mk
     >>> sol = mk.solve(mk.instances.make("puterman-two-state"), PolicyIteration())
     >>> sol.pi, sol.status
-    (Stationary([0, 0]), <Status.SOLVED: 'solved: the certified bounds meet the stop rule'>)
+    (Stationary([0, 0]), <Status.SOLVED: 'solved: the stop rule is met, and the bounds are certified'>)
     """
 
     cites: ClassVar = ("howard1960", "puterman1994", "bertsekas1991")

@@ -289,3 +289,40 @@ def test_the_generator_is_not_touched_by_deterministic_solvers(name: str) -> Non
     rng = np.random.default_rng(5)
     mk.solve(PROBLEMS[problem], name, rng=rng)
     assert rng.random() == np.random.default_rng(5).random()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"solver": type(method("value_iteration"))}, r"write ValueIteration\(\)"),
+        ({"solver": 3}, "this is no solver"),
+        ({"until": 1e-6}, "until is no stop rule"),
+        ({"max_steps": -1}, "max_steps is no count"),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(OptionError, match=says):
+        mk.solve(mk.instances.make("riverswim"), **settings)
+
+
+def test_stop_rules_out_of_range_are_refused() -> None:
+    for rule in (lambda: mk.Steps(-1), lambda: mk.Residual(float("nan")), lambda: mk.Residual(-1.0)):
+        with pytest.raises(OptionError):
+            rule()
+
+
+def test_the_largest_number_of_steps_also_limits_the_rule_of_steps() -> None:
+    mdp = mk.instances.make("riverswim")
+    sol = mk.solve(mdp, "value_iteration", until=mk.Steps(5), max_steps=3)
+    assert (sol.steps, sol.status) == (3, mk.Status.STEPS)
+    sol = mk.solve(mdp, "value_iteration", until=mk.Steps(3), max_steps=5)
+    assert (sol.steps, sol.status) == (3, mk.Status.SOLVED)
+
+
+def test_text_that_is_no_number_is_named_by_its_place() -> None:
+    with pytest.raises(OptionError, match=r"entry \[0, 0, 1\] of P"):
+        mk.MDP([[["1/3", "two"]], [[0, 1]]], [[0], [0]], mk.Discounted("1/2"))
+    with pytest.raises(OptionError, match=r"entry \[1, 0\] of r"):
+        mk.MDP([[["1/3", "2/3"]], [[0, 1]]], [["0"], ["x"]], mk.Discounted("1/2"))
+    with pytest.raises(OptionError, match="discount factor gamma"):
+        mk.Discounted("much")

@@ -266,6 +266,17 @@ def test_comments_before_the_first_action_belong_to_the_state(tmp_path: Path) ->
     assert raw.comments == ["one\ntwo"]
 
 
+def test_comments_at_the_ends_of_lines(tmp_path: Path) -> None:
+    tail = "state 0 [1] init goal // here\naction 0 // stays\n0 : 1 // for sure\n"
+    text = f"@type: MDP\n@reward_models\nr\n@nr_states\n1\n@model\n{tail}"
+    path = tmp_path / "m.drn"
+    path.write_text(text)
+    raw = read_raw(path)
+    assert sorted(raw.labels) == ["goal", "init"]
+    assert raw.pair_names == ["0"]
+    assert raw.data.tolist() == [1.0]
+
+
 def test_compressed_files_and_storms_archives(tmp_path: Path) -> None:
     plain = read_raw(put(tmp_path, SMALL))
     data = SMALL.encode()

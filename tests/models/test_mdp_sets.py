@@ -24,3 +24,21 @@ def test_labels_are_masks_or_indices():
         with pytest.raises(OptionError, match="label 'x' is no set of states"):
             MDP(np.ones((1, 1, 1)), labels={"x": bad})
     assert MDP(np.ones((1, 1, 1)), labels={"x": []}).labels["x"].tolist() == [False]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_rows_kept_dense_compress_as_scipy_does(share: float) -> None:
+    import scipy.sparse as sp
+
+    rng = np.random.default_rng(7)
+    P = rng.random((6, 2, 6))
+    P[rng.random(P.shape) < share] = 0
+    P[..., 0] += P.sum(-1) == 0
+    P /= P.sum(-1, keepdims=True)
+    T = MDP(P, np.zeros((6, 2)), normalize=True).P
+    assert T.dense is not None
+    csr = sp.csr_array(T.dense)
+    np.testing.assert_array_equal(T.indptr, csr.indptr)
+    np.testing.assert_array_equal(T.indices, csr.indices)
+    np.testing.assert_array_equal(T.data, csr.data)
+    assert not T.data.flags.writeable
