@@ -93,12 +93,21 @@ def solve(
     if solution.status is Status.ROUNDING and not given and mdp.n_pairs <= EXACT_PAIRS:
         try:
             again = run(
-                mdp, solver, exact=True, why=f"{why}; float rounding forbids the gap, so in rationals", **settings
+                mdp,
+                solver,
+                exact=True,
+                why=f"{why}; float rounding forbids the gap, so in rationals (the model {exact_origin(mdp)})",
+                **settings,
             )
         except ModelError:
             return solution
         return again
     return solution
+
+
+def exact_origin(mdp: MDP) -> str:
+    """What :meth:`MDP.exact` makes of a model."""
+    return mdp.origin if mdp.is_exact else "rationalized"
 
 
 def solve_many(problems: Any, solver: Solver | str | None = None, **settings: Any) -> list[Solution]:

@@ -211,9 +211,16 @@ def solve(
         with _progress(f"reading {source}", quiet) as progress:
             problem, prop = _pose(source, question, progress)
             if problem.rho is None:
-                several = "several initial states" if np.any(problem.labels.get("init", False)) else "no initial state"
+                starts = np.flatnonzero(problem.labels.get("init", np.zeros(0, dtype=bool)))
+                if starts.size:
+                    raise OptionError(
+                        f"{source} has several initial states",
+                        found=", ".join(map(str, starts[:12])) + (", …" if starts.size > 12 else ""),
+                        needed="one",
+                        way_out="choose with --initial STATE",
+                    )
                 warnings.warn(
-                    f"the source names {several}: the value is that of state 0; choose with --initial STATE",
+                    "the source names no initial state: the value is that of state 0; choose with --initial STATE",
                     ModelWarning,
                     stacklevel=1,
                 )
@@ -574,6 +581,8 @@ def _check_outputs(source: str, outputs: dict[str, Path | None], force: bool) ->
             ) from None
         if path.resolve() in seen:
             raise OptionError(f"{option} {path} is also {seen[path.resolve()]}", way_out="choose another name")
+        if option.startswith("--") and path.suffix.lower() != ".npz":
+            raise OptionError(f"{option} {path} has another ending", found=path.suffix or "none", needed=".npz")
         seen[path.resolve()] = option
 
 

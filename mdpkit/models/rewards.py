@@ -115,8 +115,9 @@ def exact_array(values: Any, what: str = "array") -> Objects | None:
         array = array.astype(object)
     out = np.empty(array.shape, dtype=object)
     seen: dict[Any, Any] = {}
-    for index, entry in np.ndenumerate(array):
-        key: Any = (type(entry), entry)
+    for index in np.ndindex(array.shape):
+        entry: Any = array[index]
+        key = (type(entry), entry)
         if key not in seen:
             exact_float = isinstance(entry, (float, np.floating))
             if exact_float and np.isfinite(entry):
