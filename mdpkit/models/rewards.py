@@ -115,12 +115,12 @@ def exact_array(values: Any, what: str = "array") -> Objects | None:
         array = array.astype(object)
     out = np.empty(array.shape, dtype=object)
     seen: dict[Any, Any] = {}
+    floats: Any = (float, np.floating)
     for index in np.ndindex(array.shape):
         entry: Any = array[index]
         key = (type(entry), entry)
         if key not in seen:
-            exact_float = isinstance(entry, (float, np.floating))
-            if exact_float and np.isfinite(entry):
+            if isinstance(entry, floats) and np.isfinite(entry):
                 seen[key] = rationalize_array(np.array([entry]))[0]
             else:
                 place = ", ".join(map(str, index))
