@@ -118,7 +118,7 @@ def exact_array(values: Any, what: str = "array") -> Objects | None:
     floats: Any = (float, np.floating)
     for index in np.ndindex(array.shape):
         entry: Any = array[index]
-        key = (type(entry), entry)
+        key: Any = (type(entry), entry)
         if key not in seen:
             if isinstance(entry, floats) and np.isfinite(entry):
                 seen[key] = rationalize_array(np.array([entry]))[0]
