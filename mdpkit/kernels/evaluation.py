@@ -10,7 +10,7 @@ import numpy as np
 from mdpkit.errors import ModelError
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Factorization", "solve_policy"]
+__all__ = ["Factorization", "entries_of", "solve_policy", "take_rows"]
 
 DENSE_BELOW = 400
 
@@ -82,10 +82,15 @@ def solve_policy(indptr: Array, indices: Array, data: Floats, b: Floats) -> Floa
     return Factorization(indptr, indices, data).solve(b)
 
 
-def take_rows(indptr: Ints, indices: Array, data: Array, rows: Ints) -> tuple[Ints, Array, Array]:
-    """Compressed form of the chosen rows."""
+def entries_of(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:
+    """Row starts of the chosen rows put one after another, and the positions of their entries."""
     count = indptr[rows + 1] - indptr[rows]
     start = np.concatenate(([0], np.cumsum(count)))
     total: int = int(start[-1])
-    entry = np.arange(total) - np.repeat(start[:-1], count) + np.repeat(indptr[rows], count)
+    return start, np.arange(total) - np.repeat(start[:-1], count) + np.repeat(indptr[rows], count)
+
+
+def take_rows(indptr: Ints, indices: Array, data: Array, rows: Ints) -> tuple[Ints, Array, Array]:
+    """Compressed form of the chosen rows."""
+    start, entry = entries_of(indptr, rows)
     return start, indices[entry], data[entry]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import ModelError, SizeError, UnsupportedError
+from mdpkit.kernels.evaluation import entries_of
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon, Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
@@ -65,7 +66,7 @@ def induced(mdp: MDP, policy: Stationary) -> MDP:
         c = Discounted(_by_pairs(mdp, c)[policy.pairs])
     if policy.pairs is not None:
         pairs = policy.pairs
-        entries = _entries(mdp.P, pairs)
+        entries = entries_of(mdp.P.indptr, pairs)[1]
         rewards = {name: reward.take(pairs, entries) for name, reward in mdp.rewards.items()}
         return _chain(mdp, mdp.P.take(pairs), rewards, c)
     rows = np.arange(mdp.n_pairs)
@@ -147,7 +148,7 @@ def mixed_rows(P: Transitions, ptr: Ints, rows: Ints, weight: Array) -> tuple[In
     used = np.flatnonzero(weight.astype(bool))
     rows, owner, weight = rows[used], owner[used], weight[used]
     count = P.indptr[rows + 1] - P.indptr[rows]
-    entry = _entries(P, rows)
+    entry = entries_of(P.indptr, rows)[1]
     row, column = np.repeat(owner, count), P.indices[entry].astype(np.int64)
     terms: Array
     if exact:
@@ -218,13 +219,6 @@ def _absorbed(P: Transitions, rows: Bools, own: Ints) -> Transitions:
         masses[moved] = P.exact[keep]
         exact = masses
     return Transitions(indptr, indices, data, P.n_states, exact)
-
-
-def _entries(P: Transitions, rows: Ints) -> Ints:
-    """Positions of the stored transitions of ``rows``."""
-    count: Any = P.indptr[rows + 1] - P.indptr[rows]
-    start: Any = np.cumsum(count) - count
-    return np.arange(int(count.sum())) - np.repeat(start, count) + np.repeat(P.indptr[rows], count)
 
 
 def _by_pairs(mdp: MDP, c: Discounted) -> Array:
@@ -413,7 +407,7 @@ def _lifted_rows(
     P: Transitions, L: int, copies: int, pair_of: Ints, successors: list[list[int]], links: list[list[int]], N: int
 ) -> Transitions:
     if copies == 1:
-        entry = _entries(P, pair_of)
+        entry = entries_of(P.indptr, pair_of)[1]
         columns = np.array([j for row in links for j in row], dtype=np.int64)
         counts = np.diff(P.indptr)[pair_of]
     else:

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from mdpkit.errors import SizeError
+from mdpkit.kernels.evaluation import entries_of
 from mdpkit.typing import Array, Floats, Ints, Objects
 
 __all__ = ["Transitions", "check_memory"]
@@ -223,9 +224,7 @@ class Transitions:
             part.__dict__["dense"] = _frozen(self.dense[rows])
             part.__dict__["exact"] = None
             return part
-        count = self.indptr[rows + 1] - self.indptr[rows]
-        indptr = np.concatenate(([0], np.cumsum(count)))
-        entry = np.arange(int(indptr[-1])) - np.repeat(indptr[:-1], count) + np.repeat(self.indptr[rows], count)
+        indptr, entry = entries_of(self.indptr, rows)
         exact = None if self.exact is None else self.exact[entry]
         return Transitions(indptr, self.indices[entry], self.data[entry], self.n_states, exact)
 

@@ -26,7 +26,7 @@ class BackwardInduction(DirectSolver):
 
     References
     ----------
-    ``bellman1957``, ``puterman1994`` (Section 4.5).
+    ``bellman1957``, ``puterman1994`` (Section 4.5, recalled).
 
     Examples
     --------

@@ -46,7 +46,7 @@ class LinearProgramming(DirectSolver):
 
     References
     ----------
-    ``depenoux1963`` (d'Epenoux), ``puterman1994`` (Section 6.9).
+    ``depenoux1963`` (d'Epenoux), ``puterman1994`` (Section 6.9, recalled).
 
     Examples
     --------

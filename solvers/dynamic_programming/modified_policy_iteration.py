@@ -42,7 +42,7 @@ class ModifiedPolicyIteration(IterativeSolver[State]):
 
     References
     ----------
-    ``puterman1978``, ``puterman1994`` (Section 6.5).
+    ``puterman1978``, ``puterman1994`` (Section 6.5, recalled).
 
     Examples
     --------

@@ -49,7 +49,7 @@ class PolicyIteration(IterativeSolver[State]):
 
     References
     ----------
-    ``howard1960``, ``puterman1994`` (Section 6.4), ``bertsekas1991`` for total reward.
+    ``howard1960``, ``puterman1994`` (Section 6.4, recalled), ``bertsekas1991`` for total reward.
 
     Examples
     --------

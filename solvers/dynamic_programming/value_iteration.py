@@ -44,7 +44,7 @@ class ValueIteration(IterativeSolver[State]):
 
     References
     ----------
-    ``puterman1994`` (Section 6.3), ``macqueen1966``.
+    ``puterman1994`` (Section 6.3, recalled), ``macqueen1966``.
 
     Examples
     --------
