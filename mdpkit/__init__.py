@@ -27,6 +27,7 @@ from mdpkit.solution import Solution, Status
 if TYPE_CHECKING:
     from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
     from mdpkit.io import load
+    from mdpkit.reductions.communicating import classify
 
 __version__ = "0.1.0"
 
@@ -52,6 +53,7 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "classify",
     "evaluate",
     "instances",
     "io",
@@ -66,6 +68,7 @@ __all__ = [
     "solvers",
 ]
 
+_FUNCTIONS = {"load": "mdpkit.io", "classify": "mdpkit.reductions.communicating"}
 _MODULES = ("certificates", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
@@ -75,10 +78,11 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            import_module("mdpkit.solvers.dynamic_programming")
+            for room in ("dynamic_programming", "average_reward"):
+                import_module(f"mdpkit.solvers.{room}")
         return module
-    if name == "load":
-        return import_module("mdpkit.io").load
+    if name in _FUNCTIONS:
+        return getattr(import_module(_FUNCTIONS[name]), name)
     raise AttributeError(f"module 'mdpkit' has no attribute {name!r}")
 
 

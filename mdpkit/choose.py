@@ -123,6 +123,12 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
     size = f"{mdp.n_states:,} states"
     if p.kind == "finite":
         return dp.BackwardInduction(), "a finite horizon is one pass backward"
+    if p.kind == "average":
+        from mdpkit.solvers import average_reward as ar
+
+        if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
+            return ar.MultichainPolicyIteration(), f"average reward with {size}: policies evaluated by factorization"
+        return ar.RelativeValueIteration(), f"average reward with {size}, costly to factor: sweeps in each class"
     if p.kind == "total":
         if _elimination_work(p) <= DIRECT_WORK:
             return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"

@@ -523,7 +523,7 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         "lower": _plain(solution.lower),
         "upper": _plain(solution.upper),
         "exact": answer if isinstance(answer, bool) else _rational(answer),
-        "gain": _plain(solution.gain),
+        "gain": _plain(solution.value if solution.average else None),
         "status": str(solution.status),
         "method": names.get(kind, kind.__name__),
         "why": solution.why,
@@ -784,6 +784,8 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
         ("value", f"{_text(solution.value)} at {_place(problem)}"),
         ("certified", f"[{_text(solution.lower)}, {_text(solution.upper)}]"),
     ]
+    if solution.classes is not None:
+        rows.insert(2, ("classes", str(solution.classes)))
     exact = report["exact"]
     if isinstance(exact, bool):
         rows.append(("property", "true" if exact else "false"))

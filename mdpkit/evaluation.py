@@ -20,11 +20,11 @@ from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.chains import exact_weights, induced, mixed_rows, pair_chain, product, stage_chain
-from mdpkit.models.criterion import Discounted, FiniteHorizon, Invariance, Reachability
+from mdpkit.models.criterion import AverageReward, Discounted, FiniteHorizon, Invariance, Reachability
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Mixture, Stationary
-from mdpkit.models.transitions import check_memory
-from mdpkit.operators.values import action_table, pair_values
+from mdpkit.models.transitions import Transitions, check_memory
+from mdpkit.operators.values import action_table, pair_values, relative_pair_values
 from mdpkit.typing import Array, Bools, Ints
 
 if TYPE_CHECKING:
@@ -57,8 +57,10 @@ class Evaluation:
         states with their start memories, or on the pairs for a randomized policy discounted by pairs.
     parts : tuple of Evaluation
         The evaluations of the policies of a mixture.
-    gain, bias : None
-        For average reward.
+    gain : array or None
+        For average reward: V.
+    bias : (S,) array or None
+        For average reward: the bias with :math:`P^* h = 0`; None for a mixture. Fractions where the evaluation is exact.
     """
 
     V: Array
@@ -70,8 +72,6 @@ class Evaluation:
     policy: Any = field(repr=False)
     chain: MDP | None = field(repr=False)
     parts: tuple[Evaluation, ...] = field(default=(), repr=False)
-    gain: Array | None = None
-    bias: Array | None = None
     work: _Work | None = field(default=None, repr=False)
 
     @cached_property
@@ -84,6 +84,20 @@ class Evaluation:
             return _weighted(_mixture_weights(self), [_first_stage(part.Q, self.problem, 3) for part in self.parts])
         return self.work.action_values(self.problem)
 
+    @property
+    def gain(self) -> Array | None:
+        """Long-run average reward from each state, ``(S,)``; None under another criterion."""
+        if not isinstance(self.problem.criterion, AverageReward):
+            return None
+        return self.V if self.exact is None else self.exact
+
+    @cached_property
+    def bias(self) -> Array | None:
+        """Bias of the policy, ``(S,)``, with P* h = 0, for average reward; None under another criterion, or for a mixture."""
+        if self.gain is None or self.work is None:
+            return None
+        return self.work.bias[: self.problem.n_states]
+
     @cached_property
     def occupancy(self) -> Array | None:
         r"""How often each pair is visited from the initial law; None without one. Fractions where the evaluation is exact.
@@ -91,7 +105,8 @@ class Evaluation:
         Discounted, ``(S, A)``: :math:`d(s,a) = (1-\gamma) \sum_t \gamma^t P(s_t = s, a_t = a)`, which sums to one (for a
         discount by pairs, each pair's discounted visits times one minus its own factor). Over a horizon or a number of
         steps, ``(H, S, A)``: probability of each pair at each stage. Total reward, ``(S, A)``: expected number of visits
-        until a target or an absorbing state without reward is entered; infinite on the other recurrent pairs.
+        until a target or an absorbing state without reward is entered; infinite on the other recurrent pairs. Average
+        reward, ``(S, A)``: long-run frequency of each pair.
         """
         if self.problem.rho is None:
             return None
@@ -287,6 +302,8 @@ class _Work:
 
         if self.by_pairs:
             return table(self.values)
+        if p.kind == "average":
+            return table(relative_pair_values(self.model, self.values, self.bias))
         if p.H is None:
             return table(pair_values(p, 0, self.values))
         if p.H == 0:
@@ -295,6 +312,16 @@ class _Work:
         if not self.whole:
             return table(pair_values(p, 0, self.values[1]))
         return np.array([table(pair_values(p, h, self.values[h + 1])) for h in range(p.H)])
+
+    @cached_property
+    def bias(self) -> Array:
+        """Bias of the chain, for average reward."""
+        c = self.certificate
+        if c.arithmetic == "exact" and c.below_bias is not None:
+            return c.sign * c.below_bias
+        from mdpkit.kernels.gain import evaluate_average
+
+        return evaluate_average(self.chain.P, self.chain.r, c.choice)[1]
 
     @property
     def whole(self) -> bool:
@@ -322,6 +349,8 @@ class _Work:
             return table(_discounted_visits(p, weights[0], rho, exact))
         if p.kind == "total":
             return table(_total_visits(p, self.chain, weights[0], rho, exact))
+        if p.kind == "average":
+            return table(_frequencies(p, self.chain, weights[0], rho, exact))
         visits = _stage_visits(p, weights, rho, exact)
         if not visits:
             return np.empty((0, problem.n_states, problem.n_actions), dtype=object if exact else np.float64)
@@ -460,6 +489,37 @@ def _stage_visits(p: Canonical, weights: Sequence[Array], rho: Array, exact: boo
     return out
 
 
+def _passing_visits(C: Transitions, transient: Bools, rho: Array, exact: bool) -> Array:
+    """Expected visits of the transient states from the law ``rho``, ``(S,)``; zero elsewhere."""
+    inner = np.flatnonzero(transient)
+    visits: Array = np.full(len(rho), to_fraction(0), dtype=object) if exact else np.zeros(len(rho))
+    if len(inner):
+        local = np.full(len(rho), -1, dtype=np.int64)
+        local[inner] = np.arange(len(inner))
+        keep = transient[C.row_of] & transient[C.indices]
+        rows, columns = local[C.row_of[keep]], local[C.indices[keep]]
+        indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(inner)))))
+        visits[inner] = _flow(indptr, columns, (C.rationals() if exact else C.data)[keep], rho[inner], exact)
+    return visits
+
+
+def _frequencies(p: Canonical, chain: MDP, weight: Array, rho: Array, exact: bool) -> Array:
+    """Long-run frequencies of the pairs: the mass that ends in each recurrent class, spread by the class's law."""
+    from mdpkit.kernels.stationary import stationary_laws
+
+    C = chain.P
+    data = C.rationals() if exact else C.data
+    law, label, count = stationary_laws(C.indptr, C.indices, data)
+    flow = _passing_visits(C, label < 0, rho, exact)
+    mass: Array = np.full(count, to_fraction(0), dtype=object) if exact else np.zeros(count)
+    settled = np.flatnonzero(label >= 0)
+    np.add.at(mass, label[settled], rho[settled])
+    entering = np.flatnonzero((label[C.row_of] < 0) & (label[C.indices] >= 0))
+    np.add.at(mass, label[C.indices[entering]], flow[C.row_of[entering]] * data[entering])
+    frequency = np.where(label >= 0, law * mass[label], law * 0)
+    return weight * frequency[p.state]
+
+
 def _total_visits(p: Canonical, chain: MDP, weight: Array, rho: Array, exact: bool) -> Array:
     from mdpkit.kernels import graph as g
 
@@ -470,15 +530,7 @@ def _total_visits(p: Canonical, chain: MDP, weight: Array, rho: Array, exact: bo
     label, _ = g.bottom_components(chain_graph, policy)
     reached: Bools = g.reachable(chain_graph, rho.astype(bool), ~fixed)
     transient = (label < 0) & ~fixed & reached
-    inner = np.flatnonzero(transient)
-    visits = np.full(S, to_fraction(0), dtype=object) if exact else np.zeros(S)
-    if len(inner):
-        local = np.full(S, -1, dtype=np.int64)
-        local[inner] = np.arange(len(inner))
-        keep = transient[C.row_of] & transient[C.indices]
-        rows, columns = local[C.row_of[keep]], local[C.indices[keep]]
-        indptr = np.concatenate(([0], np.cumsum(np.bincount(rows, minlength=len(inner)))))
-        visits[inner] = _flow(indptr, columns, (C.rationals() if exact else C.data)[keep], rho[inner], exact)
+    visits = _passing_visits(C, transient, rho, exact)
     d = weight * visits[p.state]
     used = weight.astype(bool)
     paying = np.bincount(p.state, weights=used & (p.r != 0), minlength=S) > 0

@@ -341,7 +341,8 @@ def _solution(
         inner = problem.value(answer.V)
         if not certificate.whole or inner.shape != lower.shape:
             inner = inner[0] if inner.ndim == 2 else inner
-        V = inner if np.all((lower <= inner) & (inner <= upper)) else middle(lower, upper)
+        close = problem.kind != "average" and np.all((lower <= inner) & (inner <= upper))  # an average's V is the bias
+        V = inner if close else middle(lower, upper)
     pi: Any
     if certificate.choice.ndim == 2:
         pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))

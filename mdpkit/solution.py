@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdpkit.errors import ModelError
+from mdpkit.errors import ModelError, OptionError, UnsupportedError
 from mdpkit.typing import Array
 
 if TYPE_CHECKING:
     from mdpkit.certificates import Certificate
     from mdpkit.models import MDP
+    from mdpkit.reductions.communicating import Communicating
 
 __all__ = ["Solution", "Status"]
 
@@ -48,7 +49,8 @@ class Solution:
     Attributes
     ----------
     V : (S,) float, or (H+1, S) for a finite horizon
-        Values: inside the certificate's bounds. For an exact solution, the floats nearest to the rationals.
+        Values: inside the certificate's bounds. For an exact solution, the floats nearest to the rationals. The value of
+        average reward is the gain.
     pi : Stationary or Markov
         A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing).
     status : Status
@@ -60,8 +62,14 @@ class Solution:
         ``lower``, ``upper``, ``valid``, ``verify(problem, exact=False)``, ``save(path)``.
     dual : array or None
         Dual variables where the solver has them: for the linear program, the occupancy of each pair ``(L,)``.
-    gain, bias : array or None
-        For average reward.
+    gain : (S,) float or None
+        For average reward: V.
+    bias : (S,) float or None
+        For average reward: the bias of ``pi``, normalized by :math:`P^* h = 0`. Computed when it is first asked for.
+    exact_bias : (S,) object or None
+        The bias as Fractions, where the solution is exact.
+    classes : Communicating or None
+        For average reward: the communicating classes of the model; see :func:`mdpkit.classify`.
     exact : object array or None
         The exact values as Fractions, where they were computed (``Fraction`` or ``float('inf')`` entries).
     trace : tuple of (step, gap)
@@ -80,8 +88,6 @@ class Solution:
     certificate: Certificate
     problem: MDP = field(repr=False)
     dual: Array | None = None
-    gain: Array | None = None
-    bias: Array | None = None
     exact: Array | None = None
     trace: tuple[tuple[int, float], ...] = ()
     why: str = ""
@@ -89,8 +95,14 @@ class Solution:
 
     @cached_property
     def Q(self) -> Array:
-        """Action values ``(S, A)`` (``(H, S, A)`` for a finite horizon), NaN where an action is not admissible."""
-        from mdpkit.operators.values import action_values
+        """Action values ``(S, A)`` (``(H, S, A)`` for a finite horizon), NaN where an action is not admissible.
+
+        For average reward they are relative: r - g + Ph, with the gain and bias of the policy.
+        """
+        from mdpkit.operators.values import action_table, action_values, relative_pair_values
+
+        if self.bias is not None:
+            return action_table(self.problem, relative_pair_values(self.problem, self.V, self.bias))
 
         c = self.certificate
         if self.V.ndim == 1 and c.below.ndim == 2 and len(c.below) > 1:
@@ -98,6 +110,62 @@ class Solution:
             below, above = (np.asarray(bound[1], dtype=np.float64) for bound in (c.below, c.above))
             return action_values(self.problem, c.offset + c.sign * (below + 0.5 * (above - below)))
         return action_values(self.problem, self.V)
+
+    @property
+    def average(self) -> bool:
+        """Whether the criterion is the average reward."""
+        from mdpkit.models.criterion import AverageReward
+
+        return isinstance(self.problem.criterion, AverageReward)
+
+    @property
+    def gain(self) -> Array | None:
+        """Long-run average reward from each state, ``(S,)``; None under another criterion."""
+        return self.V if self.average else None
+
+    @cached_property
+    def bias(self) -> Array | None:
+        """Bias of the policy ``pi``, ``(S,)``, with P* h = 0; None under another criterion than the average reward."""
+        if not self.average:
+            return None
+        exact = self.exact_bias
+        if exact is not None:
+            return exact.astype(np.float64)
+        from mdpkit.kernels.gain import evaluate_average
+
+        return evaluate_average(self.problem.P, self.problem.r, self.certificate.choice)[1]
+
+    @property
+    def exact_bias(self) -> Array | None:
+        """Bias of the policy as Fractions, ``(S,)``, where the solution is exact."""
+        c = self.certificate
+        return c.sign * c.below_bias if self.exact is not None and c.below_bias is not None else None
+
+    def relative_value(self, ref: int = 0) -> Array:
+        """Howard's relative values: the bias less that of the state ``ref``, ``(S,)``; Fractions where it is exact.
+
+        Raises
+        ------
+        UnsupportedError
+            Under another criterion than the average reward.
+        OptionError
+            If ``ref`` is no state.
+        """
+        bias: Array | None = self.bias if self.exact_bias is None else self.exact_bias
+        if bias is None:
+            raise UnsupportedError(
+                f"there are no relative values under {self.problem.criterion}", needed="mk.AverageReward()"
+            )
+        if not 0 <= ref < self.problem.n_states:
+            raise OptionError("ref is no state", found=ref, needed=f"0 <= ref < {self.problem.n_states}")
+        return bias - bias[ref]
+
+    @cached_property
+    def classes(self) -> Communicating | None:
+        """Communicating classes of the model; None under another criterion than the average reward."""
+        from mdpkit.reductions.communicating import classify
+
+        return classify(self.problem) if self.average else None
 
     @property
     def value(self) -> float:

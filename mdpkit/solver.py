@@ -19,7 +19,8 @@ State = TypeVar("State")
 class Answer(NamedTuple):
     """A solver's raw answer, in the canonical (maximizing) form; nobody believes it until it is certified.
 
-    ``below`` and ``above`` are bounds the solver offers, if any; the certificate checks them.
+    ``below`` and ``above`` are bounds the solver offers, if any; the certificate checks them. For average reward V is a
+    bias, or any relative values.
     """
 
     V: Array
@@ -35,7 +36,7 @@ class Solver(ABC):
     """Base of all solvers.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
-    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``).
+    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``).
     """
 
     cites: ClassVar[tuple[str, ...]] = ()

@@ -204,6 +204,28 @@ def best_total(model: Model) -> Best:
     return Best(value, bool(why), why)
 
 
+def best_gain(model: Model) -> list[Fraction]:
+    """Largest long-run average reward over all deterministic stationary policies."""
+    gains = [chain_total(*chain(model, policy)).gain for policy in policies(model)]
+    return [max(g[s] for g in gains) for s in range(len(model))]
+
+
+def poisson(model: Model, policy: Sequence[int]) -> tuple[list[Fraction], list[Fraction]]:
+    """Gain, and bias with P*h = 0, of a policy; see :func:`chain_total`."""
+    rewards, rows = chain(model, policy)
+    gain = chain_total(rewards, rows).gain
+    n = len(rows)
+    classes = recurrent_classes(rows)
+    laws = {members: dict(zip(sorted(members), stationary(rows, sorted(members)), strict=True)) for members in classes}
+    # (I - P) h = r - g on all states but one a class, where the law of the class says P*h = 0
+    A = [[F(s == t) - rows[s].get(t, F(0)) for t in range(n)] for s in range(n)]
+    b = [rewards[s] - gain[s] for s in range(n)]
+    for members, law in laws.items():
+        first = min(members)
+        A[first], b[first] = [law.get(t, F(0)) for t in range(n)], F(0)
+    return gain, linear(A, b)
+
+
 def target_total(model: Model, target: set[int], *, minimize: bool) -> list[Any]:
     """``R=? [F target]``: reward before the target is entered, infinite on paths that miss it."""
     n = len(model)

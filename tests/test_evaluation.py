@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mdpkit as mk
-from mdpkit.errors import MDPError, ModelError, SizeError, UndefinedValueError, UnsupportedError
+from mdpkit.errors import MDPError, ModelError, SizeError, UndefinedValueError
 from mdpkit.models import chains
 
 F = Fraction
@@ -500,9 +500,48 @@ def test_endless_memory_is_refused(ragged, monkeypatch):
         mk.evaluate(ragged, count)
 
 
-def test_average_reward_and_no_model(ragged):
-    with pytest.raises(UnsupportedError):
-        mk.evaluate(ragged.under(mk.AverageReward()), [0, 0])
+def test_average_reward():
+    mdp = mk.instances.make("howard-toymaker").under(mk.AverageReward())
+    e = mk.evaluate(mdp, [0, 0], exact=True)
+    # law (4/9, 5/9) of rows (1/2, 1/2), (2/5, 3/5) with rewards 6 and -3: gain 1
+    assert e.gain.tolist() == [1, 1]
+    assert e.bias.tolist() == [F(50, 9), F(-40, 9)]
+    assert e.Q.tolist() == [[F(50, 9), F(4, 5) * F(50, 9) - F(1, 5) * F(40, 9) + 3], [F(-40, 9), -6 + F(50, 9) - 3]]
+    assert e.occupancy.tolist() == [[F(4, 9), 0], [F(5, 9), 0]]
+    assert e.exact_value == 1
+    floats = mk.evaluate(mdp, [[0.5, 0.5], [1.0, 0.0]])
+    # rows (13/20, 7/20), (2/5, 3/5) with rewards 5 and -3: law (8/15, 7/15)
+    assert floats.lower[0] <= F(19, 15) <= floats.upper[0]
+    assert floats.gap < 1e-12
+    assert floats.occupancy.sum() == pytest.approx(1)
+    assert np.allclose(floats.occupancy, [[4 / 15, 4 / 15], [7 / 15, 0]], rtol=0, atol=1e-15)
+    assert float((floats.occupancy * np.array([[6, 4], [-3, -5]])).sum()) == pytest.approx(19 / 15)
+    assert mk.evaluate(mdp.under(mk.Discounted(0.9)), [0, 0]).bias is None
+
+
+def test_average_reward_of_policies_with_memory_and_mixtures():
+    P = [[[1, 0], [0, 1]], [[0, 1], [1, 0]]]
+    mdp = mk.MDP(objects(P), objects([[0, 1], [4, 0]]), mk.AverageReward(), rho=0)
+    moves = mk.FiniteMemory(lambda s: 0, lambda m, s: 1 if m in (0, 3) else 0, lambda m, s, a, t: (m + 1) % 4, 2)
+    e = mk.evaluate(mdp, moves, exact=True)  # out, stay, stay, back: (1 + 4 + 4 + 0) / 4
+    assert e.exact_value == F(9, 4)
+    assert e.occupancy.tolist() == [[0, F(1, 4)], [F(1, 2), F(1, 4)]]
+    both = mk.Mixture((moves, mk.Stationary.of(mdp, [0, 0])), ("1/3", "2/3"))
+    assert mk.evaluate(mdp, both, exact=True).exact_value == F(3, 4)
+    split = mk.MDP(
+        objects([[["1/3", 0, "2/3"]], [[0, 1, 0]], [[0, "1/2", "1/2"]]]),
+        objects([[9], [1], [5]]),
+        mk.AverageReward(),
+        rho=0,
+    )
+    e = mk.evaluate(split, [0, 0, 0], exact=True)
+    assert e.exact.tolist() == [1, 1, 1]
+    assert e.occupancy.tolist() == [[0], [1], [0]]
+    # h = r - g + Ph with h(1) = 0: h(2) = 4 + h(2)/2, h(0) = 8 + h(0)/3 + 2 h(2)/3
+    assert e.bias.tolist() == [20, 0, 8]
+
+
+def test_no_model(ragged):
     with pytest.raises(MDPError, match="no model"):
         mk.evaluate("model", [0, 0])
     assert mk.evaluate(ragged, [0, 0]).occupancy is None

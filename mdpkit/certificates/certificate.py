@@ -19,6 +19,7 @@ from mdpkit.typing import Array, Ints
 __all__ = ["Certificate", "Verdict"]
 
 FORMAT = "mdpkit certificate 1"
+BOUNDS = ("below", "above", "below_bias", "above_bias")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Certificate:
         Whether ``lower`` and ``upper`` keep the stages (H+1, S), or show stage 0 only.
     recipe : dict
         How the command line poses the problem again: property, criterion and parameters.
+    below_bias, above_bias : (S,) or None
+        For average reward, whose ``below`` and ``above`` bound the gain: the relative values that support them.
     """
 
     theorem: str
@@ -93,6 +96,8 @@ class Certificate:
     whole: bool = True
     recipe: dict[str, Any] = field(default_factory=dict[str, Any])
     checked: Verdict | None = None
+    below_bias: Array | None = None
+    above_bias: Array | None = None
 
     @cached_property
     def _bounds(self) -> tuple[Array, Array]:
@@ -226,8 +231,10 @@ class Certificate:
             "recipe": self.recipe,
         }
         arrays: dict[str, Array] = {"meta": np.array(json.dumps(meta)), "choice": self.choice}
-        for name in ("below", "above"):
-            values: Array = getattr(self, name)
+        for name in BOUNDS:
+            values: Array | None = getattr(self, name)
+            if values is None:
+                continue
             if values.dtype == object:
                 arrays[name] = np.array([_text(v) for v in values.ravel()]).reshape(values.shape)
             else:
@@ -251,8 +258,9 @@ class Certificate:
                 if meta.pop("format") != FORMAT:
                     raise KeyError("format")
                 arrays = {name: data[name] for name in ("below", "above", "choice")}
-            for name in ("below", "above"):
-                if arrays[name].dtype.kind in "US":
+                arrays |= {name: data[name] for name in BOUNDS if name in data}
+            for name in BOUNDS:
+                if name in arrays and arrays[name].dtype.kind in "US":
                     flat = np.empty(arrays[name].size, dtype=object)
                     flat[:] = [_parse(text) for text in arrays[name].ravel().tolist()]
                     arrays[name] = flat.reshape(arrays[name].shape)

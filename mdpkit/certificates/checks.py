@@ -15,16 +15,24 @@ from mdpkit.kernels import graph as g
 from mdpkit.kernels import reference
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.kernels.stages import IntegerStages
-from mdpkit.models.canonical import Canonical
+from mdpkit.models.canonical import STOCHASTIC, Canonical
 from mdpkit.reductions.end_components import Structure, analyze
 from mdpkit.typing import Array, Bools, Floats, Ints
 
 if TYPE_CHECKING:
     from mdpkit.certificates.certificate import Certificate
 
-__all__ = ["integer_stages", "shortfall", "stage_lower", "stage_upper", "stage_values", "violation"]
+__all__ = [
+    "average_shortfalls",
+    "integer_stages",
+    "shortfall",
+    "stage_lower",
+    "stage_upper",
+    "stage_values",
+    "violation",
+]
 
-STOCHASTIC = 1e-12
+UNIT = 2.0**-53
 
 
 def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
@@ -54,6 +62,8 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
         return _discounted(p, below, above, c.choice, exact)
     if p.kind == "finite":
         return _finite(p, below, above, c.choice, exact)
+    if p.kind == "average":
+        return _average(p, c, below, above, exact)
     return _total(p, below, above, c.choice, exact)
 
 
@@ -63,15 +73,32 @@ def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
         return reference.shortfall(p.P, p.r_exact, p.gamma_exact, V, p.state), np.full(
             len(p.r), to_fraction(0), dtype=object
         )
+    return _shortfall(p, V, p.r, p.r_error)
+
+
+def _shortfall(p: Canonical, V: Floats, r: Floats, r_error: Floats) -> tuple[Floats, Floats]:
     fast: Any = import_module("mdpkit.kernels.fast")
     D, E = np.empty(len(p.r)), np.empty(len(p.r))
     mass = p.P.mass_defect
-    if p.kind == "total":
+    if p.kind in ("total", "average"):
         # Rows that sum to one up to rounding stand for rows that do: end components then keep their mass.
         mass = np.where(mass <= STOCHASTIC + 2.0**-50 * p.n_states, 0.0, mass)
     with np.errstate(all="ignore"):
-        fast.shortfall(p.pair_ptr, p.P.indptr, p.P.indices, p.P.data, p.r, p.r_error, p.gamma, mass, V, D, E)
+        fast.shortfall(p.pair_ptr, p.P.indptr, p.P.indices, p.P.data, r, r_error, p.gamma, mass, V, D, E)
     return D, E
+
+
+def average_shortfalls(
+    p: Canonical, gain: Array, bias: Array, exact: bool
+) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """g(s) - Pg and g(s) + h(s) - r - Ph of each pair, each with the bound on its error (zeros in rationals)."""
+    if exact:
+        zero = np.full(len(p.r), to_fraction(0), dtype=object)
+        first = gain[p.state] - p.P @ gain
+        return (first, zero), (gain[p.state] + reference.shortfall(p.P, p.r_exact, p.gamma_exact, bias, p.state), zero)
+    nothing = np.zeros(len(p.r))
+    rest = p.r - gain[p.state]
+    return _shortfall(p, gain, nothing, nothing), _shortfall(p, bias, rest, p.r_error + 2 * UNIT * np.abs(rest))
 
 
 def stage_values(p: Canonical, h: int, V: Array, exact: bool) -> tuple[Array, Array]:
@@ -192,6 +219,33 @@ def _finite_integers(p: Canonical, V: Array, choice: Ints, free: Bools) -> str |
         if not np.all(V[h][~free] == p.terminal_exact[~free]):
             return f"the bounds do not enclose the known values at stage {h}"
         after = now
+    return ""
+
+
+def _average(p: Canonical, c: Certificate, below: Array, above: Array, exact: bool) -> str:
+    """Gains that are superharmonic, or subharmonic for the witness, and where they are harmonic a bias that supports them.
+
+    Where a pair changes the gain strictly, a large multiple of the gain added to the bias supports it; see ``docs/theory``.
+    """
+    if c.below_bias is None or c.above_bias is None:
+        return "the certificate of an average has no bias"
+    below_bias, above_bias = (_numbers(x, exact) for x in (c.below_bias, c.above_bias))
+    for name, bound in (
+        ("gain below", below), ("gain above", above), ("bias below", below_bias), ("bias above", above_bias),
+    ):  # fmt: skip
+        if bound.shape != (p.n_states,) or not np.all(np.isfinite(bound.astype(np.float64))):
+            return f"the {name} is not a finite number for each state"
+    (D, E), (D_bias, E_bias) = average_shortfalls(p, above, above_bias, exact)
+    bad = ~((D - E > 0) | ((D - E >= 0) & (D_bias - E_bias >= 0)))
+    if bad.any():
+        k = _first(bad)
+        return f"the upper side is not inductive at state {int(p.state[k])}, action {int(p.mdp.action[k])}"
+    if c.below is not c.above or c.below_bias is not c.above_bias:
+        (D, E), (D_bias, E_bias) = average_shortfalls(p, below, below_bias, exact)
+    D, E, D_bias, E_bias = (x[c.choice] for x in (D, E, D_bias, E_bias))
+    bad = ~((D + E < 0) | ((D + E <= 0) & (D_bias + E_bias <= 0)))
+    if bad.any():
+        return f"the lower side is not inductive at state {_first(bad)}"
     return ""
 
 

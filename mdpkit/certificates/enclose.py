@@ -9,14 +9,23 @@ from __future__ import annotations
 import numpy as np
 
 from mdpkit.certificates.certificate import Certificate
-from mdpkit.certificates.checks import integer_stages, shortfall, stage_lower, stage_upper, stage_values
+from mdpkit.certificates.checks import (
+    average_shortfalls,
+    integer_stages,
+    shortfall,
+    stage_lower,
+    stage_upper,
+    stage_values,
+)
 from mdpkit.errors import ModelError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import Factorization, take_rows
+from mdpkit.kernels.gain import improve_average_exact
 from mdpkit.kernels.improvement import ImproperPolicyError, improve, improve_exact, repair, scale
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
+from mdpkit.reductions.communicating import Communicating, communicating
 from mdpkit.reductions.end_components import Quotient, Structure, analyze
 from mdpkit.solver import Answer
 from mdpkit.typing import Array, Floats, Ints, Objects
@@ -29,6 +38,7 @@ THEOREMS = {
     "discounted": "inductive bounds of a contraction",
     "finite": "backward induction with outward rounding",
     "total": "inductive bounds of total reward with a proper witness",
+    "average": "superharmonic gains supported by a bias",
 }
 
 
@@ -39,6 +49,8 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     ``quick`` the upper side of total reward is not computed, only what the answer or the kind of problem gives for free.
     """
     p = canonical(mdp)
+    if p.kind == "average":
+        return _average(p, answer)
     if p.kind == "discounted":
         with np.errstate(over="ignore", invalid="ignore"):  # the check refuses what overflows
             below, above, choice = _discounted(p, answer)
@@ -68,7 +80,16 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     )
 
 
-def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above: Array, choice: Ints) -> Certificate:
+def _certificate(
+    p: Canonical,
+    arithmetic: str,
+    about: str,
+    below: Array,
+    above: Array,
+    choice: Ints,
+    below_bias: Array | None = None,
+    above_bias: Array | None = None,
+) -> Certificate:
     from mdpkit.models.criterion import FiniteHorizon
 
     c = p.mdp.criterion
@@ -84,6 +105,8 @@ def _certificate(p: Canonical, arithmetic: str, about: str, below: Array, above:
         offset=p.offset,
         criterion=f"{'minimize' if p.mdp.minimize else 'maximize'} {c!r}",
         whole=p.H is None or isinstance(c, FiniteHorizon),
+        below_bias=below_bias,
+        above_bias=above_bias,
     )
 
 
@@ -196,20 +219,13 @@ def _policy_below(p: Canonical, st: Structure, choice: Ints, outside: Floats) ->
     below[trapped & ~staying] = -np.inf
     if not len(moving):
         return below, choice
-    local = np.full(p.n_states, -1, dtype=np.int64)
-    local[moving] = np.arange(len(moving))
     rows = choice[moving]
-    indptr, columns, data = take_rows(p.P.indptr, p.P.indices, p.P.data, rows)
-    row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
-    inner = local[columns] >= 0
-    b = p.r[rows].copy()
-    np.add.at(b, row_of[~inner], data[~inner] * known[columns[~inner]])
-    counts = np.bincount(row_of[inner], minlength=len(rows))
     try:
-        lu = Factorization(np.concatenate(([0], np.cumsum(counts))), local[columns[inner]], data[inner])
+        lu, inflow = _open_chain(p, moving, rows, known)
     except ModelError:
         below[moving] = -np.inf
         return below, choice
+    b = p.r[rows] + inflow
     V = lu.solve(b)
     if not np.all(np.isfinite(V)):
         below[moving] = -np.inf
@@ -230,6 +246,19 @@ def _policy_below(p: Canonical, st: Structure, choice: Ints, outside: Floats) ->
         inflate *= 3.0
     below[moving] = -np.inf
     return below, choice
+
+
+def _open_chain(p: Canonical, states: Ints, rows: Ints, known: Floats) -> tuple[Factorization, Floats]:
+    """The chain of ``rows`` between ``states``, factored, and the mean of ``known`` where a step leads outside them."""
+    local = np.full(p.n_states, -1, dtype=np.int64)
+    local[states] = np.arange(len(states))
+    indptr, columns, data = take_rows(p.P.indptr, p.P.indices, p.P.data, rows)
+    row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
+    inner = local[columns] >= 0
+    inflow = np.zeros(len(rows))
+    np.add.at(inflow, row_of[~inner], data[~inner] * known[columns[~inner]])
+    counts = np.bincount(row_of[inner], minlength=len(rows))
+    return Factorization(np.concatenate(([0], np.cumsum(counts))), local[columns[inner]], data[inner]), inflow
 
 
 def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outside: Floats) -> Floats:
@@ -266,6 +295,116 @@ def _perturbed_above(p: Canonical, st: Structure, q: Quotient, V: Floats, outsid
     return above
 
 
+# -- average reward --------------------------------------------------------------------------------------------------
+
+
+def _average(p: Canonical, answer: Answer) -> Certificate:
+    """Bounds from a bias: of each communicating class, then of the best mixture of classes; of the witness on its chain.
+
+    Whatever the bias is, the largest rise r + Ph - h inside a class bounds its gain from above, and the least rise of the
+    witness bounds its gain from below.
+    """
+    about = f"{p.mdp.origin}, up to rounding"
+    h = np.where(np.isfinite(answer.V), answer.V, 0.0)
+    com = communicating(p)
+    choice = _greedy(p, h) if answer.choice is None else answer.choice
+    D, E = shortfall(p, h, False)
+    certificate = None
+    inflate = 1.5
+    for _ in range(12):
+        above = _average_above(p, com, D, E, inflate)
+        below = _average_below(p, com, choice, D, E, inflate)
+        if above is None or below is None:
+            break
+        certificate = _certificate(p, "float", about, below, above, choice, h, h).issued(p.mdp)
+        if certificate.valid:
+            return certificate
+        inflate *= 4.0
+    most, least = float(np.max(p.r)), float(np.min(p.r[choice]))
+    top = float(np.max(np.abs(p.r), initial=0.0)) * 8 * UNIT
+    flat = np.zeros(p.n_states)
+    certificate = _certificate(p, "float", about, flat + (least - top), flat + (most + top), choice, flat, flat)
+    certificate = certificate.issued(p.mdp)
+    if not certificate.valid:
+        raise ModelError(
+            "no float bounds could be certified",
+            found=certificate.checked and certificate.checked.reason,
+            needed="rewards well inside the range of floats",
+            way_out="rescale the rewards, or solve with exact=True",
+        )
+    return certificate
+
+
+def _average_above(p: Canonical, com: Communicating, D: Floats, E: Floats, inflate: float) -> Floats | None:
+    """Gains that fall strictly with each move between classes, and are the largest rise of the bias inside each."""
+    inside = np.flatnonzero(com.inside)
+    owner = com.label[p.state[inside]]
+    rise, size = np.full(com.n, -np.inf), np.zeros(com.n)
+    np.maximum.at(rise, owner, (E - D)[inside])
+    np.maximum.at(size, owner, np.abs(p.r[inside]))
+    rise += inflate * 64 * UNIT * np.maximum(np.abs(rise), size)
+    least = _least_step(p, rise)
+    q = com.quotient
+    real = q.pair >= 0
+    margin = np.zeros(len(q.pair))
+    above = None
+    for _ in range(4):
+        try:
+            value, _ = com.best(rise, margin + inflate * least * real)
+        except (ImproperPolicyError, ModelError):
+            return None
+        above = q.expand(value, np.zeros(p.n_states))
+        (fall, error), _ = average_shortfalls(p, above, np.zeros(p.n_states), False)
+        if np.all((fall - error)[~com.inside] > 0) or not least:
+            return above
+        margin[real] = inflate * 2 * error[q.pair[real]]
+    return above
+
+
+def _least_step(p: Canonical, gains: Floats) -> float:
+    """By how much the gain must differ, at the least, for a difference that is no rounding; zero without rewards."""
+    return UNIT * max(float(np.max(np.abs(gains))), UNIT * float(np.max(np.abs(p.r), initial=0.0)))
+
+
+def _average_below(
+    p: Canonical, com: Communicating, choice: Ints, D: Floats, E: Floats, inflate: float
+) -> Floats | None:
+    """Gains of the witness on its chain: the least rise of the bias where it stays, and strict means on the way there."""
+    from mdpkit.kernels import graph as g
+
+    rise, r = -(D + E)[choice], np.abs(p.r[choice])
+    label, n = g.bottom_components(p.graph, choice)
+    staying = np.ones(com.n, dtype=bool)
+    staying[com.label[~com.inside[choice] & (com.label >= 0)]] = False
+    # Classes in which the witness keeps all states share one gain; elsewhere each recurrent class has its own.
+    group = np.where(label >= 0, com.n + label, -1)
+    kept = (com.label >= 0) & staying[com.label]
+    group[kept] = com.label[kept]
+    gain, size = np.full(com.n + n, np.inf), np.zeros(com.n + n)
+    known = group >= 0
+    np.minimum.at(gain, group[known], rise[known])
+    np.maximum.at(size, group[known], r[known])
+    size = np.maximum(size, np.where(np.isfinite(gain), np.abs(gain), 0.0))
+    below = np.where(known, (gain - inflate * 64 * UNIT * size)[group], 0.0)
+    least = _least_step(p, below[known])
+    moving = np.flatnonzero(~known)
+    if not len(moving):
+        return below
+    rows = choice[moving]
+    try:
+        lu, b = _open_chain(p, moving, rows, below)
+    except ModelError:
+        return None
+    margin = np.full(len(rows), inflate * least)
+    for _ in range(4):
+        below[moving] = lu.solve(b - margin)
+        (fall, error), _ = average_shortfalls(p, below, np.zeros(p.n_states), False)
+        if np.all((fall + error)[rows] < 0) or not least:
+            break
+        margin = inflate * (2 * error[rows] + least)
+    return below
+
+
 # -- exact -----------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +424,10 @@ def certify_exact(mdp: MDP, choice: Ints | None, *, dyadic: bool = False) -> Cer
         V, best = improve_exact(p.pair_ptr, p.P.indptr, p.P.indices, data, p.r_exact, start)
     elif p.kind == "finite":
         V, best = _finite_exact(p)
+    elif p.kind == "average":
+        start = p.pair_ptr[:-1] if choice is None else choice
+        gain, bias, best = improve_average_exact(p.P, p.r_exact, p.pair_ptr, start)
+        return _certificate(p, "exact", exact.origin, gain, gain, best, bias, bias).issued(exact)
     else:
         V, best = _total_exact(p, choice)
     return _certificate(p, "exact", exact.origin, V, V, best).issued(exact)

@@ -1,4 +1,4 @@
-r"""Exact gain and bias of one end component, by policy iteration over policies with one recurrent class."""
+r"""Gain and bias: improvement of policies for the average reward, in floats and in rationals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,112 @@ from typing import Any
 
 import numpy as np
 
+from mdpkit.errors import ModelError
 from mdpkit.kernels import graph as g
 from mdpkit.kernels.evaluation import take_rows
 from mdpkit.kernels.rational import row_dot, solve_chain, to_fraction
+from mdpkit.kernels.stationary import gain_and_bias
 from mdpkit.typing import Array, Bools, Ints, Objects
 
-__all__ = ["communicating_gain"]
+__all__ = ["average_lack", "communicating_gain", "evaluate_average", "improve_average_exact", "improved_average"]
+
+MARGIN = 2.0**-44
+"""Improvements below this share of the numbers they are computed from are rounding."""
+
+
+def evaluate_average(P: Any, r: Array, choice: Ints) -> tuple[Array, Array]:
+    r"""Gain and bias of a deterministic policy, ``(S,)`` each; the bias has :math:`P^* h = 0`.
+
+    Parameters
+    ----------
+    P : Transitions
+        Rows over pairs: anything with ``indptr``, ``indices``, ``data`` and ``exact``.
+    r : (L,) float or Fractions
+        Fractions ask for exact values.
+    choice : (S,) int
+        A pair for each state.
+    """
+    data = P.rationals() if r.dtype == object else P.data
+    indptr, columns, entries = take_rows(P.indptr, P.indices, data, choice)
+    gain, bias, _ = gain_and_bias(indptr, columns, entries, r[choice])
+    return gain, bias
+
+
+def improved_average(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array, choice: Ints) -> Ints:
+    r"""Howard's improvement: a larger next gain :math:`Pg`, or the same and a larger :math:`r + Ph`.
+
+    A state keeps its pair unless another is better, by more than rounding where the arrays are floats.
+
+    Parameters
+    ----------
+    P : Transitions
+    r : (L,)
+    pair_ptr : (S+1,) int
+    gain, bias : (S,)
+        Of the policy ``choice``.
+
+    Returns
+    -------
+    choice : (S,) int
+    """
+    state, rise, q, margin, slack = _rises(P, r, pair_ptr, gain, bias)
+    zero: Any = to_fraction(0) if gain.dtype == object else 0.0
+    best_rise = np.maximum.reduceat(rise, pair_ptr[:-1])
+    rises = best_rise > margin
+    floor = np.where(rises, best_rise, zero) - margin
+    kept = rise >= floor[state]
+    q = np.where(kept, q, -np.inf)
+    best = np.maximum.reduceat(q, pair_ptr[:-1])
+    better = rises | (best > q[choice] + slack)
+    hit = np.flatnonzero(kept & (q == best[state]))
+    first = hit[np.searchsorted(state[hit], np.arange(len(gain)))]
+    return np.where(better, first, choice)
+
+
+def average_lack(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array) -> float:
+    """What gain and bias lack to satisfy the optimality equations: infinite where a next gain is larger, by more than rounding.
+
+    Else the largest amount by which a pair of the same next gain exceeds :math:`g + h`.
+    """
+    state, rise, q, margin, _ = _rises(P, r, pair_ptr, gain, bias)
+    if np.any(rise > margin[state]):
+        return np.inf
+    kept = rise >= -margin[state]
+    return max(0.0, float(np.max((q - gain[state] - bias[state])[kept])))
+
+
+def _rises(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array) -> tuple[Ints, Array, Array, Any, Any]:
+    """State, rise of the gain and r + Ph of each pair; rounding errors of these two by state."""
+    state = np.repeat(np.arange(len(gain)), np.diff(pair_ptr))
+    next_gain, q = P @ gain, r + P @ bias
+    rise = next_gain - gain[state]
+    if gain.dtype == object:
+        return state, rise, q, np.full(len(gain), to_fraction(0), dtype=object), to_fraction(0)
+    margin = MARGIN * (np.abs(gain) + np.maximum.reduceat(np.abs(next_gain), pair_ptr[:-1]))
+    slack = MARGIN * (np.abs(bias) + np.maximum.reduceat(np.abs(r) + P @ np.abs(bias), pair_ptr[:-1]))
+    return state, rise, q, margin, slack
+
+
+def improve_average_exact(
+    P: Any, r: Objects, pair_ptr: Ints, choice: Ints, max_steps: int = 10_000
+) -> tuple[Objects, Objects, Ints]:
+    r"""Exact optimal gain, the bias of a gain-optimal policy with :math:`P^*h = 0`, and the policy; multichain.
+
+    On the end of the iteration :math:`Pg \le g` for all pairs, and :math:`r + Ph \le g + h` for those with :math:`Pg = g`.
+
+    Notes
+    -----
+    A step either raises the gain somewhere and lowers it nowhere, or keeps it, then it keeps the recurrent classes of the new
+    policy and raises the bias of transient states; so no policy comes twice (Howard 1960; Veinott 1966, recalled).
+    """
+    choice = np.asarray(choice, dtype=np.int64)
+    for _ in range(max_steps):
+        gain, bias = evaluate_average(P, r, choice)
+        better = improved_average(P, r, pair_ptr, gain, bias, choice)
+        if np.array_equal(better, choice):
+            return gain, bias, choice
+        choice = better
+    raise ModelError("exact policy iteration did not end", found=f"{max_steps} policies")  # pragma: no cover
 
 
 def communicating_gain(

@@ -122,11 +122,11 @@ def action_values(rows: Rows, r: Floats, V: Floats) -> Floats:
     return r + flow
 
 
-def improved(rows: Rows, r: Floats, V: Floats, choice: Ints) -> Ints:
-    """One tie-stable improvement that stays proper: pairs are left only for gains above the rounding level."""
+def improved(rows: Rows, r: Floats, V: Floats, choice: Ints, margin: float = MARGIN) -> Ints:
+    """One tie-stable improvement that stays proper: pairs are left only for gains above ``margin`` times the values."""
     q = action_values(rows, r, V)
     size = np.abs(V) + np.maximum.reduceat(np.abs(r), rows.pair_ptr[:-1])
-    better = reference.greedy_stable(q, rows.pair_ptr, choice, MARGIN * size)
+    better = reference.greedy_stable(q, rows.pair_ptr, choice, margin * size)
     return repair(rows, better, choice)
 
 
@@ -145,9 +145,17 @@ def repair(rows: Rows, choice: Ints, proper: Ints | None = None) -> Ints:
 
 
 def improve(
-    rows: Rows, r: Floats, choice: Ints | None = None, *, hint: Floats | None = None, max_steps: int = 1000
+    rows: Rows,
+    r: Floats,
+    choice: Ints | None = None,
+    *,
+    hint: Floats | None = None,
+    margin: float = MARGIN,
+    max_steps: int = 1000,
 ) -> tuple[Floats, Ints]:
     """Float policy iteration; starts from ``choice``, or greedily from the values ``hint``, made proper.
+
+    With a ``margin`` of zero it goes on into the rounding, until a policy comes again.
 
     Returns
     -------
@@ -161,7 +169,7 @@ def improve(
     seen: set[bytes] = set()
     for _ in range(max_steps):
         V = evaluate(rows, r, choice)
-        better = improved(rows, r, V, choice)
+        better = improved(rows, r, V, choice, margin)
         if np.array_equal(better, choice) or better.tobytes() in seen:
             return V, choice
         seen.add(choice.tobytes())

@@ -377,7 +377,7 @@ def solve_chain(
     if right.ndim not in (1, 2):
         raise ModelError("the right-hand side has a wrong shape", found=right.shape, needed="(n,) or (n, m)")
     ptr, idx, values, n = _csr(indptr, indices, data, len(right), square=True)
-    columns = right.reshape(n, -1) if right.ndim == 2 else right[:, None]
+    columns = right if right.ndim == 2 else right[:, None]
     m = columns.shape[1]
     flint = _flint()
     into, back = _field(flint)

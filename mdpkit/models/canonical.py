@@ -29,10 +29,13 @@ from mdpkit.typing import Array, Bools, Floats, Ints
 if TYPE_CHECKING:
     from mdpkit.kernels.graph import Graph
 
-__all__ = ["Canonical", "canonical"]
+__all__ = ["STOCHASTIC", "Canonical", "canonical"]
 
-Kind = Literal["discounted", "finite", "total"]
+Kind = Literal["discounted", "finite", "total", "average"]
 Miss = Literal["stay", "worst", "best"]
+
+STOCHASTIC = 1e-12
+"""Rows this close to one, besides rounding, stand for rows that sum to one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,13 +45,13 @@ class Canonical:
     Attributes
     ----------
     mdp : MDP
-    kind : {"discounted", "finite", "total"}
+    kind : {"discounted", "finite", "total", "average"}
     sign, offset : int
         The model's value is ``offset + sign * V``.
     r, r_error : (L,) float, or (H*L,)
         Rewards to maximize, and the bound on their rounding.
     gamma : (L,) float
-        Discount of each pair; ones for total reward.
+        Discount of each pair; ones for total and average reward.
     fixed : (S,) bool or None
         States whose value is known; ``fixed_value`` (S,) holds it there.
     miss : {"stay", "worst", "best"}
@@ -167,14 +170,11 @@ def canonical(mdp: MDP) -> Canonical:
             needed="Discounted(gamma), TotalReward(), …",
             way_out="mdp.under(mk.Discounted(0.95))",
         )
-    if isinstance(c, AverageReward):
-        raise UnsupportedError(
-            "no solver for the average-reward criterion is built in yet",
-            needed="Discounted, FiniteHorizon, TotalReward, Reachability or Invariance",
-            way_out="use a discount close to one: mdp.under(mk.Discounted(0.999))",
-        )
     zero = np.zeros(L)
     ones = np.ones(L)
+    if isinstance(c, AverageReward):
+        _check_mass(mdp)
+        return Canonical(mdp, "average", sign, 0, _signed(sign, mdp.r), mdp.reward.error, ones)
     if isinstance(c, Discounted):
         gamma = _by_pairs(mdp, c.gamma)
         return Canonical(mdp, "discounted", sign, 0, _signed(sign, mdp.r), mdp.reward.error, gamma)
@@ -200,6 +200,19 @@ def canonical(mdp: MDP) -> Canonical:
         unsafe = ~mdp.states_of(c.safe)
         return _probability(mdp, sign, 1, unsafe, -sign * unsafe.astype(np.float64), c.steps)
     raise UnsupportedError(f"the criterion {c} has no solver in this version")
+
+
+def _check_mass(mdp: MDP) -> None:
+    """Refuse rows that lose or gain probability: over an unbounded time the long-run average is then zero or infinite."""
+    bad = np.flatnonzero(mdp.P.mass_defect > STOCHASTIC + 2.0**-50 * mdp.n_states)
+    if bad.size:
+        k = int(bad[0])
+        raise ModelError(
+            f"the row of state {int(mdp.state[k])}, action {int(mdp.action[k])} does not sum to one, as an average needs it",
+            found=float(mdp.P.take(bad[:1]).data.sum()),
+            needed=f"1 within {STOCHASTIC:g}",
+            way_out="build the model with normalize=True",
+        )
 
 
 def _probability(mdp: MDP, sign: int, offset: int, known: Bools, value: Floats, steps: int | None) -> Canonical:

@@ -11,7 +11,7 @@ from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Bools
 
-__all__ = ["action_table", "action_values", "pair_values"]
+__all__ = ["action_table", "action_values", "pair_values", "relative_pair_values"]
 
 
 def action_values(mdp: MDP, V: Array) -> Array:
@@ -24,6 +24,12 @@ def action_values(mdp: MDP, V: Array) -> Array:
         return action_table(mdp, pair_values(p, 0, V))
     out = [action_table(mdp, pair_values(p, h, V[h + 1])) for h in range(len(V) - 1)]
     return np.array(out).reshape(len(out), mdp.n_states, mdp.n_actions)
+
+
+def relative_pair_values(mdp: MDP, gain: Array, bias: Array) -> Array:
+    """r - g + Ph of each pair ``(L,)`` for average reward; exact where gain and bias are Fractions."""
+    r = mdp.r if gain.dtype != object else mdp.reward.exact
+    return r - gain[mdp.state] + mdp.P @ bias
 
 
 def pair_values(p: Canonical, h: int, V: Array) -> Array:

@@ -1,0 +1,119 @@
+"""Certificates of the average reward: sound for any answer, refused when touched, saved and loaded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import oracle as o
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import build, models
+
+import mdpkit as mk
+from mdpkit.certificates import Certificate, certify, certify_exact
+from mdpkit.errors import CertificateError, ModelError
+from mdpkit.solver import Answer
+
+F = Fraction
+AVERAGE = mk.AverageReward()
+
+
+@settings(max_examples=150, deadline=None)
+@given(models(S=4, A=3), st.integers(0, 2**32 - 1), st.booleans())
+def test_any_answer_gives_true_bounds(model: list, seed: int, minimize: bool) -> None:
+    rng = np.random.default_rng(seed)
+    mdp = build(model, AVERAGE, exact=False, minimize=minimize)
+    choice = np.array([rng.integers(a, b) for a, b in zip(mdp.pair_ptr[:-1], mdp.pair_ptr[1:], strict=True)])
+    V = rng.normal(size=len(model)) * 10.0 ** rng.integers(-3, 9)
+    certificate = certify(mdp, Answer(V, choice))
+    assert certificate.valid
+    signed = [[(-r if minimize else r, row) for r, row in actions] for actions in model]
+    best = o.best_gain(signed)
+    own, _ = o.poisson(signed, choice - mdp.pair_ptr[:-1])
+    below, above = certificate.below, certificate.above
+    assert all(low <= g <= b <= high for low, g, b, high in zip(below, own, best, above, strict=True))
+    assert np.all(certificate.lower <= certificate.upper)
+
+
+def toymaker() -> tuple[mk.MDP, Certificate]:
+    mdp = mk.instances.make("howard-toymaker").under(AVERAGE)
+    return mdp, mk.solve(mdp, exact=True).certificate
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"above": np.array([F(2), F(2) - F(1, 10**12)], dtype=object)}, "upper side"),
+        ({"above": np.array([F(2) - F(1, 10**12)] * 2, dtype=object)}, "upper side"),
+        ({"below": np.array([F(2) + F(1, 10**12)] * 2, dtype=object)}, "lower side"),
+        ({"below": np.array([F(2), F(2) + F(1, 10**12)], dtype=object)}, "lower side"),
+        ({"above_bias": np.array([F(20, 9), F(-70, 9) - F(1, 10**9)], dtype=object)}, "upper side"),
+        ({"below_bias": np.array([F(20, 9), F(-70, 9) + F(1, 10**9)], dtype=object)}, "lower side"),
+        ({"choice": np.array([0, 3])}, "lower side"),
+        ({"above_bias": None}, "no bias"),
+        ({"below_bias": np.array([F(0)], dtype=object)}, "bias below is not"),
+        ({"above_bias": np.array([F(0), np.inf], dtype=object)}, "bias above is not"),
+    ],
+)
+def test_a_touched_certificate_is_refused(change: dict, says: str) -> None:
+    mdp, certificate = toymaker()
+    assert certificate.verify(mdp)
+    verdict = replace(certificate, **change).verify(mdp)
+    assert not verdict
+    assert says in verdict.reason
+
+
+def test_a_gain_that_falls_needs_no_bias() -> None:
+    # 0 may go to 1 (gain 5), which pays nothing on the way, or stay for 1: the bound 5 on state 0 is strict at staying.
+    mdp = mk.MDP([[[1, 0], [0, 1]], [[0, 1], [0, 1]]], [[1, -100], [5, 5]], AVERAGE)
+    sol = mk.solve(mdp, exact=True)
+    assert sol.exact.tolist() == [5, 5]
+    # the other way round: leaving 1 for 0 loses, however much is paid once
+    mdp = mk.MDP([[[1, 0], [1, 0]], [[1, 0], [0, 1]]], [[1, 1], [10**6, 5]], AVERAGE)
+    sol = mk.solve(mdp, exact=True)
+    assert sol.exact.tolist() == [1, 5]
+    assert sol.certificate.verify(mdp)
+    floats = mk.solve(mdp)
+    assert floats.status.ok
+    assert floats.gain.tolist() == pytest.approx([1, 5])
+
+
+def test_saved_and_loaded(tmp_path) -> None:
+    mdp, exact = toymaker()
+    floats = mk.solve(mdp).certificate
+    for k, certificate in enumerate((exact, floats)):
+        path = tmp_path / f"{k}.npz"
+        certificate.save(path)
+        again = Certificate.load(path)
+        assert again.verify(mdp)
+        assert again.verify(mdp, exact=True)
+        assert again.below_bias.tolist() == certificate.below_bias.tolist()
+        assert again.above_bias.tolist() == certificate.above_bias.tolist()
+        with pytest.raises(CertificateError, match="another model"):
+            again.verify(mdp.under(mk.Discounted("0.9")))
+
+
+def test_exact_from_the_worst_policy() -> None:
+    mdp = mk.instances.make("riverswim").under(AVERAGE)
+    certificate = certify_exact(mdp, mdp.pair_ptr[:-1])
+    assert set(certificate.lower) == {F(7203, 16805)}
+
+
+def test_rows_that_lose_probability_are_refused() -> None:
+    P = np.array([[[0.5, 0.5 - 1e-9]], [[0.0, 1.0]]])
+    with pytest.warns(mk.ModelWarning):
+        mdp = mk.MDP(P, [[1.0], [0.0]], AVERAGE)
+    with pytest.raises(ModelError, match=r"state 0, action 0 does not sum to one.*normalize=True"):
+        mk.solve(mdp)
+    assert mk.solve(mk.MDP(P, [[1.0], [0.0]], AVERAGE, normalize=True)).gain.tolist() == pytest.approx([0, 0])
+
+
+def test_sums_of_tenths_are_no_loss() -> None:
+    mdp = mk.MDP(np.full((10, 1, 10), 0.1), np.arange(10.0), AVERAGE)
+    assert np.all(mdp.P.data == 0.1)
+    sol = mk.solve(mdp)
+    assert sol.status.ok
+    assert sol.gain == pytest.approx(np.full(10, 4.5))
