@@ -137,7 +137,7 @@ def c_mu_clearing(
     known=[
         Known({}, "discounted", "policy", (0, *(1,) * 6) * 7, "the c-mu rule, here optimal everywhere"),
     ],
-    example={"buffer": 2},
+    example={"buffer": 1},
 )
 def c_mu_queues(
     *,

@@ -222,7 +222,7 @@ def howard_taxicab(*, gamma: Fraction = Fraction(9, 10)) -> MDP:
         Known({}, "discounted", "V(0)", F("421.4140633965"), "recomputed; state (0, 0)", HALF_UNIT_10),
         Known({}, "discounted", "V(220)", F("574.9483239852"), "recomputed; state (10, 10)", HALF_UNIT_10),
     ],
-    example={"capacity": 5},
+    example={"capacity": 2},
 )
 def jack_car_rental(*, capacity: int = 20, max_move: int = 5, gamma: Fraction = Fraction(9, 10)) -> MDP:
     """Jack's car rental: two locations, cars moved overnight at 2 dollars each, 10 dollars a rental. A float model.
@@ -256,7 +256,7 @@ def jack_car_rental(*, capacity: int = 20, max_move: int = 5, gamma: Fraction = 
             HALF_UNIT_10,
         ),
     ],
-    example={"capacity": 5, "terms": 4},
+    example={"capacity": 2, "terms": 4},
 )
 def jack_car_rental_truncated(
     *,
@@ -427,7 +427,9 @@ def random_walk(*, n: int = 5, left: Fraction = Fraction(0), right: Fraction = F
     known=[
         Known({}, "total", "V", (F(0), F(-1, 10), F(0), F(0)), "closed form: right at once, for nothing"),
         Known({}, "total", "policy", (1, 0, 0, 0), "closed form"),
+        Known({"mean": "1/10"}, "total", "V", (F(1, 10), F(1, 10), F(0), F(0)), "closed form: left, for the mean"),
     ],
+    example={"actions": 2, "mean": "1/10"},
 )
 def maximization_bias(*, actions: int = 10, mean: Fraction = Fraction(-1, 10), spread: Fraction = Fraction(1)) -> MDP:
     """Left of the start wait many noisy actions of negative mean, which look good to who maximizes over estimates.

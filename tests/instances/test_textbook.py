@@ -481,6 +481,8 @@ def check_maximization_bias():
     mdp = instances.make("maximization-bias-two-point")
     V = prove_total(mdp, known("maximization-bias-two-point", "total", "policy"), (2, 3))
     assert tuple(V) == known("maximization-bias-two-point", "total", "V")
+    V = prove_total(instances.make("maximization-bias-two-point", mean="1/10"), (0, 0, 0, 0), (2, 3))
+    assert tuple(V) == known("maximization-bias-two-point", "total", "V", mean="1/10")
     paid = mdp.reward.transition[mdp.P.indptr[mdp.pair(1, 4)] :][:2].tolist()
     assert sum(paid) / 2 == pytest.approx(-0.1)
     assert (paid[0] - paid[1]) ** 2 / 4 == pytest.approx(1.0)  # mean and variance of the book's normal law
