@@ -35,6 +35,27 @@ def two_cycle(*, there: Fraction = Fraction(6), back: Fraction = Fraction(0), st
 
 
 @instance(
+    "nine-moves",
+    source="Howard (1960), Dynamic Programming and Markov Processes, chapter 6 (numbers recalled, answers recomputed)",
+    known=[
+        Known({}, "average", "gain", F(7), "closed form: the largest mean of a cycle"),
+        Known({}, "average", "relative value", (F(-4), F(-2), F(0)), "closed form"),
+        Known({}, "average", "policy", (2, 2, 2), "closed form; in state 2, going to state 1 is as good as staying"),
+    ],
+)
+def nine_moves() -> MDP:
+    """Three states, every move from each to each (action t leads to state t), of rewards 1, 2, 3; 6, 4, 5; 8, 9, 7.
+
+    Its 27 policies have one to three classes, and periods one to three. The best gain is the largest mean of a cycle:
+    7, of staying in state 2 and of going to and fro between the states 1 and 2. The bias, normalized over the recurrent
+    states, differs between the two: (-4, -2, 0) and (-3, -1, 1).
+    """
+    paid = ((1, 2, 3), (6, 4, 5), (8, 9, 7))
+    rows = [(s, t, t, 1, paid[s][t]) for s in range(3) for t in range(3)]
+    return tabulate(3, rows, AverageReward(), rho=0)
+
+
+@instance(
     "blackwell-1962",
     source="Blackwell (1962), Annals of Mathematical Statistics 33(2), the first example (recalled)",
     known=[

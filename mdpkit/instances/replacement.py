@@ -62,7 +62,7 @@ def howard_automobile(*, oldest: int = 40, gamma: Fraction = Fraction(97, 100)) 
 
     The best average is -150.946 a quarter: cars of 3 to 25 quarters are kept, younger and older ones traded for one of
     12. The table is as two independent programs transcribe it (all 164 numbers agree). ``oldest`` below 40 is no
-    problem of Howard's: his table cut there. Discounted by default.
+    problem of Howard's: his table cut there. Discounted by default, with .97 a quarter as in his chapter 7 (recalled).
     """
     in_range("oldest", oldest, 1, 40)
     rows: list[tuple[int, int, int, Fraction, int]] = []
@@ -113,6 +113,7 @@ def machine_replacement(
     """
     in_range("levels", levels, 1)
     in_range("wear", wear, 0, 1)
+    in_range("running", running, 0)
     check_size("the machine", states=levels + 1, pairs=2 * levels + 2, transitions=4 * levels + 4)
     rows: list[tuple[int, int, int, Fraction, Fraction]] = []
     for i in range(levels + 1):

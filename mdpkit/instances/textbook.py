@@ -134,6 +134,8 @@ def forest(
     known=[
         Known({}, "discounted", "V", (F(2953, 97), F(3908, 97), F(11438, 97)), "recomputed in rationals"),
         Known({}, "discounted", "policy", (1, 1, 0), "recomputed in rationals"),
+        Known({}, "average", "gain", F(58, 5), "recomputed in rationals"),
+        Known({}, "average", "policy", (1, 1, 0), "recomputed in rationals"),
     ],
 )
 def three_state(*, gamma: Fraction = Fraction(4, 5)) -> MDP:

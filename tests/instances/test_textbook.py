@@ -238,6 +238,18 @@ def check_queue_admission():
     prove_discounted(mdp, policy)
 
 
+@pytest.mark.parametrize(
+    ("lam", "mu", "R"), [("1/2", "1/2", 8), ("3/5", "1/4", 30), ("1/10", "4/5", 2), ("1/3", "1/3", 0)]
+)
+def test_admission_by_a_threshold_is_optimal_for_other_numbers(lam, mu, R):
+    lam, mu, N = F(lam), F(mu), 5
+    laws = [birth_death([lam] * n, [mu] * n) for n in range(N + 1)]
+    gains = [lam * R * (1 - law[-1]) - sum(s * x for s, x in enumerate(law)) for law in laws]
+    mdp = instances.make("queue-admission", buffer=N, arrival=lam, service=mu, reward=R)
+    n = gains.index(max(gains))
+    assert prove_average(mdp, [int(s < n) for s in range(N + 1)])[0] == max(gains)
+
+
 def check_queue_service_rate():
     lam, slow, fast, cost, h, lost, N = F(3, 10), F(7, 20), F(3, 5), 3, 1, 30, 10
     gains = []
@@ -353,6 +365,22 @@ def check_two_cycle():
         changes.append([x - y for x, y in zip(new, V, strict=True)])
         V = new
     assert changes[1:] == [[2, 4], [4, 2]] * 4
+
+
+def check_nine_moves():
+    mdp = instances.make("nine-moves")
+    r = ((1, 2, 3), (6, 4, 5), (8, 9, 7))
+    cycles = [F(r[s][s]) for s in range(3)] + [F(r[s][t] + r[t][s], 2) for s in range(3) for t in range(s)]
+    cycles += [F(r[0][1] + r[1][2] + r[2][0], 3), F(r[0][2] + r[2][1] + r[1][0], 3)]
+    gain, bias = prove_average(mdp, known("nine-moves", "average", "policy"))
+    assert gain == max(cycles) == known("nine-moves", "average", "gain")
+    assert tuple(h - bias[2] for h in bias) == known("nine-moves", "average", "relative value")
+    assert bias == [-4, -2, 0]
+    assert prove_average(mdp, (2, 2, 1)) == (7, [-3, -1, 1])
+    assert multichain(mdp) == [7, 7, 7]
+    chains = [o.chain(o.read(mdp), policy)[1] for policy in o.policies(o.read(mdp))]
+    assert {len(o.recurrent_classes(rows)) for rows in chains} == {1, 2, 3}
+    assert {o.period(rows, c) for rows in chains for c in o.recurrent_classes(rows)} == {1, 2, 3}
 
 
 def check_blackwell():
@@ -577,6 +605,7 @@ CHECKS = {
     "machine-replacement": check_machine_replacement,
     "maximization-bias-two-point": check_maximization_bias,
     "multichain-blocks": check_multichain_blocks,
+    "nine-moves": check_nine_moves,
     "now-or-later": check_now_or_later,
     "parking-garage": check_parking_garage,
     "queue-admission": check_queue_admission,
