@@ -10,6 +10,10 @@ Fraction(1588, 119)
 from mdpkit.instances import chains as chains
 from mdpkit.instances import generators as generators
 from mdpkit.instances import gridworlds as gridworlds
+from mdpkit.instances import long_run as long_run
+from mdpkit.instances import operations as operations
+from mdpkit.instances import replacement as replacement
+from mdpkit.instances import stopping as stopping
 from mdpkit.instances import textbook as textbook
 from mdpkit.instances.registry import Instance, Known, Parameter, info, instance, make, names, parse
 

@@ -37,6 +37,9 @@ TABLE_3_8 = (
     "22.0 24.4 22.0 19.4 17.5 19.8 22.0 19.8 17.8 16.0 17.8 19.8 17.8 16.0 14.4 "
     "16.0 17.8 16.0 14.4 13.0 14.4 16.0 14.4 13.0 11.7"
 )
+RANDOM_3_5 = (
+    "3.3 8.8 4.4 5.3 1.5 1.5 3.0 2.3 1.9 0.5 0.1 0.7 0.7 0.4 -0.4 -1.0 -0.4 -0.4 -0.6 -1.2 -1.9 -1.3 -1.2 -1.4 -2.0"
+)
 
 
 def read_map(text: str) -> Array:
@@ -195,6 +198,14 @@ def frozenlake(
             "V",
             tuple(F(x) for x in TABLE_3_8.split()),
             "Sutton and Barto (2018), Figure 3.5, printed to one decimal",
+            F(1, 20),
+        ),
+        Known(
+            {},
+            "discounted",
+            "V of the uniform policy",
+            tuple(F(x) for x in RANDOM_3_5.split()),
+            "Sutton and Barto (2018), Figure 3.2, printed to one decimal",
             F(1, 20),
         ),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,10 +40,11 @@ class Known:
     criterion : str
         ``discounted``, ``finite-horizon``, ``total``, ``reachability`` or ``average``. It need not be the model's own.
     quantity : str
-        ``"V"`` (all states), ``"V(3)"`` (one of them), ``"gain"``, ``"bias"``, ``"policy"`` (an optimal action id for
-        each state), or these in words: ``"V at stage 1"``, ``"V of the uniform policy"``.
+        ``"V"`` (all states), ``"V(3)"`` (one of them), ``"gain"`` (one number, or one for each state), ``"gain(3)"``,
+        ``"bias"``, ``"policy"`` (an optimal action id for each state), or these in words: ``"V at stage 1"``, ``"V of
+        the uniform policy"``.
     value : Fraction or tuple
-        The number or numbers; a published decimal is given as printed.
+        The number or numbers; a published decimal is given as printed; infinity is the float.
     source : str
         Where it stands, or how it was found.
     tolerance : Fraction
@@ -395,4 +397,4 @@ def _shown(value: Any) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(entry) for entry in cast("tuple[Any, ...]", value)]
-    return str(value) if isinstance(value, Fraction) else value
+    return str(value) if isinstance(value, Fraction) or value in (math.inf, -math.inf) else value
