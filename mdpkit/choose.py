@@ -14,6 +14,7 @@ import numpy as np
 from mdpkit.errors import ModelError, OptionError, nearest
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
+from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
 from mdpkit.solution import Solution, Status
 from mdpkit.solver import Solver
@@ -126,9 +127,11 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
     if p.kind == "average":
         from mdpkit.solvers import average_reward as ar
 
+        com = communicating(p)
+        what = f"average reward, {com.kind}" + (f" ({com.n} classes)" if com.n > 1 else "") + f" with {size}"
         if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
-            return ar.MultichainPolicyIteration(), f"average reward with {size}: policies evaluated by factorization"
-        return ar.RelativeValueIteration(), f"average reward with {size}, costly to factor: sweeps in each class"
+            return ar.MultichainPolicyIteration(), f"{what}: policies evaluated by factorization"
+        return ar.RelativeValueIteration(), f"{what}, costly to factor: sweeps in each class"
     if p.kind == "total":
         if _elimination_work(p) <= DIRECT_WORK:
             return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"

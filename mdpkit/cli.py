@@ -531,6 +531,8 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         "seconds": solution.seconds,
         "certificate": {"type": certificate.theorem, "arithmetic": certificate.arithmetic, "valid": certificate.valid},
     }
+    if solution.classes is not None:
+        report["classes"] = solution.classes.as_dict()
     if values:
         report |= {"V": _plain(solution.V), "policy": _policy(solution).tolist(), "bias": _plain(solution.bias)}
     return report

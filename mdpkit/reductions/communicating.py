@@ -115,11 +115,22 @@ class Communicating:
         stopping = (q.pair[moves] < 0)[q.class_of]
         return np.where(stopping, stay, full)
 
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        sizes = [len(members) for members in self.classes]
+        return {
+            "kind": self.kind,
+            "sizes": sizes,
+            "closed": self.closed.tolist(),
+            "transient": int(self.transient.size),
+        }
+
     def __str__(self) -> str:
-        parts = [f"{_count(self.n, 'class')} ({int(self.closed.sum())} closed)" if self.n > 1 else "1 class"]
+        parts = [f"{self.n} classes ({int(self.closed.sum())} closed)" if self.n > 1 else "1 class"]
         parts[0] += f" of {', '.join(str(len(c)) for c in self.classes[:6])}{', …' if self.n > 6 else ''} states"
         if self.transient.size:
-            parts.append(_count(self.transient.size, "state") + " in none")
+            n = self.transient.size
+            parts.append(f"{n:,} state{'' if n == 1 else 's'} in none")
         return f"{self.kind}: {', '.join(parts)}"
 
     def __repr__(self) -> str:
@@ -158,7 +169,3 @@ def classify(mdp: MDP) -> Communicating:
     problem = mdp.under(AverageReward())
     nothing = np.zeros(mdp.n_pairs)
     return communicating(Canonical(problem, "average", 1, 0, nothing, nothing, nothing + 1))
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 'es' if what.endswith('s') else 's'}"
