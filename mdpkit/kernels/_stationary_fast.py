@@ -6,17 +6,59 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["laws"]
+__all__ = ["eliminate"]
 
 BIG = 2.0**500
 
 
 @njit(cache=True)
-def laws(class_ptr, members, local, indptr, indices, data, limit, law):
-    """Write the stationary laws of the closed classes of at most ``limit`` states to ``law``.
+def _law(A, x):
+    """Eliminate the states of the irreducible chain A from the last to the second and write its law to ``x``.
+
+    Afterwards ``A[k, j]``, ``j < k``, are the rates from k to the states before it once those after it are gone,
+    ``A[k, k]`` is their sum, and ``A[i, k]``, ``i < k``, the expected visits to k from i before a visit to another
+    state before k. Returns whether the chain communicates.
+    """
+    n = x.size
+    for k in range(n - 1, 0, -1):
+        # what leaves k for the states before it: one minus the diagonal, without the subtraction
+        leave = 0.0
+        for j in range(k):
+            leave += A[k, j]
+        if not leave > 0.0:
+            return False
+        A[k, k] = leave
+        for i in range(k):
+            weight = A[i, k]
+            if weight != 0.0:
+                weight /= leave
+                A[i, k] = weight
+                for j in range(k):
+                    A[i, j] += weight * A[k, j]
+    x[0] = 1.0
+    total = 1.0
+    for k in range(1, n):
+        value = 0.0
+        for i in range(k):
+            value += x[i] * A[i, k]
+        x[k] = value
+        total += value
+        if total > BIG:
+            for i in range(k + 1):
+                x[i] /= BIG
+            total /= BIG
+    for i in range(n):
+        x[i] /= total
+    return True
+
+
+@njit(cache=True)
+def eliminate(class_ptr, members, local, indptr, indices, data, limit, r, law, gain, bias):
+    """Stationary laws, gains and biases of the closed classes of at most ``limit`` states, in place.
 
     ``members[class_ptr[c]:class_ptr[c + 1]]`` are the states of class ``c``, ``local`` the place of each state among
-    them. Returns a class that does not communicate, or -1.
+    them; both are reordered. ``r``, ``gain`` and ``bias`` are ``(S, m)``. Returns a class that does not communicate
+    in floats, or -1.
     """
     most = 0
     for c in range(class_ptr.size - 1):
@@ -24,44 +66,65 @@ def laws(class_ptr, members, local, indptr, indices, data, limit, law):
         if most < n <= limit:
             most = n
     full = np.zeros((most, most))
-    x = np.empty(most)
+    weights = np.empty(most)
+    m = r.shape[1]
+    right = np.empty((most, m))
+    mean = np.empty(m)
     for c in range(class_ptr.size - 1):
         start = class_ptr[c]
         n = class_ptr[c + 1] - start
         if n > limit:
             continue
         A = full[:n, :n]
-        A[:, :] = 0.0
+        x = weights[:n]
+        for _ in range(2):
+            A[:, :] = 0.0
+            for i in range(n):
+                s = members[start + i]
+                for e in range(indptr[s], indptr[s + 1]):
+                    A[i, local[indices[e]]] += data[e]
+            if not _law(A, x):
+                return c
+            # The bias is found with zero at the first place, so that a frequent state must stand there.
+            top = 0
+            for i in range(1, n):
+                if x[i] > x[top]:
+                    top = i
+            if m == 0 or x[0] * 64.0 >= x[top]:
+                break
+            s, t = members[start], members[start + top]
+            members[start], members[start + top] = t, s
+            local[s], local[t] = top, 0
+        for q in range(m):
+            total = 0.0
+            for i in range(n):
+                total += x[i] * r[members[start + i], q]
+            mean[q] = total
         for i in range(n):
             s = members[start + i]
-            for e in range(indptr[s], indptr[s + 1]):
-                A[i, local[indices[e]]] += data[e]
+            law[s] = x[i]
+            for q in range(m):
+                gain[s, q] = mean[q]
+                right[i, q] = r[s, q] - mean[q]
         for k in range(n - 1, 0, -1):
-            # what leaves k for the states before it: 1 - A[k, k], without the subtraction
-            leave = 0.0
-            for j in range(k):
-                leave += A[k, j]
-            if not leave > 0.0:
-                return c
             for i in range(k):
                 weight = A[i, k]
                 if weight != 0.0:
-                    weight /= leave
-                    A[i, k] = weight
-                    for j in range(k):
-                        A[i, j] += weight * A[k, j]
-        x[0] = 1.0
-        total = 1.0
+                    for q in range(m):
+                        right[i, q] += weight * right[k, q]
+        for q in range(m):
+            right[0, q] = 0.0
+            mean[q] = 0.0
         for k in range(1, n):
-            value = 0.0
-            for i in range(k):
-                value += x[i] * A[i, k]
-            x[k] = value
-            total += value
-            if total > BIG:
-                for i in range(k + 1):
-                    x[i] /= BIG
-                total /= BIG
+            for j in range(k):
+                weight = A[k, j]
+                if weight != 0.0:
+                    for q in range(m):
+                        right[k, q] += weight * right[j, q]
+            for q in range(m):
+                right[k, q] /= A[k, k]
+                mean[q] += x[k] * right[k, q]
         for i in range(n):
-            law[members[start + i]] = x[i] / total
+            for q in range(m):
+                bias[members[start + i], q] = right[i, q] - mean[q]
     return -1
