@@ -77,7 +77,7 @@ def eliminate(class_ptr, members, local, indptr, indices, data, limit, r, law, g
             continue
         A = full[:n, :n]
         x = weights[:n]
-        for attempt in range(2):
+        for _ in range(2):
             A[:, :] = 0.0
             for i in range(n):
                 s = members[start + i]

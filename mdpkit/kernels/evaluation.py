@@ -63,17 +63,18 @@ class Factorization:
                 "the chain of the policy has a class that is never left", needed="a transient chain"
             ) from None
 
-    def _apply(self, b: Floats) -> Floats:
+    def _apply(self, b: Floats, transposed: bool) -> Floats:
         if self._dense is not None:
             la: Any = import_module("scipy.linalg")
-            return la.lu_solve(self._dense, b, check_finite=False)
-        return self._lu.solve(b)
+            return la.lu_solve(self._dense, b, trans=int(transposed), check_finite=False)
+        return self._lu.solve(b, trans="T" if transposed else "N")
 
-    def solve(self, b: Floats) -> Floats:
-        """The solution of x = b + M x, ``(n,)``."""
-        x = self._apply(b)
+    def solve(self, b: Floats, *, transposed: bool = False) -> Floats:
+        """The solution of x = b + M x (of x = b + M' x where ``transposed``), ``(n,)`` or ``(n, m)``."""
+        A = self._A.T if transposed else self._A
+        x = self._apply(b, transposed)
         for _ in range(2):
-            x = x + self._apply(b - self._A @ x)
+            x = x + self._apply(b - A @ x, transposed)
         return x
 
 

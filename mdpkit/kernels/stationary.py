@@ -23,9 +23,17 @@ __all__ = ["gain_and_bias", "recurrent_classes", "stationary_law", "stationary_l
 
 ELIMINATED = 400
 """Classes of at most so many states are eliminated as dense arrays."""
-SWEEPS = 256
+SWEEPS = 1024
 """Most steps of averaging: chains that need more have bottlenecks, and then sparse factors fill in little."""
-ROUNDING = 2.0**-50
+KRYLOV = 60
+"""Dimension of the Krylov spaces."""
+ELIMINATED_AT_NEED = 4000
+"""The same for classes with slow passages, which sparse factors blur."""
+SLOW = 2.0**32
+"""Expected steps of a slow passage."""
+MOVE = 0.875
+"""Averaging steps with this probability and else stays, so that chains with periods converge too."""
+ROUNDING = 2.0**-48
 
 
 # -------------------- rows and classes
@@ -177,7 +185,8 @@ def _exact_laws(indptr: Ints, indices: Ints, data: Objects, label: Ints, count: 
     order = np.lexsort((rows, columns))
     keep = order[~first[columns[order]]]
     counts = np.bincount(columns[keep], minlength=n)
-    right = np.where(first, one, zero)
+    right = np.full(n, zero, dtype=object)
+    right[first] = one
     visits = solve_chain(np.concatenate(([0], np.cumsum(counts))), rows[keep], entries[keep], right)
     total = np.add.reduceat(visits, hub[:-1])
     law[inner] = visits / np.repeat(total, np.diff(hub))
@@ -231,14 +240,12 @@ def gain_and_bias(indptr: Array, indices: Array, data: Array, r: Array) -> tuple
     n = len(ptr) - 1
     if reward.ndim not in (1, 2) or len(reward) != n:
         raise ModelError("the rewards have the wrong shape", found=reward.shape, needed=f"({n},) or ({n}, m)")
-    exact = entries.dtype == object
-    if not exact or reward.dtype != object:
-        exact, entries, reward = False, entries.astype(np.float64), reward.astype(np.float64)
     label, count = _classes(ptr, columns)
-    R = reward.reshape(n, -1)
-    if exact:
-        gain, bias = _exact_poisson(ptr, columns, entries, label, count, R)
+    R: Array = reward.reshape(n, -1)
+    if entries.dtype == object and R.dtype.kind in "Oiub":
+        gain, bias = _exact_poisson(ptr, columns, entries, label, count, R.astype(object))
     else:
+        entries, R = entries.astype(np.float64), R.astype(np.float64)
         _, gain, bias = _float_poisson(ptr, columns, entries, label, count, R)
         _enter(ptr, columns, entries, label, R, gain, bias)
     return gain.reshape(reward.shape), bias.reshape(reward.shape), label
@@ -256,7 +263,8 @@ def _exact_poisson(
     first = np.zeros(len(label), dtype=bool)
     first[members[start[:-1]]] = True
     inner = np.flatnonzero((label >= 0) & ~first)
-    bias[inner] = solve_chain(*_restricted(indptr, indices, data, inner), R[inner] - gain[inner])
+    if inner.size:
+        bias[inner] = solve_chain(*_restricted(indptr, indices, data, inner), R[inner] - gain[inner])
     bias[members] = bias[members] - row_dot(*weights, bias)[label[members]]
     passing = np.flatnonzero(label < 0)
     if passing.size:
@@ -271,119 +279,141 @@ def _float_poisson(
     indptr: Ints, indices: Ints, data: Floats, label: Ints, count: int, R: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """Laws, gains and biases of the recurrent states; zero elsewhere."""
-    fast: Any = import_module("mdpkit.kernels._stationary_fast")
     start, members = _by_class(label, count)
     size = np.diff(start)
-    local = np.zeros(len(label), dtype=np.int64)
-    local[members] = np.arange(len(members)) - np.repeat(start[:-1], size)
-    law, gain, bias = np.zeros(len(label)), np.zeros(R.shape), np.zeros(R.shape)
+    law, gain, bias = _eliminated(indptr, indices, data, start, members, ELIMINATED, R)
     large = members[np.repeat(size > ELIMINATED, size)]
+    if large.size:
+        rows = _restricted(indptr, indices, data, large)
+        begin = np.concatenate(([0], np.cumsum(size[size > ELIMINATED])))
+        found = _large_poisson(*rows, begin, R[large])
+        if found is None and int(size.max()) <= ELIMINATED_AT_NEED:
+            found = _eliminated(*rows, begin, np.arange(len(large)), ELIMINATED_AT_NEED, R[large])
+        if found is None:
+            raise _too_rare(int(large[0]))
+        law[large], gain[large], bias[large] = found
+    return law, gain, bias
+
+
+def _eliminated(
+    indptr: Ints, indices: Ints, data: Floats, start: Ints, members: Ints, limit: int, R: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Laws, gains and biases of the classes of at most ``limit`` states."""
+    fast: Any = import_module("mdpkit.kernels._stationary_fast")
+    n, size = len(R), np.diff(start)
+    local = np.zeros(n, dtype=np.int64)
+    local[members] = np.arange(len(members)) - np.repeat(start[:-1], size)
+    law, gain, bias = np.zeros(n), np.zeros(R.shape), np.zeros(R.shape)
     R = np.ascontiguousarray(R)
-    failed = fast.eliminate(start, members, local, indptr, indices, data, ELIMINATED, R, law, gain, bias)
+    failed = fast.eliminate(start, members.copy(), local, indptr, indices, data, limit, R, law, gain, bias)
     if failed >= 0:
         raise _too_rare(int(members[start[failed]]))
-    if large.size:
-        _, classes = np.unique(label[large], return_inverse=True)
-        rows = _restricted(indptr, indices, data, large)
-        law[large], gain[large], bias[large] = _large_poisson(*rows, classes, R[large], large)
     return law, gain, bias
 
 
 def _too_rare(state: int) -> ModelError:
     return ModelError(
-        f"the class of state {state} communicates by probabilities too small for floats",
-        needed="probabilities and products of them above 1e-300",
+        f"some states of the class of state {state} lead to one another too rarely for floats",
+        needed=f"passages in less than {SLOW:.0e} expected steps in classes of over {ELIMINATED_AT_NEED} states",
         way_out="compute in rationals",
     )
 
 
 def _large_poisson(
-    indptr: Ints, indices: Ints, data: Floats, label: Ints, R: Floats, states: Ints
-) -> tuple[Floats, Floats, Floats]:
-    """Laws, gains and biases of closed classes: by averaging, or by factors around a frequent state of each class."""
+    indptr: Ints, indices: Ints, data: Floats, start: Ints, R: Floats
+) -> tuple[Floats, Floats, Floats] | None:
+    """Laws, gains and biases of closed classes, given one after another: by averaging, or by factors around a hub.
+
+    None where the way to the hub, a frequent state of the class, is slow.
+    """
     n, m = R.shape
+    label = np.repeat(np.arange(len(start) - 1), np.diff(start))
     P = _csr(indptr, indices, data, (n, n))
     back: Any = P.T.tocsr()
-    law, steps = _average(back, label)
+    law, steps = _average(back, start, label)
     if steps:
-        gain = _class_means(law, R, label)[label]
+        gain = _class_means(law, R, start)[label]
         bias = _sum_lazily(P, R - gain, steps) if m else gain
         if bias is not None:
-            return law, gain, bias - _class_means(law, bias, label)[label]
-    for attempt in range(2):
+            return law, gain, bias - _class_means(law, bias, start)[label]
+    again = False
+    while True:
         order = np.lexsort((law, label))
-        hub = order[np.cumsum(np.bincount(label)) - 1]
+        hub = order[start[1:] - 1]
         inner = np.ones(n, dtype=bool)
         inner[hub] = False
         rest = np.flatnonzero(inner)
-        lu = Factorization(*_restricted(indptr, indices, data, rest))
-        start = np.zeros(n)
-        start[hub] = 1.0
-        visits = start.copy()
-        visits[rest] = np.maximum(lu.solve((back @ start)[rest], transposed=True), 0.0)
-        if not np.isfinite(visits).all():
-            raise _too_rare(int(states[hub[0]]))
-        law = visits / np.bincount(label, weights=visits)[label]
-        top = np.zeros(len(hub))
-        np.maximum.at(top, label, law)
-        if attempt or (law[hub] * 64.0 >= top).all():
+        try:
+            lu = Factorization(*_restricted(indptr, indices, data, rest))
+        except ModelError:
+            return None
+        visits = np.zeros(n)
+        visits[hub] = 1.0
+        visits[rest] = np.maximum(lu.solve((back @ visits)[rest], transposed=True), 0.0)
+        law = _normalized(visits, start, label)
+        if again or (law[hub] * 64.0 >= np.maximum.reduceat(law, start[:-1])).all():
             break
-    gain = _class_means(law, R, label)[label]
+        again = True
+    passage = np.abs(lu.solve(np.ones(len(rest))))
+    if not (passage.max() < SLOW and np.isfinite(law).all()):
+        return None
+    gain = _class_means(law, R, start)[label]
     bias = np.zeros((n, m))
     if m:
         bias[rest] = lu.solve((R - gain)[rest])
-    return law, gain, bias - _class_means(law, bias, label)[label]
+    return law, gain, bias - _class_means(law, bias, start)[label]
 
 
-def _average(back: Any, label: Ints) -> tuple[Floats, int]:
-    """Laws by lazy steps from two starts until these agree, and the steps; zero steps if that would take too many."""
-    n = len(label)
-    uneven = 0.5 + np.modf(np.arange(n) * 0.6180339887498949)[0]  # excites every mode
-    x = np.empty((n, 2))
-    x[:, 0] = 1.0 / np.bincount(label)[label]
-    x[:, 1] = uneven / np.bincount(label, weights=uneven)[label]
+def _average(back: Any, start: Ints, label: Ints) -> tuple[Floats, int]:
+    """Laws by lazy steps from two starts until these are proportional, and the steps; zero steps for too many."""
+    x = np.ones((len(label), 2))
+    x[:, 1] = 0.5 + np.modf(np.arange(len(label)) * 0.6180339887498949)[0]  # excites every mode
     first = 0.0
     for k in range(1, SWEEPS + 1):
-        x = 0.5 * (x + back @ x)
+        x = (1 - MOVE) * x + MOVE * (back @ x)
         if k % 16 == 0:
-            low, high = x.min(axis=1), x.max(axis=1)
+            ratio = x[:, 0] / x[:, 1]
+            low, high = np.minimum.reduceat(ratio, start[:-1]), np.maximum.reduceat(ratio, start[:-1])
             distance = float(np.max((high - low) / high))
             if distance <= ROUNDING:
-                law = x[:, 0]
-                return law / np.bincount(label, weights=law)[label], k
+                return _normalized(x[:, 0], start, label), k
             if k == 32:
                 first = distance
-            elif k >= 64 and distance > 0:
+            elif k >= 64:
                 rate = np.log(first / distance) / (k - 32)
                 if rate * (SWEEPS - k) < np.log(distance / ROUNDING):
                     break
     return x[:, 0], 0
 
 
+def _normalized(x: Floats, start: Ints, label: Ints) -> Floats:
+    return (x / np.add.reduceat(x.astype(np.longdouble), start[:-1])[label]).astype(np.float64)
+
+
 def _sum_lazily(P: Any, b: Floats, steps: int) -> Floats | None:
-    """The sum of the lazy chain's expected b's, or None if it has not settled a little after ``steps``."""
-    x = 0.5 * b
+    """The sum of the lazy chain's expected b's, or None if it has not settled soon after ``steps``."""
+    x = MOVE * b
     for k in range(1, 2 * steps + 17):
-        new = 0.5 * (b + x + P @ x)
+        new = (1 - MOVE) * x + MOVE * (b + P @ x)
         if k >= steps and k % 16 == 0:
             size = np.max(np.abs(new), axis=0)
-            if (np.max(np.abs(new - x), axis=0) <= 2.0**-52 * size).all():
+            if (np.max(np.abs(new - x), axis=0) <= ROUNDING * size).all():
                 return new
         x = new
     return None
 
 
-def _class_means(law: Floats, x: Floats, label: Ints) -> Floats:
+def _class_means(law: Floats, x: Floats, start: Ints) -> Floats:
     """Means of the columns of x under the law of each class, ``(count, m)``."""
-    return (
-        np.stack([np.bincount(label, weights=law * x[:, q]) for q in range(x.shape[1])], axis=1)
-        if x.shape[1]
-        else (np.empty((int(label.max()) + 1, 0)))
-    )
+    return np.add.reduceat(law.astype(np.longdouble)[:, None] * x, start[:-1], axis=0).astype(np.float64)
 
 
 class _Passing:
-    """The transient states: solves x = b + Qx on them, by sums where they are left fast, else by factors."""
+    """The transient states: solves x = b + Qx on them.
+
+    Small sets are factored. Large ones are summed where they are left fast, else solved in Krylov spaces where these
+    converge fast, else factored: where neither is fast there are bottlenecks, and factors fill in little.
+    """
 
     def __init__(self, indptr: Ints, indices: Ints, data: Floats, label: Ints):
         self.states = np.flatnonzero(label < 0)
@@ -392,11 +422,11 @@ class _Passing:
         self._inside = _restricted(indptr, indices, data, self.states)
         self._lu: Factorization | None = None
         self._steps = 0
+        self._krylov = False
         if len(self.states) > ELIMINATED:
             self._Q: Any = _csr(*self._inside, (len(self.states), len(self.states)))
             self._steps = self._lifetime()
-        if not self._steps:
-            self._lu = Factorization(*self._inside)
+            self._krylov = not self._steps
 
     def _lifetime(self) -> int:
         """Steps after which what comes later is below rounding, by the probability to be there still; zero for many."""
@@ -406,19 +436,44 @@ class _Passing:
             if k % 8 == 0:
                 most = float(alive.max())
                 # the sum of the powers of Q from the k-th on is at most k most / (1 - most)
-                if k * most <= ROUNDING / 4 * (1 - most):
+                if k * most <= ROUNDING * (1 - most):
                     return k
-                if k >= 32 and -np.log(most) * SWEEPS < 40.0 * k:
+                if k >= 32 and -np.log(most) * SWEEPS < 35.0 * k:
                     break
         return 0
 
     def solve(self, b: Floats) -> Floats:
-        if self._lu is not None:
-            return self._lu.solve(b)
-        x = b
-        for _ in range(self._steps):
-            x = b + self._Q @ x
-        return x
+        """The solution for one or several columns."""
+        if self._krylov:
+            columns = [self._in_krylov_space(c) for c in b.reshape(len(b), -1).T]
+            if all(c is not None for c in columns):
+                return np.stack(columns, axis=1).reshape(b.shape)
+            self._krylov = False
+        if self._steps:
+            x = b
+            for _ in range(self._steps):
+                x = b + self._Q @ x
+            return x
+        if self._lu is None:
+            self._lu = Factorization(*self._inside)
+        return self._lu.solve(b)
+
+    def _in_krylov_space(self, b: Floats) -> Any:
+        """Restarted GMRES as long as each round gains three digits, down to the rounding of the residual; or None."""
+        gmres: Any = import_module("scipy.sparse.linalg").gmres
+        sp: Any = import_module("scipy.sparse")
+        A = sp.identity(len(b), format="csr") - self._Q
+        x, rest = np.zeros(len(b)), b
+        for _ in range(8):
+            size = float(np.abs(rest).max())
+            if size <= 2.0**-50 * float(np.abs(b).max() + np.abs(x).max()):
+                return x
+            step, _ = gmres(A, rest, rtol=1e-8, restart=KRYLOV, maxiter=1)
+            rest = b - (x + step - self._Q @ (x + step))
+            if not float(np.abs(rest).max()) <= 1e-3 * size:
+                return None
+            x = x + step
+        return None
 
 
 def _enter(indptr: Ints, indices: Ints, data: Floats, label: Ints, R: Floats, gain: Floats, bias: Floats) -> None:

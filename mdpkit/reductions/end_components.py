@@ -18,6 +18,7 @@ from mdpkit.errors import UndefinedValueError
 from mdpkit.kernels import graph as g
 from mdpkit.kernels.evaluation import take_rows
 from mdpkit.kernels.rational import to_fraction
+from mdpkit.kernels.stationary import stationary_law
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
@@ -225,30 +226,17 @@ def _mixed_component(p: Canonical, where: Bools, inside: Bools, *, proper: bool)
                 way_out="use Discounted, FiniteHorizon or AverageReward, or remove the loop",
             )
         law = _stationary(exact, choice, members)
-        mean = sum((a * b for a, b in zip(law, h[members], strict=True)), start=to_fraction(0))
+        mean = sum((law * h[members]).tolist(), start=to_fraction(0))
         chains.append((members, h[members] - mean, choice[members]))
     return 0, chains, policy
 
 
-def _stationary(exact: Canonical, choice: Ints, members: Ints) -> list[Any]:
+def _stationary(exact: Canonical, choice: Ints, members: Ints) -> Objects:
     """Exact stationary law of one recurrent class under a policy."""
-    from mdpkit.kernels.rational import solve_chain
-
-    n = len(members)
     local = np.full(exact.n_states, -1, dtype=np.int64)
-    local[members] = np.arange(n)
+    local[members] = np.arange(len(members))
     indptr, columns, data = take_rows(exact.P.indptr, exact.P.indices, exact.P.rationals(), choice[members])
-    rows = np.repeat(np.arange(n), np.diff(indptr))
-    columns = local[columns]
-    # Visits between two returns to the first state: x = e_0 + M^T x with the transitions into that state removed.
-    order = np.lexsort((rows, columns))
-    keep = order[columns[order] != 0]
-    counts = np.bincount(columns[keep], minlength=n)
-    first = np.full(n, to_fraction(0), dtype=object)
-    first[0] = to_fraction(1)
-    visits = solve_chain(np.concatenate(([0], np.cumsum(counts))), rows[keep], data[keep], first)
-    total = sum(visits.tolist(), start=to_fraction(0))
-    return [x / total for x in visits]
+    return stationary_law(indptr, local[columns], data)
 
 
 def _gain_signs(p: Canonical, gaining: Bools, neutral: Bools, fixed: Bools, policy: Ints) -> Floats:
