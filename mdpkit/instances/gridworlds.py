@@ -138,7 +138,7 @@ def from_map(
     >>> from mdpkit.models import Discounted
     >>> mdp = from_map("S.A/.#G", Discounted("9/10"), rewards={"A": 2, "G": 10}, step=-1, slip="1/5")
     >>> mdp
-    MDP(5 states, 20 pairs, 44 transitions; maximize Discounted(gamma=0.9); labels goal, trap, A; exact (as given))
+    MDP(5 states, 20 pairs, 41 transitions; maximize Discounted(gamma=0.9); labels goal, trap, A; exact (as given))
     """
     astray = read_number(slip, "slip")
     in_range("slip", astray, 0, 1)

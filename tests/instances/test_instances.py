@@ -158,7 +158,7 @@ def answer(name, mdp, known):
 
 
 def reach(name, mdp, T):
-    target = set(np.flatnonzero(mdp.states_of("target" if name == "haddad-monmege" else "goal")).tolist())
+    target = set(np.flatnonzero(mdp.states_of(mdp.criterion.target)).tolist())
     if name == "haddad-monmege":
         laws, ends = [T[s][0][1] for s in T], {s: F(int(s in target)) for s in T if T[s][0][1] == {s: F(1)}}
         assert len(ends) == 2
