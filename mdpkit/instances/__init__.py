@@ -10,6 +10,7 @@ Fraction(1588, 119)
 from mdpkit.instances import chains as chains
 from mdpkit.instances import generators as generators
 from mdpkit.instances import gridworlds as gridworlds
+from mdpkit.instances import queues as queues
 from mdpkit.instances import separations as separations
 from mdpkit.instances import textbook as textbook
 from mdpkit.instances.gridworlds import from_map

@@ -169,9 +169,9 @@ def feinberg_huang(*, sweeps: int = 20, gamma: Fraction = Fraction(1, 2)) -> MDP
     """
     in_range("sweeps", sweeps, 0, 100_000)
     in_range("gamma", gamma, 0, open_low=True)
-    rows = [(0, 1, 2, 1, 0), (1, 0, 1, 1, 0), (2, 0, 2, 1, 1)]
     criterion = Discounted(gamma)  # which refuses gamma = 1
-    rows.append((0, 0, 1, 1, gamma * (1 - gamma**sweeps) / (1 - gamma)))
+    lure = gamma * (1 - gamma**sweeps) / (1 - gamma)
+    rows = [(0, 0, 1, 1, lure), (0, 1, 2, 1, 0), (1, 0, 1, 1, 0), (2, 0, 2, 1, 1)]
     return tabulate(3, rows, criterion, rho=0)
 
 
