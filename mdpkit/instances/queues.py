@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.instances.build import assemble, check_size, fill
 from mdpkit.instances.registry import Known, in_range, instance
 from mdpkit.models.criterion import Discounted
