@@ -38,7 +38,6 @@ FOUR_ROOMS = (
     "#SSSSS###S###/#SSSSS#SSSSS#/#SSSSS#SSSSS#/#SSSSSSSSSSS#/#SSSSS#SSSSS#/#############"
 )
 
-TABLE_4X3 = "0.812 0.868 0.918 0 0.762 0.660 0 0.705 0.655 0.611 0.388"
 RANDOM_4_1 = (0, -14, -20, -22, -14, -18, -20, -20, -20, -20, -18, -14, -22, -20, -14, 0)
 BEST_4_1 = (0, -1, -2, -3, -1, -2, -3, -2, -2, -3, -2, -1, -3, -2, -1, 0)
 TABLE_3_8 = (
@@ -343,33 +342,6 @@ def gridworld(
         slip_model=slip_model,
         terminal=terminal,
     )
-
-
-@instance(
-    "russell-norvig-4x3",
-    source="Russell and Norvig, Artificial Intelligence: A Modern Approach, the 4 x 3 world (section 17.1)",
-    known=[
-        Known(
-            {},
-            "total",
-            "V",
-            tuple(F(x) for x in TABLE_4X3.split()),
-            "Russell and Norvig, figure of the utilities at R = -0.04, printed to three decimals (recalled); "
-            "the two terminal states, +1 and -1 there, have nothing to come here",
-            F(1, 2000),
-        ),
-    ],
-)
-def russell_norvig(*, step_reward: Fraction = Fraction(-1, 25), slip: Fraction = Fraction(1, 5)) -> MDP:
-    """Russell and Norvig's 4 x 3 world: a goal of +1 and a trap of -1, moves that slip sideways, undiscounted.
-
-    A move succeeds with .8 and goes to either side with .1. The book's R(s) = -0.04 is collected in every state that is
-    not terminal, on leaving it; the terminal +1 and -1 are paid on entry. States are numbered row by row from the upper
-    left; the start is the lower left corner, state 7.
-    """
-    in_range("slip", slip, 0, 1)
-    pays = {"G": 1 + step_reward, "T": step_reward - 1}
-    return from_map("...G/.#.T/S...", TotalReward(), rewards=pays, step=step_reward, slip=slip)
 
 
 @instance(

@@ -263,13 +263,21 @@ def near(cell, y, x, mdp):
     return (cell[0] + y, cell[1] + x) in mdp.state_names
 
 
-def test_russell_and_norvig_s_world_at_other_rewards():
-    """The book's policies (recalled): below -1.63 one runs for the nearest end, even the trap; near 0 one heads off."""
-    mdp = instances.make("russell-norvig-4x3")
-    beside = mdp.state_names.index((1, 2))
-    for reward, move in ((-2, "right"), (F(-1, 25), "up"), (F(-1, 100), "left")):
-        sol = mk.solve(instances.make("russell-norvig-4x3", step_reward=reward))
-        assert mdp.pair_names[mdp.pair(beside, int(sol.pi.actions[beside]))] == move
+def four_by_three(reward):
+    pays = {"G": 1 + reward, "T": reward - 1}
+    return from_map("...G/.#.T/S...", TotalReward(), rewards=pays, step=reward, slip="1/5")
+
+
+def test_russell_and_norvig_s_world_as_a_map():
+    """Their table (recalled): being in a state pays -.04, here on leaving it; what the two ends pay is paid on entry."""
+    table = [0.812, 0.868, 0.918, 0, 0.762, 0.660, 0, 0.705, 0.655, 0.611, 0.388]
+    value = mk.solve(four_by_three(F(-1, 25))).V
+    assert np.all(np.abs(value - table) <= 0.0005)
+    # Below -1.63 one runs for the nearest end, even the trap; near 0 one heads off, into the wall.
+    for reward, move in ((F(-2), "right"), (F(-1, 25), "up"), (F(-1, 100), "left")):
+        mdp = four_by_three(reward)
+        beside = mdp.state_names.index((1, 2))
+        assert mdp.pair_names[mdp.pair(beside, int(mk.solve(mdp).pi.actions[beside]))] == move
 
 
 # ---------------------------------------------------------------------------------------------------- from_map
