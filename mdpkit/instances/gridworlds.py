@@ -139,6 +139,11 @@ def from_map(
     >>> mdp
     MDP(5 states, 20 pairs, 41 transitions; maximize Discounted(gamma=0.9); labels goal, trap, A; exact (as given))
     """
+    for name, value in (("map", text), ("terminal", terminal)):
+        if not isinstance(value, str):
+            raise OptionError(f"the {name} is no text", found=repr(value)[:80], needed="text")
+    if rewards is not None and not isinstance(rewards, Mapping):
+        raise OptionError("rewards is no mapping", found=repr(rewards)[:80], needed='{"A": 5}, for example')
     astray = read_number(slip, "slip")
     in_range("slip", astray, 0, 1)
     if slip_model not in get_args(Slip):
@@ -146,7 +151,7 @@ def from_map(
             "slip_model is none of the choices", found=repr(slip_model), needed="perpendicular or uniform"
         )
     for letter in (*(rewards or {}), *terminal):
-        if len(letter) != 1 or letter in "/," or letter.isspace():
+        if not isinstance(letter, str) or len(letter) != 1 or letter in "/," or letter.isspace():
             raise OptionError(
                 "this is no letter of a map", found=repr(letter), needed="one character but / and , and blanks"
             )
@@ -489,7 +494,7 @@ def cliffwalking(*, is_slippery: bool = False) -> MDP:
 
 @instance(
     "taxi",
-    source="Dietterich (2000), JAIR 13; Gymnasium 1.3 and later, Taxi-v4 (Taxi-v3 without rain is the same)",
+    source="Dietterich (2000), JAIR 13; Gymnasium 1.3 and later, Taxi-v4 (without rain and whims, Taxi-v3 is the same: recalled)",
     known=[
         Known({}, "total", "V(328)", F(11), "closed form: ten moves and calls, the last of which pays 20"),
         Known(

@@ -156,7 +156,7 @@ def tandem_queue(
     known=[
         Known({"capacity": 1}, "average", "gain", F(330, 203), "Erlang's loss formula for two servers"),
     ],
-    example={"servers": 2, "capacity": 2},
+    example={"capacity": 2, "gamma": "4/5"},
 )
 def parallel_queues(
     *,
