@@ -494,7 +494,7 @@ def cliffwalking(*, is_slippery: bool = False) -> MDP:
 
 @instance(
     "taxi",
-    source="Dietterich (2000), JAIR 13; Gymnasium 1.3 and later, Taxi-v4 (without rain and whims, Taxi-v3 is the same: recalled)",
+    source="Dietterich (2000), JAIR 13; Gymnasium 1.3 and later, Taxi-v4 (plain, it is Taxi-v3: recalled)",
     known=[
         Known({}, "total", "V(328)", F(11), "closed form: ten moves and calls, the last of which pays 20"),
         Known(

@@ -227,8 +227,8 @@ def melekopoglou_condon(*, n: int = 4) -> MDP:
     Decision states 1 … n: action 0 leads to state i - 1, action 1 to the chance state n + i. That one leads to the
     chance state n + i - 1 and to state i - 2 with probability 1/2 each; n + 1 leads to the target, state 2n + 1, and
     state 0 is a sink. The advantage of action 1 in state i is 2**(1 - i), with the sign of the parity of the lower
-    states' choices: from all zeros the policies run through a Gray code. Howard's rule, which switches all, needs few
-    steps.
+    states' choices: from all zeros the policies run through a Gray code. Howard's rule, which switches all improvable
+    states at once, needs n steps.
     """
     in_range("n", n, 1)
     S = 2 * n + 2

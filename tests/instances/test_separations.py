@@ -97,26 +97,32 @@ def test_gauss_seidel_depends_on_the_order(n):
     assert needed == {"up": n - 1, "down": 1}
 
 
+def improvable(model, policy, n):
+    """The decision states of the chain with a better action, in order; all advantages are as the docstring says."""
+    value = o.hitting(o.chain(model, policy)[1], {2 * n + 1})
+    q = [[sum(p * value[t] for t, p in row.items()) for _, row in pairs] for pairs in model]
+    assert all(abs(q[i][1] - q[i][0]) == F(1, 2 ** (i - 1)) for i in range(1, n + 1))
+    return [i for i in range(1, n + 1) if q[i][1 - policy[i]] > value[i]]
+
+
 @pytest.mark.parametrize("n", range(1, 7))
 def test_simple_policy_iteration_walks_through_all_policies(n):
-    mdp = instances.make("melekopoglou-condon", n=n)
-    model = o.read(mdp)
-    target = {2 * n + 1}
+    model = o.read(instances.make("melekopoglou-condon", n=n))
     policy = [0] * len(model)
     switches, seen = 0, {tuple(policy)}
-    while True:
-        value = o.hitting(o.chain(model, policy)[1], target)
-        q = [[sum(p * value[t] for t, p in row.items()) for _, row in pairs] for pairs in model]
-        better = [i for i in range(1, n + 1) if q[i][1 - policy[i]] > value[i]]
-        assert all(abs(q[i][1] - q[i][0]) == F(1, 2 ** (i - 1)) for i in range(1, n + 1))
-        if not better:
-            break
+    while better := improvable(model, policy, n):
         policy[better[-1]] = 1 - policy[better[-1]]
         switches += 1
         seen.add(tuple(policy))
     assert switches == 2**n - 1
     assert len(seen) == 2**n
     assert policy[1 : n + 1] == [1] + [0] * (n - 1)
+    howard, steps = [0] * len(model), 0
+    while better := improvable(model, howard, n):
+        for i in better:
+            howard[i] = 1 - howard[i]
+        steps += 1
+    assert (steps, howard) == (n, policy)
 
 
 def test_baird_s_star_diverges_with_the_book_s_features():
