@@ -51,11 +51,11 @@ def assemble(
     action: Ints,
     row: Ints,
     target: Ints,
-    probability: Objects,
+    probability: Array,
     criterion: Criterion,
     *,
     entry_reward: Objects | None = None,
-    pair_reward: Objects | None = None,
+    pair_reward: Array | None = None,
     **options: Any,
 ) -> MDP:
     """A model from entries in any order; entries of one row with one target are added up, zeros are dropped.
@@ -66,16 +66,16 @@ def assemble(
     state, action : (L,) int
         The pairs, sorted by state, then action.
     row, target, probability : (N,) arrays
-        Pair, next state and probability (a Fraction) of every entry.
+        Pair, next state and probability of every entry: Fractions, or floats for a model in floats.
     entry_reward : (N,) object, optional
-        Reward r(s, a, s') of every entry; entries that are added up give their conditional mean.
-    pair_reward : (L,) object, optional
-        Reward r(s, a), in its place.
+        Reward r(s, a, s') of every entry, Fractions all; entries that are added up give their conditional mean.
+    pair_reward : (L,) array, optional
+        Reward r(s, a), in its place: Fractions, or floats.
     **options
         Further arguments of :class:`~mdpkit.models.MDP`.
     """
     kept = np.flatnonzero(probability.astype(bool))
-    order = kept[np.lexsort((target[kept], row[kept]))]
+    order = kept[np.argsort(row[kept] * n_states + target[kept], kind="stable")]
     row, target, probability = row[order], target[order], probability[order]
     first = np.concatenate(([True], (row[1:] != row[:-1]) | (target[1:] != target[:-1])))
     start = np.flatnonzero(first)
@@ -90,12 +90,13 @@ def assemble(
             reward = mean
         row, target, probability = row[start], target[start], total
     indptr = np.concatenate(([0], np.cumsum(np.bincount(row, minlength=len(state)))))
-    P = Transitions(indptr, target, probability.astype(np.float64), n_states, probability)
-    r: Reward | None = None
+    exact = probability if probability.dtype == object else None
+    P = Transitions(indptr, target, probability.astype(np.float64), n_states, exact)
+    r: Reward | Array | None = None
     if reward is not None:
         r = from_exact_transitions(P, reward)
     elif pair_reward is not None:
-        r = from_exact_values(pair_reward)
+        r = from_exact_values(pair_reward) if pair_reward.dtype == object else pair_reward
     return MDP(P, r, criterion, state=state, action=action, **options)
 
 

@@ -266,3 +266,66 @@ def combination_lock(*, n_states: int = 10, n_actions: int = 2, gamma: Fraction 
         pair_reward=values,
         rho=0,
     )
+
+
+@instance(
+    "deep-sea",
+    source="Osband, Van Roy, Russo and Wen (2019), JMLR 20; bsuite's deep_sea (Osband et al. 2020, ICLR)",
+    known=[
+        Known({}, "total", "V(0)", F(99, 100), "closed form: always right, 1 - cost"),
+        Known({"move_cost": "2"}, "total", "V(0)", F(0), "closed form: always left, where the cost is above 1"),
+        Known(
+            {"stochastic": True},
+            "total",
+            "V(0)",
+            F(4, 5) ** 4 - F(1, 100) * (1 - F(4, 5) ** 5),
+            "closed form, with q = 1 - 1/size: q**(size - 1) - cost (1 - q**size)",
+        ),
+    ],
+)
+def deep_sea(
+    *,
+    size: int = 5,
+    stochastic: bool = False,
+    move_cost: Fraction = Fraction(1, 100),
+    shuffled: bool = False,
+    seed: int = 0,
+) -> MDP:
+    """Deep sea: sink one row a step, to the left for nothing or to the right at a cost; the far corner holds a 1.
+
+    After ``size`` steps it ends. Each move to the right costs move_cost / size, and only a move to the right in the
+    last row's last cell pays 1: a random policy gets there with probability 2**-size. Cell (row, column), of those with
+    column <= row, which alone can be entered, is state row (row + 1) / 2 + column; the last state is the end.
+
+    Action 1 is right; ``shuffled``, it is drawn for each cell. ``stochastic``: a move to the right falls straight down
+    with probability 1/size (bsuite's noise of mean zero in the last row's ends is left out). Then one stops trying
+    after the first failure, so that the best return is a little more than bsuite's own, which pays the cost to the end.
+    """
+    in_range("size", size, 1)
+    in_range("seed", seed, 0)
+    S = size * (size + 1) // 2 + 1
+    check_size("the deep sea", states=S, pairs=2 * S, transitions=3 * S)
+    y = np.repeat(np.arange(size), np.arange(1, size + 1))
+    x = np.arange(S - 1) - y * (y + 1) // 2
+    below = np.where(y < size - 1, (y + 1) * (y + 2) // 2, S - 1)
+    down = below + np.where(y < size - 1, x, 0)
+    left = below + np.where(y < size - 1, np.maximum(x - 1, 0), 0)
+    right = down + (y < size - 1)
+    flip = np.random.default_rng(seed).integers(0, 2, size=S - 1) if shuffled else np.zeros(S - 1, dtype=np.int64)
+    s = np.arange(S - 1)
+    go, stay = 2 * s + 1 - flip, 2 * s + flip
+    fails = F(1, size) if stochastic else F(0)
+    pays = fill(2 * S, 0)
+    pays[go] = -move_cost / size
+    pays[go[-1]] += 1
+    return assemble(
+        S,
+        np.repeat(np.arange(S), 2),
+        np.tile(np.arange(2), S),
+        np.concatenate((stay, go, go, [2 * S - 2, 2 * S - 1])),
+        np.concatenate((left, right, down, [S - 1, S - 1])),
+        np.concatenate((fill(S - 1, 1), fill(S - 1, 1 - fails), fill(S - 1, fails), fill(2, 1))),
+        TotalReward(),
+        pair_reward=pays,
+        rho=0,
+    )

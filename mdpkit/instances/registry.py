@@ -110,7 +110,7 @@ class Parameter:
         if self.type == "integer":
             return _read_integer(value, what)
         if self.type == "number":
-            return _read_number(value, what)
+            return read_number(value, what)
         if self.type == "boolean":
             return _read_boolean(value, what)
         if not isinstance(value, str):
@@ -355,7 +355,14 @@ def _read_integer(value: Any, what: str) -> int:
     raise OptionError(f"{what} is no integer", found=_shown(value), needed="an integer, such as 6")
 
 
-def _read_number(value: Any, what: str) -> Fraction:
+def read_number(value: Any, what: str) -> Fraction:
+    """A number, or the text of one, as a rational; a float is the one with small denominator next to it.
+
+    Raises
+    ------
+    OptionError
+        If it is no finite number: begins with ``what``.
+    """
     if isinstance(value, BOOLEANS):
         raise OptionError(f"{what} is no number", found=_shown(value), needed="a number, such as 19/20 or 0.95")
     try:

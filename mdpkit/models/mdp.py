@@ -977,9 +977,9 @@ def _law(rho: Any, S: int) -> tuple[Floats | None, Objects | None]:
     if _is_index(rho):
         if not 0 <= rho < S:
             raise ModelError("the initial state is out of range", found=int(rho), needed=f"0 <= s < {S}")
-        law = np.array([to_fraction(0)] * S, dtype=object)
-        law[int(rho)] = to_fraction(1)
-        return _frozen(law.astype(np.float64)), _frozen(law)
+        mass, law = np.zeros(S), np.full(S, to_fraction(0), dtype=object)
+        mass[int(rho)], law[int(rho)] = 1.0, to_fraction(1)
+        return _frozen(mass), _frozen(law)
     array = np.asarray(rho)
     if array.shape != (S,):
         raise ModelError(
