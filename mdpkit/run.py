@@ -255,7 +255,7 @@ def _iterate(
             if state.gap < least:
                 least, least_at = float(state.gap), steps
             # A gap that no longer falls at all has met the rounding of floats.
-            stuck = isinstance(until, Gap) and np.isfinite(least) and steps > 2 * least_at + 1000
+            stuck = isinstance(until, Gap) and np.isfinite(least) and steps > 2 * least_at + 1000 and not solver.stalls
             done = solver.finished(state) or stuck
             trying = solver.bounding and steps >= attempt and np.isfinite(state.gap)
             if (

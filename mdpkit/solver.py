@@ -54,10 +54,12 @@ class IterativeSolver(Solver, Generic[State]):
 
     The state is a NamedTuple with a field ``gap``: a bound, in the scale of the stop rule, on the width of the
     certificate that :meth:`answer` would give (``inf`` where none is known yet). ``bounding`` solvers carry bounds in
-    their state, so that certifying costs one check and is tried as the run goes on.
+    their state, so that certifying costs one check and is tried as the run goes on. A solver that ``stalls`` may keep its
+    gap for long before it falls again; it says itself when it is :meth:`finished`.
     """
 
     bounding: ClassVar[bool] = False
+    stalls: ClassVar[bool] = False
 
     @abstractmethod
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:

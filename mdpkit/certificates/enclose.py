@@ -309,22 +309,21 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     com = communicating(p)
     choice = _greedy(p, h) if answer.choice is None else answer.choice
     D, E = shortfall(p, h, False)
-    certificate = None
+    # Rewards themselves are bounds: each side takes them where the bias says less.
+    flat = np.zeros(p.n_states)
+    top = 8 * UNIT * float(np.max(np.abs(p.r), initial=0.0))
+    most, least = flat + (float(np.max(p.r)) + top), flat + (float(np.min(p.r[choice])) - top)
     inflate = 1.5
     for _ in range(12):
         above = _average_above(p, com, D, E, inflate)
         below = _average_below(p, com, choice, D, E, inflate)
-        if above is None or below is None:
-            break
-        certificate = _certificate(p, "float", about, below, above, choice, h, h).issued(p.mdp)
+        high = (most, flat) if above is None or not np.max(above) < most[0] else (above, h)
+        low = (least, flat) if below is None or not np.min(below) > least[0] else (below, h)
+        certificate = _certificate(p, "float", about, low[0], high[0], choice, low[1], high[1]).issued(p.mdp)
         if certificate.valid:
             return certificate
         inflate *= 4.0
-    most, least = float(np.max(p.r)), float(np.min(p.r[choice]))
-    top = float(np.max(np.abs(p.r), initial=0.0)) * 8 * UNIT
-    flat = np.zeros(p.n_states)
-    certificate = _certificate(p, "float", about, flat + (least - top), flat + (most + top), choice, flat, flat)
-    certificate = certificate.issued(p.mdp)
+    certificate = _certificate(p, "float", about, least, most, choice, flat, flat).issued(p.mdp)
     if not certificate.valid:
         raise ModelError(
             "no float bounds could be certified",

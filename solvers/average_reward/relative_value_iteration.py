@@ -83,6 +83,7 @@ class RelativeValueIteration(IterativeSolver[State]):
     cites: ClassVar = ("white1963", "odoni1969", "schweitzer1971", "puterman1994")
     claims: ClassVar = ("schweitzer1971:span",)
     kinds: ClassVar = ("average",)
+    stalls: ClassVar = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.tau, (int, float)) or not 0 < self.tau <= 1:
@@ -106,6 +107,10 @@ class RelativeValueIteration(IterativeSolver[State]):
         h = h + self.tau * rise
         h -= np.repeat(h[plan.class_ptr[:-1]], np.diff(plan.class_ptr))
         return State(h, choice, low, high, float(np.max(high - low)), plan)
+
+    def finished(self, state: State) -> bool:
+        """Whether the rise differs between states by rounding only."""
+        return state.gap <= 2.0**-50 * float(np.max(np.abs(state.h), initial=0.0))
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The relative values, and the policy that is greedy inside the classes and moves to the best of them."""
