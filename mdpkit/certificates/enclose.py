@@ -309,7 +309,7 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     com = communicating(p)
     choice = _greedy(p, h) if answer.choice is None else answer.choice
     D, E = shortfall(p, h, False)
-    # Rewards themselves are bounds: each side takes them where the bias says less.
+    # Rewards themselves are bounds: a side takes them where the bias says less everywhere.
     flat = np.zeros(p.n_states)
     top = 8 * UNIT * float(np.max(np.abs(p.r), initial=0.0))
     most, least = flat + (float(np.max(p.r)) + top), flat + (float(np.min(p.r[choice])) - top)
@@ -317,8 +317,8 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     for _ in range(12):
         above = _average_above(p, com, D, E, inflate)
         below = _average_below(p, com, choice, D, E, inflate)
-        high = (most, flat) if above is None or not np.max(above) < most[0] else (above, h)
-        low = (least, flat) if below is None or not np.min(below) > least[0] else (below, h)
+        high = (most, flat) if above is None or np.all(above >= most) else (above, h)
+        low = (least, flat) if below is None or np.all(below <= least) else (below, h)
         certificate = _certificate(p, "float", about, low[0], high[0], choice, low[1], high[1]).issued(p.mdp)
         if certificate.valid:
             return certificate
