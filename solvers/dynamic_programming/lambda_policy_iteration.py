@@ -37,10 +37,10 @@ class LambdaPolicyIteration(IterativeSolver[State]):
     :math:`2\gamma\|V_k - V^*\|` is below the least positive gap between the action values of a state, each step contracts
     with modulus :math:`\frac{\gamma(1-\lambda)}{1-\lambda\gamma}`. Stated as ``bertsekas1996:modulus``.
 
-    *Departures.* On models of more than 400 states with :math:`\lambda < 1` the series is cut at the first m with
-    :math:`(\lambda\gamma)^m \le 1/100`, and its last term gets all the weight that is left, :math:`\lambda^m`. That is again an
-    average of sweeps, so the first guarantee holds as it stands; the modulus grows by at most
-    :math:`\frac{1}{100}\frac{\lambda\gamma(1-\gamma)}{1-\lambda\gamma}`.
+    *Departures.* For :math:`\lambda < 1`, where a dense solve is dearer or there are more than 400 states, the series is cut
+    at the first m with :math:`(\lambda\gamma)^m \le 1/100`, and its last term gets all the weight that is left,
+    :math:`\lambda^m`. That is again an average of sweeps, so the first guarantee holds as it stands; the modulus grows by at
+    most :math:`\frac{1}{100}\frac{\lambda\gamma(1-\gamma)}{1-\lambda\gamma}`.
 
     Parameters
     ----------
@@ -97,6 +97,8 @@ class LambdaPolicyIteration(IterativeSolver[State]):
         factor = self.lambda_ * float(np.max(problem.gamma))
         if factor == 0:
             return 0
-        if self.lambda_ == 1 or problem.n_states <= DENSE_BELOW:
+        if self.lambda_ == 1:
             return None
-        return ceil(log(REST) / log(factor))
+        n, sweeps = problem.n_states, ceil(log(REST) / log(factor))
+        entries = n * problem.P.nnz / len(problem.r)
+        return None if n <= DENSE_BELOW and n**3 / 3 < sweeps * entries else sweeps

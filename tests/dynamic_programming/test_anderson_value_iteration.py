@@ -29,7 +29,7 @@ def test_the_rate_of_the_claim(name: str, solver: AndersonValueIteration) -> Non
     for k, state in enumerate(states, 1):
         assert state.residual <= gamma**k * first.residual + rounding
         assert np.abs(state.V - V).max() <= gamma ** (k + 1) / (1 - gamma) * first.residual + rounding
-        assert k + 1 <= state.sweeps == k + 1 + state.rejected <= 4 * k / 3 + 3
+        assert k + 1 <= state.sweeps == k + 1 + state.rejected <= 4 * (k + 1) / 3 + 1
         assert len(state.backups) == len(state.changes) <= solver.memory + 1
 
 
@@ -70,21 +70,10 @@ def test_affine_problems_end_after_as_many_steps_as_states() -> None:
     assert slow.gap > 1e-3
 
 
-def test_start_and_minimization() -> None:
+def test_one_state_is_solved_by_the_first_shift() -> None:
     mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 2.0]]), mk.Discounted(0.5), minimize=True)
     states = mk.iterates(mdp, AndersonValueIteration(V0=3.0))
-    assert next(states).V.tolist() == [-3.0]
-    assert next(states).V.tolist() == [-2.0]  # one state: the middle of the bounds is the value
-    sol = mk.solve(mdp, AndersonValueIteration(V0=3.0))
-    assert sol.certificate.lower[0] <= 2 <= sol.certificate.upper[0]
-    assert sol.pi.actions.tolist() == [0]
-
-
-def test_the_step_without_discount_is_the_answer() -> None:
-    mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 2.0]]), mk.Discounted(0))
-    sol = mk.solve(mdp, AndersonValueIteration())
-    assert sol.steps <= 2
-    assert sol.certificate.lower[0] <= 2 <= sol.certificate.upper[0]
+    assert [state.V.tolist() for state in islice(states, 2)] == [[-3.0], [-2.0]]
 
 
 def test_equal_backups_in_memory() -> None:
@@ -103,11 +92,6 @@ def test_discount_by_pairs() -> None:
     for k, state in enumerate(islice(mk.iterates(mdp, AndersonValueIteration()), 1, 100)):
         first = state.residual if first is None else first
         assert state.residual <= 0.95**k * first + 1e-13
-    lone = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 1.5]]), mk.Discounted(np.array([["9/10", "1/2"]])))
-    sol = mk.solve(lone, AndersonValueIteration())
-    assert sol.status.ok
-    assert sol.certificate.lower[0] <= 10 <= sol.certificate.upper[0]
-    assert mk.solve(lone, AndersonValueIteration(), exact=True).exact == [10]
 
 
 @pytest.mark.parametrize(
