@@ -57,8 +57,8 @@ class InexactPolicyIteration(IterativeSolver[State]):
     :math:`\|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_k - V^*\|`: superlinear if decay < 1. Stated as
     ``gargiani2024:forcing``.
 
-    *Departures.* The paper takes the inexact solution itself, and :math:`\alpha` without :math:`1 - \gamma`; it proves a
-    rate for small :math:`\alpha` only. The shift and the maximum with :math:`TV_k` cost nothing and give one always. Before
+    *Departures.* The paper takes the inexact solution itself, and :math:`\alpha` without :math:`1 - \gamma`; its rate is for
+    small :math:`\alpha` only (recalled). The shift and the maximum with :math:`TV_k` cost nothing and give one always. Before
     each evaluation :math:`V_k` is raised by the largest constant that keeps it below its backup, which MacQueen's lower
     bound allows. With a discount by pairs the constants take the factor that makes them safe.
 

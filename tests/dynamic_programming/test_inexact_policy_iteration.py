@@ -11,7 +11,7 @@ import pytest
 import mdpkit as mk
 from mdpkit.errors import OptionError
 from mdpkit.models.canonical import canonical
-from mdpkit.operators.bellman import Sweeper
+from mdpkit.operators.bellman import Sweeper, largest_shift
 from mdpkit.solvers.dynamic_programming import InexactPolicyIteration
 
 NAMES = ["forest", "riverswim", "three-state", "howard-taxicab", "frozenlake", "chain"]
@@ -94,6 +94,29 @@ def test_superlinear_with_a_decaying_parameter() -> None:
     for k in optimal:
         assert errors[k + 1] <= 2 * 0.5 * 0.1**k * errors[k] + 1e-10
     assert errors[-1] < 1e-9
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+def test_the_largest_shift_keeps_a_subsolution(sparse: bool) -> None:
+    """V + c <= T_pi (V + c) with the policy's own rows; with one factor, equality in some state."""
+    rng = np.random.default_rng(4)
+    for gamma in (0.9, rng.choice([0.0, 0.5, 0.95], size=(30, 2))):
+        P = np.eye(30)[rng.integers(0, 30, size=(30, 2))] if sparse else rng.dirichlet(np.ones(30), size=(30, 2))
+        problem = canonical(mk.MDP(P, rng.normal(size=(30, 2)), mk.Discounted(gamma)))
+        assert (problem.P.dense is None) == sparse
+        pairs = problem.pair_ptr[:-1] + rng.integers(0, 2, size=30)
+        V = rng.normal(size=30)
+        M = P.reshape(60, 30)[pairs] * problem.gamma[pairs][:, None]
+        change = problem.r[pairs] + M @ V - V
+        for low in (change.min(), change.min() - 3.0):
+            raised = V + largest_shift(problem, low)
+            rest = problem.r[pairs] + M @ raised - raised
+            assert rest.min() >= -1e-12
+            if np.ndim(gamma) == 0 and low == change.min():
+                assert rest.min() == pytest.approx(0, abs=1e-12)
+        sweeper = Sweeper(problem)
+        assert sweeper.rows(pairs) @ V == pytest.approx(M @ V, abs=1e-13)
+        assert sweeper.solve(pairs) == pytest.approx(np.linalg.solve(np.eye(30) - M, problem.r[pairs]), abs=1e-10)
 
 
 def test_products_are_counted() -> None:
