@@ -293,6 +293,11 @@ def bounded(
     return value
 
 
+def distance(V: Sequence[Fraction], W: Sequence[Fraction]) -> Fraction:
+    """Supremum norm of the difference."""
+    return max(abs(v - w) for v, w in zip(V, W, strict=True))
+
+
 def discounted_policy(model: Model, policy: Sequence[int], gamma: Fraction) -> list[Fraction]:
     """Discounted value of a policy."""
     rewards, rows = chain(model, policy)

@@ -10,7 +10,7 @@ import numpy as np
 from mdpkit.errors import ModelError
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Factorization", "entries_of", "evaluate_discounted", "solve_policy", "take_rows"]
+__all__ = ["Factorization", "entries_of", "solve_policy", "take_rows"]
 
 DENSE_BELOW = 400
 
@@ -81,16 +81,6 @@ class Factorization:
 def solve_policy(indptr: Array, indices: Array, data: Floats, b: Floats) -> Floats:
     """The solution of x = b + M x for one right-hand side; see :class:`Factorization`."""
     return Factorization(indptr, indices, data).solve(b)
-
-
-def evaluate_discounted(P: Any, r: Floats, gamma: Floats, choice: Ints) -> Floats:
-    """Value of the deterministic policy ``choice`` (S,) of pairs; ``P`` (Transitions), ``r`` and ``gamma`` are over pairs."""
-    gamma, r = gamma[choice], r[choice]
-    if P.dense is not None:
-        A: Floats = np.eye(len(choice)) - gamma[:, None] * P.dense[choice]
-        return np.asarray(np.linalg.solve(A, r), dtype=np.float64)
-    indptr, columns, data = take_rows(P.indptr, P.indices, P.data, choice)
-    return solve_policy(indptr, columns, data * np.repeat(gamma, np.diff(indptr)), r)
 
 
 def entries_of(indptr: Ints, rows: Ints) -> tuple[Ints, Ints]:

@@ -16,15 +16,17 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
 from mdpkit.errors import UnsupportedError
 from mdpkit.kernels import reference
+from mdpkit.kernels.evaluation import solve_policy, take_rows
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Stationary
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Backup", "BellmanOptimality", "BellmanPolicy", "Operator", "Sweeper", "span_gap"]
+__all__ = ["Backup", "BellmanOptimality", "BellmanPolicy", "Operator", "Sweeper", "largest_shift", "span_gap"]
 
 
 class Backup(NamedTuple):
@@ -187,6 +189,24 @@ class Sweeper:
         low, high = fast.gauss_seidel(*self._compressed, out, choice)
         return out, choice, float(low), float(high)
 
+    def rows(self, pairs: Ints) -> Any:
+        r""":math:`\gamma P_\pi` of the policy ``pairs``: an array ``(S, S)``, or a csr_array of scipy's if P is sparse."""
+        p = self.problem
+        gamma = p.gamma[pairs]
+        if p.P.dense is not None:
+            return gamma[:, None] * p.P.dense[pairs]
+        indptr, columns, data = take_rows(p.P.indptr, p.P.indices, p.P.data, pairs)
+        data = data * np.repeat(gamma, np.diff(indptr))
+        index = np.int32 if len(data) < 2**31 else np.int64  # scipy's products are faster on short indices
+        return sp.csr_array((data, columns.astype(index), indptr.astype(index)), shape=(p.n_states, p.n_states))
+
+    def solve(self, pairs: Ints) -> Array:
+        """The value of the policy ``pairs``, by a linear solve."""
+        M, r = self.rows(pairs), self.problem.r[pairs]
+        if isinstance(M, np.ndarray):
+            return np.asarray(np.linalg.solve(np.eye(len(r)) - M, r), dtype=np.float64)
+        return solve_policy(M.indptr, M.indices, M.data, r)
+
     def evaluate(self, pairs: Ints, V: Array, sweeps: int) -> Array:
         """``sweeps`` applications of the operator of the policy ``pairs``."""
         fast = _kernels()
@@ -223,3 +243,13 @@ def span_gap(problem: Canonical, low: float, high: float) -> float:
     up = max(shift(high, large), shift(high, small))
     down = min(shift(low, large), shift(low, small))
     return up - down
+
+
+def largest_shift(problem: Canonical, low: float) -> float:
+    r"""A constant c with :math:`V + c \le T_\pi (V + c)`, given that the changes :math:`T_\pi V - V` are ``low`` or more.
+
+    :math:`\frac{1}{1-\gamma}` ``low``, the largest such constant that the changes alone allow; with a discount by pairs, at
+    the factor that makes it safe.
+    """
+    small, large = float(np.min(problem.gamma)), float(np.max(problem.gamma))
+    return low / (1 - (large if low < 0 else small))

@@ -2,17 +2,17 @@ r"""Vanishing discount: the average reward as the limit of discounted problems."
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from mdpkit.errors import OptionError
 from mdpkit.kernels import reference
-from mdpkit.kernels.evaluation import evaluate_discounted
 from mdpkit.kernels.gain import average_lack, evaluate_average
 from mdpkit.kernels.improvement import MARGIN
 from mdpkit.models.canonical import Canonical
+from mdpkit.operators.bellman import Sweeper
 from mdpkit.solver import Answer, IterativeSolver
 from mdpkit.typing import Floats, Ints
 
@@ -100,12 +100,11 @@ class VanishingDiscount(IterativeSolver[State]):
 
 def _discounted(problem: Canonical, gamma: float, choice: Ints) -> Ints:
     """Policy iteration for one discount."""
-    seen: set[bytes] = set()
-    rate = np.full(len(problem.r), gamma)
+    p = replace(problem, kind="discounted", gamma=np.full(len(problem.r), gamma))
+    sweeper, seen = Sweeper(p), set[bytes]()
     while choice.tobytes() not in seen:
         seen.add(choice.tobytes())
-        V = evaluate_discounted(problem.P, problem.r, rate, choice)
-        size = np.abs(V) + np.maximum.reduceat(np.abs(problem.r), problem.pair_ptr[:-1])
-        q = reference.q_values(problem.P, problem.r, rate, V)
-        choice = reference.greedy_stable(q, problem.pair_ptr, choice, MARGIN * size)
+        V = sweeper.solve(choice)
+        size = np.abs(V) + np.maximum.reduceat(np.abs(p.r), p.pair_ptr[:-1])
+        choice = reference.greedy_stable(reference.q_values(p.P, p.r, p.gamma, V), p.pair_ptr, choice, MARGIN * size)
     return choice

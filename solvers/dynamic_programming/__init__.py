@@ -1,17 +1,25 @@
 """Dynamic programming: planning with a known model, discounted, over a finite horizon, or for total reward."""
 
+from mdpkit.solvers.dynamic_programming.anchored_value_iteration import AnchoredValueIteration
+from mdpkit.solvers.dynamic_programming.anderson_value_iteration import AndersonValueIteration
 from mdpkit.solvers.dynamic_programming.backward_induction import BackwardInduction
 from mdpkit.solvers.dynamic_programming.gauss_seidel import GaussSeidel
+from mdpkit.solvers.dynamic_programming.inexact_policy_iteration import InexactPolicyIteration
 from mdpkit.solvers.dynamic_programming.interval_iteration import IntervalIteration
+from mdpkit.solvers.dynamic_programming.lambda_policy_iteration import LambdaPolicyIteration
 from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramming
 from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
 from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
 from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
 
 __all__ = [
+    "AnchoredValueIteration",
+    "AndersonValueIteration",
     "BackwardInduction",
     "GaussSeidel",
+    "InexactPolicyIteration",
     "IntervalIteration",
+    "LambdaPolicyIteration",
     "LinearProgramming",
     "ModifiedPolicyIteration",
     "PolicyIteration",

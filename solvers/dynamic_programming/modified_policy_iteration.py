@@ -9,7 +9,7 @@ import numpy as np
 
 from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
-from mdpkit.operators.bellman import Sweeper, span_gap
+from mdpkit.operators.bellman import Sweeper, largest_shift, span_gap
 from mdpkit.solver import Answer, IterativeSolver
 from mdpkit.typing import Floats, Ints
 
@@ -62,9 +62,7 @@ class ModifiedPolicyIteration(IterativeSolver[State]):
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """Start from the constant that lies below its own backup, min r / (1 - gamma) at the factors that make it least."""
-        low = float(np.min(problem.r))
-        gamma = float(np.max(problem.gamma) if low < 0 else np.min(problem.gamma))
-        V = np.full(problem.n_states, low / (1 - gamma))
+        V = np.full(problem.n_states, largest_shift(problem, float(np.min(problem.r))))
         return State(V, problem.pair_ptr[:-1].copy(), np.inf, np.inf, V)
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:

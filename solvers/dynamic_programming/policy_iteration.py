@@ -9,8 +9,8 @@ import numpy as np
 
 from mdpkit.kernels import graph as g
 from mdpkit.kernels import improvement, reference
-from mdpkit.kernels.evaluation import evaluate_discounted
 from mdpkit.models.canonical import Canonical
+from mdpkit.operators.bellman import Sweeper
 from mdpkit.reductions.end_components import Quotient, analyze
 from mdpkit.solver import Answer, IterativeSolver
 from mdpkit.typing import Floats, Ints
@@ -70,9 +70,7 @@ class PolicyIteration(IterativeSolver[State]):
             choice = _swept(q, q.proper_choice())
             return State(improvement.evaluate(q, q.r, choice), choice, np.inf, q.n == 0, q, frozenset())
         choice = reference.greedy(problem.r, problem.pair_ptr)
-        return State(
-            evaluate_discounted(problem.P, problem.r, problem.gamma, choice), choice, np.inf, False, None, frozenset()
-        )
+        return State(Sweeper(problem).solve(choice), choice, np.inf, False, None, frozenset())
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
         """Improve, then evaluate."""
@@ -86,11 +84,7 @@ class PolicyIteration(IterativeSolver[State]):
         mark = choice.tobytes()
         if np.array_equal(choice, state.choice) or mark in state.seen:
             return state._replace(stable=True, gap=0.0)
-        V = (
-            evaluate_discounted(problem.P, problem.r, problem.gamma, choice)
-            if q is None
-            else improvement.evaluate(q, q.r, choice)
-        )
+        V = Sweeper(problem).solve(choice) if q is None else improvement.evaluate(q, q.r, choice)
         return State(V, choice, np.inf, False, q, state.seen | {mark})
 
     def finished(self, state: State) -> bool:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import pytest
 
 import mdpkit as mk
+from mdpkit.choose import method
 from mdpkit.solvers.dynamic_programming import ValueIteration
 
 F = Fraction
+ITERATIONS = (
+    "value_iteration",
+    "gauss_seidel",
+    "modified_policy_iteration",
+    "anchored_value_iteration",
+    "anderson_value_iteration",
+    "lambda_policy_iteration",
+    "inexact_policy_iteration",
+)
+WITH_START = tuple(name for name in ITERATIONS if name != "modified_policy_iteration")
 
 
 def test_puterman_two_states() -> None:
@@ -46,31 +58,28 @@ def test_rate_and_macqueen_bounds(name: str) -> None:
         before = state.V
 
 
-def test_start_and_minimization() -> None:
+@pytest.mark.parametrize("name", WITH_START)
+def test_start_and_minimization(name: str) -> None:
     mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 2.0]]), mk.Discounted(0.5), minimize=True)
-    assert next(mk.iterates(mdp, ValueIteration(V0=3.0))).V.tolist() == [-3.0]
-    sol = mk.solve(mdp, ValueIteration(V0=3.0))
+    solver: Any = method(f"{name}?V0=3.0")
+    assert next(mk.iterates(mdp, solver)).V.tolist() == [-3.0]
+    sol = mk.solve(mdp, solver)
     assert sol.certificate.lower[0] <= 2 <= sol.certificate.upper[0]
     assert sol.pi.actions.tolist() == [0]
 
 
-def test_the_step_without_discount_is_the_answer() -> None:
+@pytest.mark.parametrize("name", ITERATIONS)
+def test_the_step_without_discount_is_the_answer(name: str) -> None:
     mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 2.0]]), mk.Discounted(0))
-    sol = mk.solve(mdp, ValueIteration())
+    sol = mk.solve(mdp, name)
     assert sol.steps <= 2
     assert sol.certificate.lower[0] <= 2 <= sol.certificate.upper[0]
 
 
-def test_discount_by_pairs() -> None:
+@pytest.mark.parametrize("name", [*ITERATIONS, "policy_iteration", "linear_programming"])
+def test_discount_by_pairs(name: str) -> None:
     mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 1.5]]), mk.Discounted(np.array([["9/10", "1/2"]])))
-    for name in (
-        "value_iteration",
-        "gauss_seidel",
-        "modified_policy_iteration",
-        "policy_iteration",
-        "linear_programming",
-    ):
-        sol = mk.solve(mdp, name)
-        assert sol.certificate.lower[0] <= 10 <= sol.certificate.upper[0]
-        assert sol.status.ok
-        assert mk.solve(mdp, name, exact=True).exact == [10]
+    sol = mk.solve(mdp, name)
+    assert sol.certificate.lower[0] <= 10 <= sol.certificate.upper[0]
+    assert sol.status.ok
+    assert mk.solve(mdp, name, exact=True).exact == [10]
