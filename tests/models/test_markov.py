@@ -155,8 +155,7 @@ def test_one_state():
 
 def test_chain_of_a_policy():
     # Howard's taxicab: gain 1588/119 under the policy (1, 1, 1), relative values (-20/17, 1506/119, 0)
-    rows = [["1/16", "3/4", "3/16"], ["1/16", "7/8", "1/16"], ["1/8", "3/4", "1/8"]]
-    taxicab = mk.MarkovChain(rows, r=["11/4", "15", "4"])
+    taxicab = mk.MarkovChain.of(mk.instances.make("howard-taxicab").exact(), [1, 1, 1])
     assert taxicab.gain.tolist() == [F(1588, 119)] * 3
     assert (taxicab.bias - taxicab.bias[2]).tolist() == [F(-20, 17), F(1506, 119), 0]
     P = np.array([[[0.5, 0.5], [0.0, 1.0]], [[0.25, 0.75], [1.0, 0.0]]])
