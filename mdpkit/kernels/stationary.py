@@ -8,29 +8,43 @@ sparse factors around a state that is visited often where not.
 
 from __future__ import annotations
 
+import math
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from mdpkit.errors import ModelError
+from mdpkit.errors import ModelError, OptionError
 from mdpkit.kernels import graph as g
 from mdpkit.kernels.evaluation import Factorization, take_rows
 from mdpkit.kernels.rational import rationalize_array, row_dot, solve_chain, to_fraction
-from mdpkit.typing import Array, Floats, Ints, Objects
+from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
-__all__ = ["gain_and_bias", "recurrent_classes", "stationary_law", "stationary_laws"]
+__all__ = [
+    "absorption",
+    "deviation_matrix",
+    "gain_and_bias",
+    "hitting_probabilities",
+    "hitting_times",
+    "limiting_matrix",
+    "mixing_time",
+    "recurrent_classes",
+    "stationary_law",
+    "stationary_laws",
+]
 
 ELIMINATED = 400
 """Classes of at most so many states are eliminated as dense arrays."""
 SWEEPS = 1024
 """Most steps of averaging: chains that need more have bottlenecks, and then sparse factors fill in little."""
+FEW = 16
+"""Most right-hand sides for which averaging is cheaper than factors."""
 KRYLOV = 60
 """Dimension of the Krylov spaces."""
 ELIMINATED_AT_NEED = 4000
 """The same for classes with slow passages, which sparse factors blur."""
-SLOW = 2.0**32
-"""Expected steps of a slow passage."""
+SLOW, HOPELESS = 2.0**32, 2.0**42
+"""Expected steps of slow passages: factors lose as many bits, and are not believed in the second case."""
 MOVE = 0.875
 """Averaging steps with this probability and else stays, so that chains with periods converge too."""
 ROUNDING = 2.0**-48
@@ -286,8 +300,9 @@ def _float_poisson(
     if large.size:
         rows = _restricted(indptr, indices, data, large)
         begin = np.concatenate(([0], np.cumsum(size[size > ELIMINATED])))
-        found = _large_poisson(*rows, begin, R[large])
-        if found is None and int(size.max()) <= ELIMINATED_AT_NEED:
+        small = int(size.max()) <= ELIMINATED_AT_NEED
+        found = _large_poisson(*rows, begin, R[large], SLOW if small else HOPELESS)
+        if found is None and small:
             found = _eliminated(*rows, begin, np.arange(len(large)), ELIMINATED_AT_NEED, R[large])
         if found is None:
             raise _too_rare(int(large[0]))
@@ -314,24 +329,24 @@ def _eliminated(
 def _too_rare(state: int) -> ModelError:
     return ModelError(
         f"some states of the class of state {state} lead to one another too rarely for floats",
-        needed=f"passages in less than {SLOW:.0e} expected steps in classes of over {ELIMINATED_AT_NEED} states",
+        needed=f"passages in less than {HOPELESS:.0e} expected steps in classes of over {ELIMINATED_AT_NEED} states",
         way_out="compute in rationals",
     )
 
 
 def _large_poisson(
-    indptr: Ints, indices: Ints, data: Floats, start: Ints, R: Floats
+    indptr: Ints, indices: Ints, data: Floats, start: Ints, R: Floats, slow: float
 ) -> tuple[Floats, Floats, Floats] | None:
     """Laws, gains and biases of closed classes, given one after another: by averaging, or by factors around a hub.
 
-    None where the way to the hub, a frequent state of the class, is slow.
+    None where the way to the hub, a frequent state of the class, takes ``slow`` expected steps or more.
     """
     n, m = R.shape
     label = np.repeat(np.arange(len(start) - 1), np.diff(start))
     P = _csr(indptr, indices, data, (n, n))
     back: Any = P.T.tocsr()
     law, steps = _average(back, start, label)
-    if steps:
+    if steps and m <= FEW:
         gain = _class_means(law, R, start)[label]
         bias = _sum_lazily(P, R - gain, steps) if m else gain
         if bias is not None:
@@ -355,7 +370,7 @@ def _large_poisson(
             break
         again = True
     passage = np.abs(lu.solve(np.ones(len(rest))))
-    if not (passage.max() < SLOW and np.isfinite(law).all()):
+    if not (passage.max() < slow and np.isfinite(law).all()):
         return None
     gain = _class_means(law, R, start)[label]
     bias = np.zeros((n, m))
@@ -409,16 +424,16 @@ def _class_means(law: Floats, x: Floats, start: Ints) -> Floats:
 
 
 class _Passing:
-    """The transient states: solves x = b + Qx on them.
+    """States that are left for good: solves x = b + Qx on them.
 
     Small sets are factored. Large ones are summed where they are left fast, else solved in Krylov spaces where these
     converge fast, else factored: where neither is fast there are bottlenecks, and factors fill in little.
     """
 
-    def __init__(self, indptr: Ints, indices: Ints, data: Floats, label: Ints):
-        self.states = np.flatnonzero(label < 0)
-        rows = take_rows(indptr, indices, data, self.states)
-        self.rows: Any = _csr(*rows, (len(self.states), len(label)))
+    def __init__(self, indptr: Ints, indices: Ints, data: Floats, states: Ints):
+        self.states = states
+        rows = take_rows(indptr, indices, data, states)
+        self.rows: Any = _csr(*rows, (len(states), len(indptr) - 1))
         self._inside = _restricted(indptr, indices, data, self.states)
         self._lu: Factorization | None = None
         self._steps = 0
@@ -444,7 +459,7 @@ class _Passing:
 
     def solve(self, b: Floats) -> Floats:
         """The solution for one or several columns."""
-        if self._krylov:
+        if self._krylov and b[0].size <= FEW:
             columns = [self._in_krylov_space(c) for c in b.reshape(len(b), -1).T]
             if all(c is not None for c in columns):
                 return np.stack(columns, axis=1).reshape(b.shape)
@@ -480,10 +495,247 @@ def _enter(indptr: Ints, indices: Ints, data: Floats, label: Ints, R: Floats, ga
     """Complete gain and bias on the transient states, in place."""
     if not (label < 0).any():
         return
-    passing = _Passing(indptr, indices, data, label)
-    T = passing.states
+    T = np.flatnonzero(label < 0)
+    passing = _Passing(indptr, indices, data, T)
     closed = gain[label >= 0]
     low, high = closed.min(axis=0), closed.max(axis=0)
     # a mean of the gains of classes; exactly theirs where they are all the same
     gain[T] = low if (low == high).all() else np.clip(passing.solve(passing.rows @ gain), low, high)
     bias[T] = passing.solve(R[T] - gain[T] + passing.rows @ bias)
+
+
+# -------------------- absorption, limiting and deviation matrix
+
+
+def absorption(indptr: Array, indices: Array, data: Array) -> tuple[Array, Ints]:
+    """The probabilities of ending in each recurrent class.
+
+    Parameters
+    ----------
+    indptr, indices, data : compressed rows of P, ``(n, n)``, floats or Fractions
+
+    Returns
+    -------
+    probability : (n, count) floats or Fractions
+        From each state into each class; zero and one in recurrent states.
+    label : (n,) int
+        The recurrent class of each state, -1 for transient states.
+    """
+    ptr, columns, entries = _rows(indptr, indices, data)
+    label, count = _classes(ptr, columns)
+    exact = entries.dtype == object
+    x: Array = np.zeros((len(label), count))
+    if exact:
+        x = np.full(x.shape, to_fraction(0), dtype=object)
+    inside, T = np.flatnonzero(label >= 0), np.flatnonzero(label < 0)
+    one: Any = to_fraction(1) if exact else 1.0
+    x[inside, label[inside]] = one
+    if count == 1:
+        x[T] = one
+    elif T.size:
+        x[T] = _solve_at(ptr, columns, entries, T, x)
+        if not exact:
+            x[T] = np.clip(x[T], 0.0, 1.0)
+    return x, label
+
+
+def _solve_at(indptr: Ints, indices: Ints, data: Array, states: Ints, known: Array) -> Array:
+    """The solution of x = Px at the given states, which are left for good; ``known`` is zero there."""
+    if data.dtype == object:
+        right = row_dot(*take_rows(indptr, indices, data, states), known)
+        return solve_chain(*_restricted(indptr, indices, data, states), right)
+    passing = _Passing(indptr, indices, data, states)
+    return passing.solve(passing.rows @ known)
+
+
+def limiting_matrix(indptr: Array, indices: Array, data: Array) -> Array:
+    r"""The Cesaro limit :math:`P^* = \lim_n \frac1n \sum_{t<n} P^t`, which exists for every finite chain: ``(n, n)``.
+
+    Row s mixes the stationary laws of the recurrent classes by the probabilities of ending in them.
+
+    Notes
+    -----
+    Kemeny & Snell (1960), sec. 5.1; Puterman (1994), appendix A.4 (recalled).
+    """
+    probability, label = absorption(indptr, indices, data)
+    law, _, _ = stationary_laws(indptr, indices, data)
+    limit: Array = np.zeros((len(label), len(label)))
+    if law.dtype == object:
+        limit = np.full(limit.shape, to_fraction(0), dtype=object)
+    inside = np.flatnonzero(label >= 0)
+    limit[:, inside] = probability[:, label[inside]] * law[inside]
+    return limit
+
+
+def deviation_matrix(indptr: Array, indices: Array, data: Array) -> Array:
+    r"""The deviation matrix :math:`H = (I - P + P^*)^{-1} (I - P^*)`, ``(n, n)``: the bias is :math:`H r`.
+
+    Notes
+    -----
+    Column t is the bias of the reward that pays one in state t. Puterman (1994), appendix A.5 (recalled).
+    """
+    n = len(np.asarray(indptr)) - 1
+    exact = np.asarray(data).dtype == object
+    unit = np.eye(n, dtype=np.int64)
+    return gain_and_bias(indptr, indices, data, unit.astype(object) if exact else unit)[1]
+
+
+# -------------------- hitting and mixing
+
+
+def hitting_probabilities(indptr: Array, indices: Array, data: Array, target: Array) -> Array:
+    """The probabilities of ever visiting the target, a mask ``(n,)``; one in it. Zeros and ones are exact.
+
+    Returns
+    -------
+    (n,) floats or Fractions
+    """
+    ptr, columns, entries, graph, goal = _with_target(indptr, indices, data, target)
+    exact = entries.dtype == object
+    sure = g.prob_max_one(graph, goal)
+    open_ = np.flatnonzero(g.can_reach(graph, goal) & ~sure)
+    x: Array = sure.astype(np.float64)
+    if exact:
+        x = np.full(len(sure), to_fraction(0), dtype=object)
+        x[sure] = to_fraction(1)
+    if open_.size:
+        x[open_] = _solve_at(ptr, columns, entries, open_, x)
+        if not exact:
+            x = np.clip(x, 0.0, 1.0)
+    return x
+
+
+def hitting_times(indptr: Array, indices: Array, data: Array, target: Array) -> Array:
+    """Expected steps until the first visit to the target, a mask ``(n,)``: zero in it, inf where it may be missed.
+
+    Returns
+    -------
+    (n,) floats, or Fractions and ``float('inf')``
+    """
+    ptr, columns, entries, graph, goal = _with_target(indptr, indices, data, target)
+    sure = g.prob_max_one(graph, goal)
+    states = np.flatnonzero(sure & ~goal)
+    if entries.dtype == object:
+        times = np.full(len(sure), np.inf, dtype=object)
+        times[goal] = to_fraction(0)
+        if states.size:
+            one = np.full(len(states), to_fraction(1), dtype=object)
+            times[states] = solve_chain(*_restricted(ptr, columns, entries, states), one)
+        return times
+    steps = np.where(goal, 0.0, np.inf)
+    if states.size:
+        steps[states] = _Passing(ptr, columns, entries, states).solve(np.ones(len(states)))
+    return steps
+
+
+def _with_target(indptr: Array, indices: Array, data: Array, target: Array) -> tuple[Ints, Ints, Array, g.Graph, Bools]:
+    ptr, columns, entries = _rows(indptr, indices, data)
+    goal = np.asarray(target)
+    n = len(ptr) - 1
+    if goal.dtype != np.bool_ or goal.shape != (n,) or not goal.any():
+        raise ModelError(
+            "the target is no nonempty set of states",
+            found=f"{goal.dtype} of shape {goal.shape}",
+            needed=f"a mask ({n},) with one state at least",
+        )
+    return ptr, columns, entries, g.Graph(np.arange(n + 1), ptr, columns.astype(np.uint32)), goal
+
+
+def mixing_time(indptr: Array, indices: Array, data: Array, eps: Any = 0.25, *, exact: bool | None = None) -> int:
+    r"""The least t with :math:`d(t) = \max_s \|P^t(s, \cdot) - \mu\|_{TV} \le \varepsilon`.
+
+    Parameters
+    ----------
+    indptr, indices, data : compressed rows of P, ``(n, n)``
+        One recurrent class of period one; there may be transient states.
+    eps : number in (0, 1)
+        Total variation is half the sum of absolute differences.
+    exact : bool, optional
+        Whether to decide in rationals, by default where ``data`` holds Fractions. The powers of a chain have long
+        entries: for small chains that mix fast.
+
+    Raises
+    ------
+    ModelError
+        If the chain has several recurrent classes or a period: then d(t) does not tend to zero.
+
+    Notes
+    -----
+    d does not increase with t: powers are squared until d is at most eps, and t is put together from its binary digits.
+    Levin & Peres (2017), sec. 4.5 (recalled).
+    """
+    ptr, columns, entries = _rows(indptr, indices, data, exact)
+    wanted = to_fraction(eps, what="distance eps")
+    if not 0 < wanted < 1:
+        raise OptionError("the distance eps is out of range", found=eps, needed="0 < eps < 1")
+    label, count = _classes(ptr, columns)
+    n = len(label)
+    if count > 1:
+        raise ModelError(
+            f"the chain has {count} recurrent classes: its law does not forget the start", needed="one recurrent class"
+        )
+    graph = g.Graph(np.arange(n + 1), ptr, columns.astype(np.uint32))
+    d = g.period(graph, np.arange(n), label == 0)
+    if d > 1:
+        raise ModelError(f"the chain has period {d} and does not mix", needed="period 1", way_out="make it lazy")
+    law = _laws(ptr, columns, entries, label, count)
+    floats = law.astype(np.float64)
+    P = np.zeros((n, n))
+    P[np.repeat(np.arange(n), np.diff(ptr)), columns] = entries.astype(np.float64)
+    t = _mixing_time(P, floats, float(wanted))
+    if entries.dtype != object:
+        return t
+    return _exact_mixing_time(ptr, columns, entries, law, wanted, t)
+
+
+def _mixing_time(P: Floats, law: Floats, eps: float) -> int:
+    def far(power: Floats) -> bool:
+        return bool(0.5 * np.max(np.abs(power - law).sum(axis=1)) > eps)
+
+    if not far(np.eye(len(law))):
+        return 0
+    powers = [P]
+    while far(powers[-1]):
+        square = powers[-1] @ powers[-1]
+        powers.append(square / square.sum(axis=1, keepdims=True))
+        if len(powers) > 60:
+            raise ModelError(
+                "the chain mixes too slowly for floats", found="more than 2**59 steps", way_out="take a larger eps"
+            )
+    t, at = 0, np.eye(len(law))  # the largest t that is known to be too early, and P^t
+    for k in range(len(powers) - 2, -1, -1):
+        later = at @ powers[k]
+        if far(later):
+            t, at = t + 2**k, later
+    return t + 1
+
+
+def _exact_mixing_time(indptr: Ints, indices: Ints, data: Objects, law: Objects, eps: Any, guess: int) -> int:
+    """The mixing time in rationals, found from the one in floats."""
+    n = len(law)
+    scale = math.lcm(*(x.denominator for x in data.tolist()))
+    N = np.full((n, n), 0, dtype=object)
+    N[np.repeat(np.arange(n), np.diff(indptr)), indices] = [int(x * scale) for x in data.tolist()]
+    base = math.lcm(*(x.denominator for x in law.tolist()))
+    weights = np.array([int(x * base) for x in law.tolist()], dtype=object)
+
+    def far(power: Objects, t: int) -> bool:
+        # twice the distance times scale**t * base
+        worst = max(np.abs(power * base - weights * scale**t).sum(axis=1).tolist())
+        return worst * eps.denominator > 2 * eps.numerator * base * scale**t
+
+    t = max(guess - 1, 0)
+    power, square, left = np.eye(n, dtype=np.int64).astype(object), N, t
+    while left:
+        if left & 1:
+            power = power.dot(square)
+        left >>= 1
+        if left:
+            square = square.dot(square)
+    if far(power, t):
+        while far(power, t):
+            power, t = power.dot(N), t + 1
+        return t
+    if t == 0:
+        return 0
+    return _exact_mixing_time(indptr, indices, data, law, eps, t)  # the floats were wrong: step back

@@ -9,6 +9,7 @@ from mdpkit.models.criterion import (
     Reachability,
     TotalReward,
 )
+from mdpkit.models.markov import MarkovChain
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import FiniteMemory, Markov, Mixture, Policy, Stationary
 from mdpkit.models.sampling import GenerativeModel, Simulator
@@ -24,6 +25,7 @@ __all__ = [
     "GenerativeModel",
     "Invariance",
     "Markov",
+    "MarkovChain",
     "Mixture",
     "Policy",
     "Reachability",

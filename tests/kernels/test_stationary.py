@@ -227,3 +227,85 @@ def test_passages_too_slow_for_floats_are_refused(monkeypatch):
     assert st.stationary_law(*compressed(rows, False)).argmax() == 300
     with pytest.raises(ModelError, match="too rarely for floats"):
         st.stationary_law(*compressed(double, False))
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_identities_of_the_limiting_and_deviation_matrices(seed):
+    rng = np.random.default_rng(100 + seed)
+    rows = multichain(rng, int(rng.integers(2, 10)))
+    n = len(rows)
+    chain, floats = compressed(rows), compressed(rows, False)
+    P = np.array([[row.get(t, F(0)) for t in range(n)] for row in rows], dtype=object)
+    eye = np.array([[F(int(s == t)) for t in range(n)] for s in range(n)], dtype=object)
+    limit, H = st.limiting_matrix(*chain), st.deviation_matrix(*chain)
+    for product in (P.dot(limit), limit.dot(P), limit.dot(limit)):
+        assert (product == limit).all()
+    assert (limit.sum(axis=1) == 1).all()
+    assert not limit.dot(H).any() and not H.dot(limit).any()
+    assert ((eye - P).dot(H) == eye - limit).all()
+    # the definition, (I - P + P*) H = I - P*, whose matrix is invertible
+    assert ((eye - P + limit).dot(H) == eye - limit).all()
+    np.testing.assert_allclose(st.limiting_matrix(*floats), limit.astype(float), atol=1e-13)
+    np.testing.assert_allclose(st.deviation_matrix(*floats), H.astype(float), atol=1e-11)
+    # the mean of many powers, which the periods do not spoil
+    power, mean = np.eye(n), np.zeros((n, n))
+    for _ in range(840):
+        mean += power / 840
+        power = power @ P.astype(float)
+    np.testing.assert_allclose(mean, limit.astype(float), atol=np.abs(H.astype(float)).max() * 2 / 840 + 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_hitting_and_absorption_of_the_oracle(seed):
+    rng = np.random.default_rng(200 + seed)
+    rows = multichain(rng, int(rng.integers(2, 14)))
+    n = len(rows)
+    chain, floats = compressed(rows), compressed(rows, False)
+    target = np.zeros(n, dtype=bool)
+    target[rng.integers(0, n, size=2)] = True
+    goal = set(np.flatnonzero(target).tolist())
+    probability = oracle.hitting(rows, goal)
+    assert st.hitting_probabilities(*chain, target).tolist() == probability
+    np.testing.assert_allclose(
+        st.hitting_probabilities(*floats, target), np.array(probability, dtype=float), atol=1e-14
+    )
+    sure = [s for s in range(n) if probability[s] == 1 and s not in goal]
+    steps = oracle.solve_on(rows, sure, [F(1)] * n)
+    expected = [F(0) if s in goal else steps.get(s, float("inf")) for s in range(n)]
+    assert st.hitting_times(*chain, target).tolist() == expected
+    np.testing.assert_allclose(st.hitting_times(*floats, target), np.array(expected, dtype=float), rtol=1e-12)
+    into, label = st.absorption(*chain)
+    for c in range(label.max() + 1):
+        assert into[:, c].tolist() == oracle.hitting(rows, set(np.flatnonzero(label == c).tolist()))
+    np.testing.assert_allclose(st.absorption(*floats)[0], into.astype(float), atol=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("eps", ["1/4", "1/100"])
+def test_mixing_time_by_powers(seed, eps):
+    rng = np.random.default_rng(300 + seed)
+    rows = irreducible(rng, int(rng.integers(2, 7)))
+    if oracle.period(rows, frozenset(range(len(rows)))) > 1:
+        rows = [{t: p / 2 for t, p in row.items()} for row in rows]
+        for s, row in enumerate(rows):
+            row[s] = row.get(s, F(0)) + F(1, 2)
+    n = len(rows)
+    P = np.array([[row.get(t, F(0)) for t in range(n)] for row in rows], dtype=object)
+    law = np.array(oracle.stationary(rows, range(n)), dtype=object)
+    power = np.array([[F(int(s == t)) for t in range(n)] for s in range(n)], dtype=object)
+    t = 0
+    while max(np.abs(power - law).sum(axis=1)) / 2 > F(eps):
+        power, t = power.dot(P), t + 1
+    assert st.mixing_time(*compressed(rows), eps) == t
+    assert st.mixing_time(*compressed(rows, False), eps) == t
+
+
+def test_ties_of_the_mixing_time_are_decided_exactly():
+    # two states that swap with probability 1/4: d(t) = 2**-t / 2, so that eps = 2**-11 is met with equality at t = 10
+    rows = [{0: F(3, 4), 1: F(1, 4)}, {0: F(1, 4), 1: F(3, 4)}]
+    assert st.mixing_time(*compressed(rows), F(1, 2**11)) == 10
+    assert st.mixing_time(*compressed(rows), F(1, 2**11) + F(1, 2**90)) == 10
+    assert st.mixing_time(*compressed(rows), F(1, 2**11) - F(1, 2**90)) == 11
+    third = [{0: F(2, 3), 1: F(1, 3)}, {0: F(1, 3), 1: F(2, 3)}]  # d(t) = 3**-t / 2, not a float
+    for less, t in ((0, 7), (F(1, 3**40), 8)):
+        assert st.mixing_time(*compressed(third), F(1, 2 * 3**7) - less) == t
