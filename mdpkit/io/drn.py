@@ -796,7 +796,7 @@ class _Reader:
             )
             self._fail(fault, action_lines[int(empty[0])])
         if probabilities.numbers.exact:
-            row = _first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
+            row = first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
             if row is not None:
                 begin, end = int(indptr[row]), int(indptr[row + 1])
                 total = sum((cast(Fraction, probabilities.parsed[i]) for i in ids[begin:end].tolist()), Fraction(0))
@@ -876,7 +876,7 @@ def _integers(values: array[int]) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
-def _first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
+def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
     """The first row whose rationals do not sum to one; rows with the same probabilities are added up once."""
     pairs = [value.as_integer_ratio() for value in values]
     bounds = indptr.tolist()

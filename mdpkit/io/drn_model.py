@@ -23,7 +23,7 @@ from mdpkit.typing import Array, Ints, Objects
 if TYPE_CHECKING:
     from mdpkit.io.drn import RawDRN, RawReward
 
-__all__ = ["from_raw", "read", "to_raw", "write"]
+__all__ = ["check_plain", "from_raw", "pair_reward", "read", "start_of", "to_raw", "write"]
 
 INITIAL = "init"
 
@@ -59,12 +59,13 @@ def from_raw(raw: RawDRN) -> MDP:
         action=action,
         rho=int(start[0]) if len(start) == 1 else None,
         labels=raw.labels,
-        rewards={name: _reward(reward, state) for name, reward in raw.rewards.items()},
+        rewards={name: pair_reward(reward, state) for name, reward in raw.rewards.items()},
         pair_names=raw.pair_names,
     )
 
 
-def _reward(raw: RawReward, state: Ints) -> Reward:
+def pair_reward(raw: RawReward, state: Ints) -> Reward:
+    """State reward plus action reward; ``state`` holds the states of the pairs."""
     if raw.state_exact is not None and raw.action_exact is not None:
         return from_exact_values(_sums(raw.state_exact, raw.action_exact, state))
     values = raw.state[state] + raw.action
@@ -100,29 +101,13 @@ def to_raw(mdp: MDP) -> RawDRN:
     """
     from mdpkit.io.drn import RawDRN, RawReward
 
-    if mdp.stages is not None:
-        raise UnsupportedError(
-            "DRN has no laws or rewards that vary with the stage", found=f"{mdp.stages} stages", way_out="save to .npz"
-        )
+    check_plain(mdp, "DRN")
     labels = dict(mdp.labels)
-    if mdp.rho is not None:
-        start = np.flatnonzero(mdp.rho)
-        if len(start) != 1:
-            raise UnsupportedError(
-                "DRN has no initial law",
-                found=f"a law over {len(start)} states",
-                needed="one state",
-                way_out="save to .npz",
-            )
+    start = start_of(mdp, "DRN")
+    if start is not None:
         labels[INITIAL] = np.asarray(mdp.rho) > 0
     P = mdp.P
     rational = P.exact is not None
-    if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
-        raise UnsupportedError(
-            "DRN has no rational laws that do not sum to exactly one",
-            found="a model of the bits of floats",
-            way_out="save to .npz, or save the model of floats",
-        )
     rewards: dict[str, Any] = {}
     for name, reward in mdp.rewards.items():
         exact = reward.exact if reward.exact is not None or not rational else dyadic_array(reward.values)
@@ -141,6 +126,38 @@ def to_raw(mdp: MDP) -> RawDRN:
         rewards=rewards,
         labels=labels,
     )
+
+
+def check_plain(mdp: MDP, kind: str) -> None:
+    """Refuse what a file of states, actions and transitions cannot hold: stages, and bits that do not sum to one."""
+    P = mdp.P
+    if mdp.stages is not None:
+        raise UnsupportedError(
+            f"{kind} has no laws or rewards that vary with the stage",
+            found=f"{mdp.stages} stages",
+            way_out="save to .npz",
+        )
+    if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
+        raise UnsupportedError(
+            f"{kind} has no rational laws that do not sum to exactly one",
+            found="a model of the bits of floats",
+            way_out="save to .npz, or save the model of floats",
+        )
+
+
+def start_of(mdp: MDP, kind: str) -> int | None:
+    """The initial state of a model; a law over several is refused."""
+    if mdp.rho is None:
+        return None
+    start = np.flatnonzero(mdp.rho)
+    if len(start) != 1:
+        raise UnsupportedError(
+            f"{kind} has no initial law",
+            found=f"a law over {len(start)} states",
+            needed="one state",
+            way_out="save to .npz",
+        )
+    return int(start[0])
 
 
 def _constant(value: Any, n: int) -> Array:
