@@ -6,7 +6,7 @@ The format of pomdp-solve :cite:p:`cassandra1998`, which many tools for partiall
 How this reader understands what the description of the format leaves open:
 
 - numbers are decimals, taken exactly: the model is rational if every row of probabilities sums to exactly one, otherwise
-  a model of floats whose rows must sum to one within 1e-6;
+  a model of floats whose rows must sum to one within 1e-6 (as is one that :func:`write` wrote of floats);
 - ``discount: 1`` is :class:`~mdpkit.models.criterion.TotalReward`, as the sum is then not discounted;
 - without ``start:`` the model has no initial law; a lone integer after ``start:`` is a state;
 - rewards that no ``R:`` line gives are zero; where some entry names the next state they are rewards on transitions;
@@ -49,6 +49,8 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SECTIONS = ("discount", "values", "states", "actions", "observations", "start", "T", "O", "R")
 _RESERVED = frozenset({*_SECTIONS, "uniform", "identity", "reset", "reward", "cost", "include", "exclude"})
 _ALL = -1  # the wildcard *
+_FLOATS = "# Written by mdpkit, in floats\n"
+"""The first line of files written of floats: what happens to be exact in them stays floats as well."""
 _NO_NAME = "0123456789+-.*:"
 
 
@@ -117,15 +119,17 @@ class _Numbers(dict[str, int]):
             value = to_fraction(token)
         except OptionError as error:
             raise _TokenError(error.what, _shown(token), error.needed) from None
-        self[token] = known = self.add(value)
+        self[token] = known = self.add(value, token)
         return known
 
-    def add(self, value: Fraction) -> int:
+    def add(self, value: Fraction, token: str = "") -> int:
         """The index of a number, appended to the table."""
         try:
             near = float(value)
         except OverflowError:
             raise _TokenError("a number beyond the range of floats", needed="magnitudes below 1.8e308") from None
+        if token[:1] == "-" and not near:
+            near = -0.0
         if value and not near:
             raise _TokenError("a number too small for a float", needed="zero, or magnitudes above 5e-324")
         self.exact.append(value)
@@ -153,7 +157,8 @@ class _References(dict[str, int]):
             raise _TokenError(
                 f"not a {self.what}", _shown(token), f"a number from 0 to {self.n - 1}, or *: the file lists no names"
             )
-        raise _TokenError(f"unknown {self.what}", _shown(token), way_out=nearest(token, self.names))
+        known = self.names if len(self.names) <= 5000 else self.names[:0]  # to compare with more would take long
+        raise _TokenError(f"unknown {self.what}", _shown(token), way_out=nearest(token, known) if known else None)
 
 
 class _Entries:
@@ -171,8 +176,9 @@ class _Entries:
 class _Block:
     """Numbers for whole rows: ``kind`` is row, matrix, uniform, identity or reset; ``at`` its place among entries."""
 
-    def __init__(self, kind: str, action: int, state: int, at: int, token: int, ids: Ints | None = None):
-        self.kind, self.action, self.state, self.at, self.token, self.ids = kind, action, state, at, token, ids
+    def __init__(self, kind: str, action: int, state: int, at: int, token: int, ids: Ints | None = None, end: int = 0):
+        self.kind, self.action, self.state, self.at = kind, action, state, at
+        self.token, self.ids, self.end = token, ids, end
 
 
 class _Reader:
@@ -182,6 +188,7 @@ class _Reader:
         self.k = 0
         self.seen: dict[str, int] = {}
         self.numbers = _Numbers()
+        self.zero, self.one = self.numbers["0"], self.numbers["1"]
         self.gamma: Fraction | None = None
         self.minimize = False
         self.names: dict[str, list[str] | None] = {}
@@ -189,7 +196,9 @@ class _Reader:
         self.start: list[Fraction] | int | None = None
         self.T, self.R = _Entries(), _Entries()
         self.T_blocks: list[_Block] = []
-        self.written: tuple[Ints, Ints] = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self.last: Ints = np.zeros(0, dtype=np.int64)  # which entry or block wrote to a row last, -1 for none
+        self.token_at: Ints = self.last  # where entries and blocks begin
+        self.block_at: dict[int, _Block] = {}
         self.R_blocks: list[_Block] = []
 
     def read(self) -> MDP:
@@ -381,13 +390,20 @@ class _Reader:
             given = next(i for i, token in enumerate(part) if token not in known)
             self.k += given
             if given and self.at_section():
-                raise _TokenError(f"{what} has too few numbers", f"{given} numbers", f"{count} numbers") from None
+                self.too_few(what, given, count)
             raise fault from None
         if len(part) < count:
             self.k += len(part)
-            raise _TokenError(f"{what} has too few numbers", f"{len(part)} numbers", f"{count} numbers")
+            self.too_few(what, len(part), count)
         self.k += count
+        if _DECIMAL.fullmatch(self.peek()):
+            raise _TokenError(f"{what} has more numbers than fit", _shown(self.peek()), f"{count} numbers")
         return np.array(ids, dtype=np.int64)
+
+    def too_few(self, what: str, given: int, count: int) -> NoReturn:
+        raise _TokenError(
+            f"{what} has too few numbers", f"{given} numbers", f"{count} numbers", token=self.k - 1
+        ) from None
 
     def reference(self, known: _References, wildcard: bool = True) -> int:
         token = self.take(f"a {known.what}")
@@ -482,7 +498,7 @@ class _Reader:
             if fault is not None:
                 fault.token = first + int(np.argmax(ids == i))
                 raise fault
-        self.T_blocks.append(_Block(kind, a, s, at, begin, ids))
+        self.T_blocks.append(_Block(kind, a, s, at, begin, ids, self.k))
 
     def probability(self) -> int:
         i = self.number()
@@ -564,14 +580,15 @@ class _Reader:
         if not isinstance(self.start, list):
             return self.start
         exact = np.array(self.start, dtype=object)
-        return exact if sum(self.start) == 1 else exact.astype(np.float64)
+        rational = sum(self.start) == 1 and not self.text.startswith(_FLOATS)
+        return exact if rational else exact.astype(np.float64)
 
     def rows(self) -> tuple[Ints, Ints, Ints]:
         """The transition rows ``s*A + a``: ``indptr``, next states and indices of probabilities, without zeros."""
         S, A = self.states.n, self.actions.n
         L = S * A
         reset = np.full(L, -1, dtype=np.int64)  # when the whole row was last written
-        last = np.full(L, -1, dtype=np.int64)  # the entry that wrote to it last, for error messages
+        self.last = last = np.full(L, -1, dtype=np.int64)
         parts: list[tuple[Ints, Ints, Ints, Ints]] = []
         zero = np.array([value == 0 for value in self.numbers.exact])
         size = 0
@@ -590,7 +607,7 @@ class _Reader:
         # entries and blocks share one clock: block number b, standing before entry number at, has time at + b
         places = np.array([block.at for block in self.T_blocks], dtype=np.int64)
         clock = np.arange(len(a)) + np.searchsorted(places, np.arange(len(a)), side="right")
-        tokens = np.zeros(len(a) + len(places), dtype=np.int64)
+        self.token_at = tokens = np.zeros(len(a) + len(places), dtype=np.int64)
         tokens[clock] = token
         plain = (a >= 0) & (s >= 0) & (t >= 0)
         put(s[plain] * A + a[plain], t[plain], i[plain], clock[plain])
@@ -610,6 +627,7 @@ class _Reader:
         for b, block in enumerate(self.T_blocks):
             now = block.at + b
             tokens[now] = block.token
+            self.block_at[now] = block
             rows = self.pairs(block.action, block.state)
             np.maximum.at(last, rows, now)
             np.maximum.at(reset, rows, now)
@@ -633,9 +651,8 @@ class _Reader:
                 + (f" (and {len(empty) - 1} more pairs)" if len(empty) > 1 else ""),
                 needed="probabilities that sum to 1 for every action in every state",
                 way_out="a terminal state stays where it is: T: action : state : state 1.0",
-                token=int(tokens[last[k]]) if last[k] >= 0 else len(self.tokens),
+                token=self.token_of(k),
             )
-        self.written = tokens, last
         return np.concatenate(([0], np.cumsum(counts))), column[final], ids[final]
 
     def guard(self, size: int) -> None:
@@ -657,7 +674,7 @@ class _Reader:
         """Rows, next states and indices of probabilities that a block writes."""
         S, A = self.states.n, self.actions.n
         if block.kind == "identity":
-            return [(rows, rows // A, np.full(len(rows), self.numbers["1"]))]
+            return [(rows, rows // A, np.full(len(rows), self.one))]
         if block.kind in ("uniform", "reset"):
             law: list[Fraction] = [Fraction(1, S)] * S
             if block.kind == "reset":
@@ -684,21 +701,30 @@ class _Reader:
 
     def check_rows(self, indptr: Ints, ids: Ints) -> bool:
         """Whether every row sums to exactly one; an error where one does not within the tolerance."""
-        if first_bad_row(indptr, ids, self.numbers.exact) is None:
+        if not self.text.startswith(_FLOATS) and first_bad_row(indptr, ids, self.numbers.exact) is None:
             return True
         sums = np.add.reduceat(np.array(self.numbers.floats)[ids], indptr[:-1])
         bad = np.flatnonzero(~(np.abs(sums - 1.0) <= _SLACK))
         if len(bad):
             k, A = int(bad[0]), self.actions.n
-            tokens, last = self.written
             raise _TokenError(
                 f"the probabilities of action {self.name('actions', k % A)} in state {self.name('states', k // A)} do "
                 "not sum to 1" + (f" (and {len(bad) - 1} more pairs)" if len(bad) > 1 else ""),
                 repr(float(sums[k])),
                 f"1 within {ROW_TOLERANCE:g}",
-                token=int(tokens[last[k]]),
+                token=self.token_of(k),
             )
         return False
+
+    def token_of(self, row: int) -> int:
+        """Where the file last says something about a row; the end of the file if nowhere."""
+        now = int(self.last[row])
+        if now < 0:
+            return len(self.tokens)
+        block = self.block_at.get(now)
+        if block is not None and block.kind == "matrix" and block.ids is not None:
+            return block.end - len(block.ids) + row // self.actions.n * self.states.n
+        return int(self.token_at[now])
 
     def name(self, kind: str, index: int) -> str:
         names = self.names[kind]
@@ -718,7 +744,7 @@ class _Reader:
             parts.append((np.full(n, block.action), of_state, np.arange(n) % S, block.ids, np.full(n, block.at + b)))
         a, s, t, i, when = (np.concatenate([part[j] for part in parts]) for j in range(5))
         at_a, at_s, at_t = action[P.row_of], state[P.row_of], P.indices.astype(np.int64)
-        found = np.full(P.nnz, self.numbers["0"], dtype=np.int64)
+        found = np.full(P.nnz, self.zero, dtype=np.int64)
         latest = np.full(P.nnz, -1, dtype=np.int64)
         named = np.zeros(P.nnz, dtype=bool)
         for pattern in range(8):  # which of action, state and next state are given; the latest entry that fits counts
@@ -753,7 +779,8 @@ def write(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False, *, lo
 
     The format holds transitions, one structure of rewards or costs without name, a discount (or none, which is total
     reward), an initial law, and names of states and actions that are words. Floats are written with the shortest
-    decimals that read back as the same floats, rationals as decimals (or ``uniform``).
+    decimals that read back as the same floats, rationals as decimals (or ``uniform``); floats beside rational probabilities
+    come back as rationals.
 
     Parameters
     ----------
@@ -812,11 +839,12 @@ class _Writer:
         reward = None if mdp.active is None else mdp.reward
         law: Any = mdp.rho_exact if mdp.rho_exact is not None else mdp.rho
         entries, on_transitions = self.reward_values()
-        everything: list[Any] = [P.exact, mdp.rho_exact, entries if entries.dtype == object else None]
-        self.rounded = self.lossy and any(
-            _decimal(x) is None for part in everything if part is not None for x in part.tolist()
-        )
-        out = ["# Written by mdpkit", f"discount: {self.discount()}"]
+        rationals: list[Fraction] = []
+        for part in (P.exact, mdp.rho_exact, entries if entries.dtype == object else None):
+            rationals += [] if part is None or not self.lossy else part.tolist()
+        self.rounded = any(_decimal(x) is None for x in rationals)
+        floats = P.exact is None or self.rounded
+        out = [_FLOATS.strip() if floats else "# Written by mdpkit", f"discount: {self.discount()}"]
         out.append(f"values: {'cost' if mdp.minimize else 'reward'}")
         out.append("states: " + self.names("state", mdp.state_names, S))
         out.append("actions: " + self.names("action", self.action_names(), A))
@@ -838,12 +866,13 @@ class _Writer:
         out.append("")
         written = len(out)
         if reward is not None:
+            shown: list[bool] = ((entries != 0) | np.signbit(entries.astype(np.float64))).astype(bool).tolist()
             for k in range(mdp.n_pairs):
                 head = f"R: {action_of[k]} : {state_of[k]}"
                 if on_transitions:
                     i, j = indptr[k], indptr[k + 1]
-                    out.extend([f"{head} : {indices[e]} {self.text(values[e])}" for e in range(i, j) if values[e] != 0])
-                elif values[k] != 0:
+                    out.extend([f"{head} : {indices[e]} {self.text(values[e])}" for e in range(i, j) if shown[e]])
+                elif shown[k]:
                     out.append(f"{head} : * {self.text(values[k])}")
             if len(out) == written:
                 out.append(f"R: {action_of[0]} : {state_of[0]} : {indices[0] if on_transitions else '*'} 0.0")
@@ -896,7 +925,7 @@ class _Writer:
 
     def start(self, law: Array) -> str:
         chosen = np.flatnonzero(law).tolist()
-        if len(chosen) == 1:
+        if len(chosen) == 1 and law[chosen[0]] == 1:
             return f": {chosen[0]}" if self.mdp.n_states > 1 else ": 1.0"
         if law.dtype == object and all(law[s] == Fraction(1, len(chosen)) for s in chosen):
             return " include: " + " ".join(map(str, chosen)) if len(chosen) < len(law) else ": uniform"
@@ -904,8 +933,10 @@ class _Writer:
 
     def text(self, value: Any, what: str = "reward") -> str:
         known = self.texts.get(value)
-        if known is None:
-            known = _float_text(float(value)) if isinstance(value, float) or self.rounded else _decimal(value)
+        if known is None or value == 0:  # -0.0 is another text, and equal
+            known = (
+                _float_text(float(value)) if isinstance(value, float) or self.rounded else _decimal(to_fraction(value))
+            )
             if known is None and self.lossy:
                 known = _float_text(float(value))
             if known is None:

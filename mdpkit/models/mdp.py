@@ -22,7 +22,7 @@ from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 __all__ = ["MDP"]
 
 SILENT = 1e-12
-WARNED = 1e-6
+WARNED = 1e-6 + 1e-12  # 3 * 0.333333 is off by 1e-6 and a rounding error
 
 
 class MDP:
