@@ -1,4 +1,4 @@
-"""Readers and writers of model files."""
+"""Readers and writers of model files, and of the objects of other packages."""
 
 from __future__ import annotations
 
@@ -7,11 +7,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdpkit.errors import OptionError, ParseError
+from mdpkit.io.interop import (
+    from_dataframe,
+    from_pymdptoolbox,
+    from_quantecon,
+    solution_dataframe,
+    to_dataframe,
+    to_networkx,
+    to_pymdptoolbox,
+    to_quantecon,
+)
 
 if TYPE_CHECKING:
     from mdpkit.models.mdp import MDP
 
-__all__ = ["load", "save"]
+__all__ = [
+    "from_dataframe",
+    "from_pymdptoolbox",
+    "from_quantecon",
+    "load",
+    "save",
+    "solution_dataframe",
+    "to_dataframe",
+    "to_networkx",
+    "to_pymdptoolbox",
+    "to_quantecon",
+]
 
 ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".mdp", ".npz", ".umb")
 PREFIXES = ("gym:", "instance:")

@@ -1,6 +1,6 @@
 r"""Cassandra's text format of decision processes, without observations: files ``.MDP``.
 
-The format of pomdp-solve :cite:p:`cassandra1998`, which many tools for partially observable problems read: a preamble
+The format of pomdp-solve, which many tools for partially observable problems read: a preamble
 (``discount:``, ``values:``, ``states:``, ``actions:``), an optional ``start:``, and then any number of ``T:`` and
 ``R:`` entries, later ones overriding earlier ones. Without ``observations:`` such a file is a fully observable model.
 How this reader understands what the description of the format leaves open:
@@ -31,7 +31,7 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError, ParseError, SizeError, UnsupportedError, nearest
 from mdpkit.io.drn import ROW_TOLERANCE, first_bad_row
-from mdpkit.io.drn_model import check_plain
+from mdpkit.io.drn_model import check_flat
 from mdpkit.io.files import atomic, contents, decoded, physical_memory
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.criterion import Discounted, TotalReward
@@ -826,7 +826,7 @@ class _Writer:
     def lines(self) -> list[str]:
         mdp = self.mdp
         S, A, P = mdp.n_states, mdp.n_actions, mdp.P
-        check_plain(mdp, "the MDP format")
+        check_flat(mdp, "the MDP format", law=False)
         if mdp.n_pairs != S * A:
             self.refuse("actions that differ from state to state", f"{mdp.n_pairs} pairs", f"{S} x {A} pairs")
         if mdp.labels:

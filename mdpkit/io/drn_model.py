@@ -18,12 +18,12 @@ from mdpkit.kernels.rational import dyadic_array, to_fraction
 from mdpkit.models.mdp import MDP
 from mdpkit.models.rewards import Reward, from_exact_values
 from mdpkit.models.transitions import Transitions
-from mdpkit.typing import Array, Ints, Objects
+from mdpkit.typing import Array, Bools, Ints, Objects
 
 if TYPE_CHECKING:
     from mdpkit.io.drn import RawDRN, RawReward
 
-__all__ = ["check_plain", "from_raw", "pair_reward", "read", "start_of", "to_raw", "write"]
+__all__ = ["check_flat", "from_raw", "pair_reward", "read", "to_raw", "write"]
 
 INITIAL = "init"
 
@@ -101,11 +101,7 @@ def to_raw(mdp: MDP) -> RawDRN:
     """
     from mdpkit.io.drn import RawDRN, RawReward
 
-    check_plain(mdp, "DRN")
-    labels = dict(mdp.labels)
-    start = start_of(mdp, "DRN")
-    if start is not None:
-        labels[INITIAL] = np.asarray(mdp.rho) > 0
+    labels = check_flat(mdp, "DRN")
     P = mdp.P
     rational = P.exact is not None
     rewards: dict[str, Any] = {}
@@ -128,36 +124,41 @@ def to_raw(mdp: MDP) -> RawDRN:
     )
 
 
-def check_plain(mdp: MDP, kind: str) -> None:
-    """Refuse what a file of states, actions and transitions cannot hold: stages, and bits that do not sum to one."""
-    P = mdp.P
+def check_flat(mdp: MDP, format: str, law: bool = True) -> dict[str, Bools]:
+    """The labels, with the initial state's, of a model that a format of rows and labels can hold.
+
+    Without ``law`` the initial law is of no concern.
+
+    Raises
+    ------
+    UnsupportedError
+        As :func:`to_raw`.
+    """
     if mdp.stages is not None:
         raise UnsupportedError(
-            f"{kind} has no laws or rewards that vary with the stage",
+            f"{format} has no laws or rewards that vary with the stage",
             found=f"{mdp.stages} stages",
             way_out="save to .npz",
         )
+    labels = dict(mdp.labels)
+    if mdp.rho is not None and law:
+        start = np.flatnonzero(mdp.rho)
+        if len(start) != 1:
+            raise UnsupportedError(
+                f"{format} has no initial law",
+                found=f"a law over {len(start)} states",
+                needed="one state",
+                way_out="save to .npz",
+            )
+        labels[INITIAL] = np.asarray(mdp.rho) > 0
+    P = mdp.P
     if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
         raise UnsupportedError(
-            f"{kind} has no rational laws that do not sum to exactly one",
+            f"{format} has no rational laws that do not sum to exactly one",
             found="a model of the bits of floats",
             way_out="save to .npz, or save the model of floats",
         )
-
-
-def start_of(mdp: MDP, kind: str) -> int | None:
-    """The initial state of a model; a law over several is refused."""
-    if mdp.rho is None:
-        return None
-    start = np.flatnonzero(mdp.rho)
-    if len(start) != 1:
-        raise UnsupportedError(
-            f"{kind} has no initial law",
-            found=f"a law over {len(start)} states",
-            needed="one state",
-            way_out="save to .npz",
-        )
-    return int(start[0])
+    return labels
 
 
 def _constant(value: Any, n: int) -> Array:

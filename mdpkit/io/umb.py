@@ -38,7 +38,7 @@ import numpy as np
 
 from mdpkit.errors import MDPError, ModelError, ParseError, UnsupportedError
 from mdpkit.io.drn import ROW_TOLERANCE, RawReward
-from mdpkit.io.drn_model import INITIAL, check_plain, pair_reward, start_of
+from mdpkit.io.drn_model import INITIAL, check_flat, pair_reward
 from mdpkit.io.files import atomic, contents
 from mdpkit.models.mdp import MDP
 from mdpkit.models.rewards import Reward, from_entries
@@ -664,14 +664,11 @@ class _Writer:
         self.annotations: dict[str, dict[str, Any]] = {}
 
     def files(self) -> dict[str, bytes]:
-        from mdpkit import __version__
-
         mdp, P = self.mdp, self.mdp.P
-        check_plain(mdp, "UMB")
-        start = start_of(mdp, "UMB")
+        check_flat(mdp, "UMB")
         initial = np.zeros(mdp.n_states, dtype=bool)
-        if start is not None:
-            initial[start] = True
+        if mdp.rho is not None:
+            initial = np.asarray(mdp.rho) > 0
         elif INITIAL in mdp.labels and np.sum(mdp.labels[INITIAL]) > 1:
             initial = np.asarray(mdp.labels[INITIAL])
         parts = self.parts
@@ -694,7 +691,7 @@ class _Writer:
         index: dict[str, Any] = {
             "format-version": VERSION,
             "format-revision": 0,
-            "file-data": {"tool": "mdpkit", "tool-version": __version__},
+            "file-data": {"tool": "mdpkit"},
             "transition-system": {
                 "time": "discrete",
                 "#players": 0 if mdp.n_pairs == mdp.n_states else 1,
