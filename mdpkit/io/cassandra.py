@@ -105,12 +105,13 @@ def _shown(token: str) -> str:
 
 
 class _Numbers(dict[str, int]):
-    """Text of a decimal to its index in ``exact`` and ``floats``; every distinct text is read once."""
+    """Text of a decimal to its index in ``exact``, ``floats`` and ``proper`` (probabilities); each text is read once."""
 
     def __init__(self) -> None:
         super().__init__()
         self.exact: list[Fraction] = []
         self.floats: list[float] = []
+        self.proper: list[bool] = []
 
     def __missing__(self, token: str) -> int:
         if not _DECIMAL.fullmatch(token):
@@ -133,6 +134,7 @@ class _Numbers(dict[str, int]):
         if value and not near:
             raise _TokenError("a number too small for a float", needed="zero, or magnitudes above 5e-324")
         self.exact.append(value)
+        self.proper.append(0 <= value <= 1)
         self.floats.append(near)
         return len(self.exact) - 1
 
@@ -302,6 +304,11 @@ class _Reader:
                         f"a second {word}:", needed=f"one {word}:", way_out=f"the first is on line {first}"
                     )
                 self.seen[word] = self.k
+            if word in ("T", "R") and len(self.names) == 2:
+                begin = self.k
+                self.singles()
+                if self.k > begin:
+                    continue
             if word in ("start", "T", "R"):
                 for name in ("states", "actions"):
                     if name not in self.seen:
@@ -509,11 +516,55 @@ class _Reader:
         return i
 
     def no_probability(self, i: int) -> _TokenError | None:
-        value = self.numbers.exact[i]
-        if 0 <= value <= 1:
+        if self.numbers.proper[i]:
             return None
-        what = "a negative probability" if value < 0 else "a probability greater than 1"
+        what = "a negative probability" if self.numbers.exact[i] < 0 else "a probability greater than 1"
         return _TokenError(what, self.numbers.floats[i], "a probability from 0 to 1")
+
+    def singles(self) -> None:
+        """Take the longest run of entries ``T: a : s : s' p`` and ``R: a : s : s' r``, which most files consist of."""
+        tokens, states, actions, numbers, proper = (
+            self.tokens,
+            self.states,
+            self.actions,
+            self.numbers,
+            self.numbers.proper,
+        )
+        T, R = self.T.append, self.R.append
+        k, end = self.k, len(tokens) - 7
+        try:
+            while k < end:
+                word = tokens[k]
+                if (
+                    (word != "T" and word != "R")
+                    or tokens[k + 5] != ":"
+                    or tokens[k + 3] != ":"
+                    or tokens[k + 1] != ":"
+                ):
+                    break
+                if tokens[k + 7] == ":":
+                    break
+                a, s, t, i = (
+                    actions[tokens[k + 2]],
+                    states[tokens[k + 4]],
+                    states[tokens[k + 6]],
+                    numbers[tokens[k + 7]],
+                )
+                if word == "R":
+                    to_a, to_s, to_t, to_i, to_token = R
+                elif proper[i]:
+                    to_a, to_s, to_t, to_i, to_token = T
+                else:
+                    break
+                to_a(a)
+                to_s(s)
+                to_t(t)
+                to_i(i)
+                to_token(k)
+                k += 8
+        except _TokenError:
+            pass  # the entry is read once more, one token at a time, to name the one at fault
+        self.k = k
 
     def read_rewards(self) -> None:
         begin, S = self.k, self.states.n
