@@ -1,4 +1,4 @@
-"""Readers and writers of model files."""
+"""Readers and writers of model files, and of the objects of other packages."""
 
 from __future__ import annotations
 
@@ -7,13 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdpkit.errors import OptionError, ParseError
+from mdpkit.io.interop import (
+    from_dataframe,
+    from_pymdptoolbox,
+    from_quantecon,
+    solution_dataframe,
+    to_dataframe,
+    to_networkx,
+    to_pymdptoolbox,
+    to_quantecon,
+)
 
 if TYPE_CHECKING:
     from mdpkit.models.mdp import MDP
 
-__all__ = ["load", "save"]
+__all__ = [
+    "from_dataframe",
+    "from_pymdptoolbox",
+    "from_quantecon",
+    "load",
+    "save",
+    "solution_dataframe",
+    "to_dataframe",
+    "to_networkx",
+    "to_pymdptoolbox",
+    "to_quantecon",
+]
 
-ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".npz")
+ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".mdp", ".npz", ".umb")
 PREFIXES = ("gym:", "instance:")
 
 
@@ -23,8 +44,9 @@ def load(source: str | os.PathLike[str]) -> MDP:
     Parameters
     ----------
     source : str or path-like
-        A file ``*.drn``, ``*.drn.gz``, ``*.drn.xz`` or ``*.npz``; ``"gym:FrozenLake-v1?map_name=4x4"`` (see
-        :func:`mdpkit.io.gym.from_gym`); or ``"instance:riverswim"`` (see :mod:`mdpkit.instances`).
+        A file ``*.drn``, ``*.drn.gz``, ``*.drn.xz``, ``*.npz``, ``*.umb`` or ``*.mdp``;
+        ``"gym:FrozenLake-v1?map_name=4x4"`` (see :func:`mdpkit.io.gym.from_gym`); or ``"instance:riverswim"`` (see
+        :mod:`mdpkit.instances`).
 
     Raises
     ------
@@ -55,6 +77,14 @@ def load(source: str | os.PathLike[str]) -> MDP:
         from mdpkit.io.npz import load_npz
 
         return load_npz(path)
+    if ending == ".mdp":
+        from mdpkit.io import cassandra
+
+        return cassandra.read(path)
+    if ending == ".umb":
+        from mdpkit.io import umb
+
+        return umb.read(path)
     from mdpkit.io.drn_model import read
 
     return read(path)
@@ -63,7 +93,8 @@ def load(source: str | os.PathLike[str]) -> MDP:
 def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write a model; the ending of the name chooses the format.
 
-    ``.npz`` keeps everything; ``.drn``, ``.drn.gz`` and ``.drn.xz`` what :mod:`mdpkit.io.drn_model` says.
+    ``.npz`` keeps everything; ``.drn``, ``.drn.gz`` and ``.drn.xz`` what :mod:`mdpkit.io.drn_model` says, ``.umb`` what
+    :mod:`mdpkit.io.umb` says, ``.mdp`` what :func:`mdpkit.io.cassandra.write` says.
 
     Raises
     ------
@@ -73,10 +104,19 @@ def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> Non
         If the file exists and ``overwrite`` is false.
     """
     path = Path(path)
-    if _ending(path, ()) == ".npz":
+    ending = _ending(path, ())
+    if ending == ".npz":
         from mdpkit.io.npz import save_npz
 
         return save_npz(mdp, path, overwrite)
+    if ending == ".mdp":
+        from mdpkit.io import cassandra
+
+        return cassandra.write(mdp, path, overwrite)
+    if ending == ".umb":
+        from mdpkit.io import umb
+
+        return umb.write(mdp, path, overwrite)
     from mdpkit.io.drn_model import write
 
     return write(mdp, path, overwrite)

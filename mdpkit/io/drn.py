@@ -22,13 +22,12 @@ import math
 import os
 import re
 import tarfile
-import zlib
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ from mdpkit.errors import (
     UnsupportedError,
     nearest,
 )
-from mdpkit.io.files import atomic
+from mdpkit.io.files import atomic, contents, decoded, physical_memory
 
 __all__ = ["RawDRN", "RawReward", "read_raw", "write_raw"]
 
@@ -177,63 +176,13 @@ def read_raw(path: str | os.PathLike[str]) -> RawDRN:
 # ---------------------------------------------------------------------------------------------------------- files
 
 
-def _memory() -> int:
-    """Bytes of physical memory (16 GiB where the system does not say)."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 16 * 2**30
-
-
 def _read_text(path: Path) -> str:
     """The text of a possibly compressed file, decoded, without byte order mark."""
-    if path.is_dir():
-        raise ParseError("is a directory", path=path, needed="a .drn, .drn.gz or .drn.xz file")
     packing = path.suffix.lower() if path.suffix.lower() in (".gz", ".xz") else ""
-    limit = _memory() // 16  # the text, its lines and the arrays live together for a moment
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        with _open_packed(path, packing) as file:
-            while chunk := file.read(1 << 24):
-                size += len(chunk)
-                if size > limit:
-                    raise SizeError(
-                        f"{path}: text of more than {limit / 2**30:.1f} GiB and its arrays would not fit in memory",
-                        needed=f"at most {limit} bytes after decompression",
-                        way_out="build a smaller model or use a machine with more memory",
-                    )
-                chunks.append(chunk)
-    except FileNotFoundError:
-        raise ParseError("no such file", path=path, needed="an existing .drn, .drn.gz or .drn.xz file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
-        raise ParseError(
-            f"truncated or corrupt {packing[1:]} data",
-            path=path,
-            found=f"{error} after {size} bytes of text",
-            way_out="fetch or export the file again",
-        ) from error
-    except OSError as error:
-        raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
-    data = b"".join(chunks)
-    del chunks
+    data = contents(path, "a .drn, .drn.gz or .drn.xz file", packing)
     if packing and data[257:262] == b"ustar":
         data = _only_member(path, data)
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        hint = "save the file as UTF-8"
-        if data[:2] == b"\x1f\x8b":
-            hint = "this is gzip data: let the name end in .gz"
-        elif data[:6] == b"\xfd7zXZ\x00":
-            hint = "this is xz data: let the name end in .xz"
-        raise ParseError(
-            "not UTF-8 text",
-            path=path,
-            line=data.count(b"\n", 0, error.start) + 1,
-            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
-            way_out=hint,
-        ) from None
+    return decoded(path, data)
 
 
 def _only_member(path: Path, data: bytes) -> bytes:
@@ -248,14 +197,6 @@ def _only_member(path: Path, data: bytes) -> bytes:
     if len(files) != 1:
         raise ParseError("an archive with several or no files", path=path, found=len(files), needed="one DRN file")
     return inside
-
-
-def _open_packed(path: Path, packing: str) -> IO[bytes]:
-    if packing == ".gz":
-        return cast(IO[bytes], gzip.open(path, "rb"))
-    if packing == ".xz":
-        return cast(IO[bytes], lzma.open(path, "rb"))
-    return path.open("rb")
 
 
 # -------------------------------------------------------------------------------------------------------- numbers
@@ -670,7 +611,7 @@ class _Reader:
                 raise _LineError(f"missing header key {key}", needed=f"{key} before @model")
         pairs = max(self.n_states, self.n_choices or 0)
         need = 8 * self.n_states + 36 * pairs  # pair_ptr; indptr, one name, one transition with its exact value
-        memory = _memory()
+        memory = physical_memory()
         if max(self.n_states, pairs) > _MAX_STATES or need > memory:
             raise SizeError(
                 f"{self.path}: line {self.keys['@nr_states']}: the header promises a model too large to hold",
@@ -855,7 +796,7 @@ class _Reader:
             )
             self._fail(fault, action_lines[int(empty[0])])
         if probabilities.numbers.exact:
-            row = _first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
+            row = first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
             if row is not None:
                 begin, end = int(indptr[row]), int(indptr[row + 1])
                 total = sum((cast(Fraction, probabilities.parsed[i]) for i in ids[begin:end].tolist()), Fraction(0))
@@ -935,7 +876,7 @@ def _integers(values: array[int]) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
 
 
-def _first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
+def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
     """The first row whose rationals do not sum to one; rows with the same probabilities are added up once."""
     pairs = [value.as_integer_ratio() for value in values]
     bounds = indptr.tolist()
