@@ -53,12 +53,36 @@ def _law(A, x):
 
 
 @njit(cache=True)
+def _substitute(A, right, x, mean):
+    """Solve h = right + Ph on the eliminated chain A with zero at the first state, in place, and write xh to ``mean``."""
+    n, m = x.size, right.shape[1]
+    for k in range(n - 1, 0, -1):
+        for i in range(k):
+            weight = A[i, k]
+            if weight != 0.0:
+                for q in range(m):
+                    right[i, q] += weight * right[k, q]
+    for q in range(m):
+        right[0, q] = 0.0
+        mean[q] = 0.0
+    for k in range(1, n):
+        for j in range(k):
+            weight = A[k, j]
+            if weight != 0.0:
+                for q in range(m):
+                    right[k, q] += weight * right[j, q]
+        for q in range(m):
+            right[k, q] /= A[k, k]
+            mean[q] += x[k] * right[k, q]
+
+
+@njit(cache=True)
 def eliminate(class_ptr, members, local, indptr, indices, data, limit, r, law, gain, bias):
     """Stationary laws, gains and biases of the closed classes of at most ``limit`` states, in place.
 
     ``members[class_ptr[c]:class_ptr[c + 1]]`` are the states of class ``c``, ``local`` the place of each state among
     them; both are reordered. ``r``, ``gain`` and ``bias`` are ``(S, m)``. Returns a class that does not communicate
-    in floats, or -1.
+    in floats, or -1. ``law``, ``gain`` and ``bias`` come as zeros.
     """
     most = 0
     for c in range(class_ptr.size - 1):
@@ -95,36 +119,29 @@ def eliminate(class_ptr, members, local, indptr, indices, data, limit, r, law, g
             s, t = members[start], members[start + top]
             members[start], members[start + top] = t, s
             local[s], local[t] = top, 0
-        for q in range(m):
-            total = 0.0
+        for i in range(n):
+            law[members[start + i]] = x[i]
+        # The second time with what the first leaves of the equation: its mean corrects the gain, whose error is then the
+        # product of that of the law and that of the bias.
+        for _ in range(2 if m else 0):
+            for q in range(m):
+                mean[q] = 0.0
             for i in range(n):
-                total += x[i] * r[members[start + i], q]
-            mean[q] = total
-        for i in range(n):
-            s = members[start + i]
-            law[s] = x[i]
-            for q in range(m):
-                gain[s, q] = mean[q]
-                right[i, q] = r[s, q] - mean[q]
-        for k in range(n - 1, 0, -1):
-            for i in range(k):
-                weight = A[i, k]
-                if weight != 0.0:
+                s = members[start + i]
+                for q in range(m):
+                    right[i, q] = r[s, q] - gain[s, q]
+                for e in range(indptr[s], indptr[s + 1]):
+                    t = indices[e]
                     for q in range(m):
-                        right[i, q] += weight * right[k, q]
-        for q in range(m):
-            right[0, q] = 0.0
-            mean[q] = 0.0
-        for k in range(1, n):
-            for j in range(k):
-                weight = A[k, j]
-                if weight != 0.0:
-                    for q in range(m):
-                        right[k, q] += weight * right[j, q]
-            for q in range(m):
-                right[k, q] /= A[k, k]
-                mean[q] += x[k] * right[k, q]
-        for i in range(n):
-            for q in range(m):
-                bias[members[start + i], q] = right[i, q] - mean[q]
+                        right[i, q] += data[e] * (bias[t, q] - bias[s, q])
+                for q in range(m):
+                    mean[q] += x[i] * right[i, q]
+            for i in range(n):
+                for q in range(m):
+                    gain[members[start + i], q] += mean[q]
+                    right[i, q] -= mean[q]
+            _substitute(A, right[:n], x, mean)
+            for i in range(n):
+                for q in range(m):
+                    bias[members[start + i], q] += right[i, q] - mean[q]
     return -1

@@ -350,6 +350,7 @@ def _large_poisson(
         gain = _class_means(law, R, start)[label]
         bias = _sum_lazily(P, R - gain, steps) if m else gain
         if bias is not None:
+            gain = gain + _class_means(law, R - gain + P @ bias - bias, start)[label]
             return law, gain, bias - _class_means(law, bias, start)[label]
     again = False
     while True:
@@ -372,11 +373,15 @@ def _large_poisson(
     passage = np.abs(lu.solve(np.ones(len(rest))))
     if not (passage.max() < slow and np.isfinite(law).all()):
         return None
-    gain = _class_means(law, R, start)[label]
-    bias = np.zeros((n, m))
-    if m:
-        bias[rest] = lu.solve((R - gain)[rest])
-    return law, gain, bias - _class_means(law, bias, start)[label]
+    gain, bias = np.zeros((n, m)), np.zeros((n, m))
+    for _ in range(2 if m else 0):  # the second time with what the first leaves: see the compiled kernel
+        left = R - gain + P @ bias - bias
+        mean = _class_means(law, left, start)[label]
+        gain = gain + mean
+        step = np.zeros((n, m))
+        step[rest] = lu.solve((left - mean)[rest])
+        bias = bias + step - _class_means(law, step, start)[label]
+    return law, gain, bias
 
 
 def _average(back: Any, start: Ints, label: Ints) -> tuple[Floats, int]:
