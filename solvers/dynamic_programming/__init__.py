@@ -6,6 +6,8 @@ from mdpkit.solvers.dynamic_programming.interval_iteration import IntervalIterat
 from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramming
 from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
 from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
+from mdpkit.solvers.dynamic_programming.prioritized_sweeping import PrioritizedSweeping
+from mdpkit.solvers.dynamic_programming.topological_value_iteration import TopologicalValueIteration
 from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
 
 __all__ = [
@@ -15,5 +17,7 @@ __all__ = [
     "LinearProgramming",
     "ModifiedPolicyIteration",
     "PolicyIteration",
+    "PrioritizedSweeping",
+    "TopologicalValueIteration",
     "ValueIteration",
 ]
