@@ -13,7 +13,7 @@ from numba import njit
 
 from mdpkit.kernels.fast import bound_sweep
 
-__all__ = ["enclose_components", "solve_components"]
+__all__ = ["enclose", "enclose_components", "solve_components"]
 
 FLOOR = 2.0**-20
 """Changes count relative to a value, or to this share of the largest one."""
@@ -183,13 +183,41 @@ def solve_components(first, order, pair_ptr, indptr, indices, data, r, tol, limi
 
 
 @njit(cache=True, nogil=True)
+def enclose(states, side, tol, floor, tries, limit, pair_ptr, indptr, indices, data, r, margin, V, bound, witness):
+    """An inductive bound around V on some states, given that of the others; whether one was found.
+
+    It is guessed a little outside V and swept at most ``limit`` times until it is inductive, or guessed farther outside.
+    """
+    far, least = 4.0 * tol, 0.0  # zeros may stay zeros, at first
+    found = False
+    for _ in range(tries):
+        for s in states:
+            bound[s] = V[s] + side * far * (abs(V[s]) + least)
+        for _ in range(limit):
+            broken, change = bound_sweep(states, pair_ptr, indptr, indices, data, r, margin, side, bound, witness)
+            found = broken == 0
+            if found or change == 0.0:
+                break
+        if found:
+            break
+        if least > 0.0:
+            far *= 8.0
+        least = floor
+    if found:
+        for _ in range(limit):
+            _, change = bound_sweep(states, pair_ptr, indptr, indices, data, r, margin, side, bound, witness)
+            if change <= tol:
+                break
+    return found
+
+
+@njit(cache=True, nogil=True)
 def enclose_components(
-    first, order, pair_ptr, indptr, indices, data, r, margin, slack, limit, V, below, above, choice, other
+    first, order, pair_ptr, indptr, indices, data, r, margin, slack, tries, limit, V, below, above, choice, other
 ):
     """Inductive bounds around V, component after component; ``choice`` supports those below. Whether both were found.
 
-    A bound is guessed outside V by a little more than the component's ``slack`` and swept until it is inductive, or
-    guessed farther outside.
+    ``slack`` is how far V may be from the solution in each component, relatively; see :func:`enclose`.
     """
     largest = 0.0
     for s in range(V.size):
@@ -201,25 +229,8 @@ def enclose_components(
         for side in (1, -1):
             bound = above if side > 0 else below
             witness = other if side > 0 else choice
-            far, least = 4.0 * tol, 0.0  # zeros may stay zeros, at first
-            found = False
-            while not found and far < 8.0:
-                for s in states:
-                    bound[s] = V[s] + side * far * (abs(V[s]) + least)
-                for _ in range(limit):
-                    broken, change = bound_sweep(
-                        states, pair_ptr, indptr, indices, data, r, margin, side, bound, witness
-                    )
-                    found = broken == 0
-                    if found or change == 0.0:
-                        break
-                if least > 0.0:
-                    far *= 8.0
-                least = floor
-            if not found:
+            if not enclose(
+                states, side, tol, floor, tries, limit, pair_ptr, indptr, indices, data, r, margin, V, bound, witness
+            ):
                 return False
-            for _ in range(limit):
-                _, change = bound_sweep(states, pair_ptr, indptr, indices, data, r, margin, side, bound, witness)
-                if change <= tol:
-                    break
     return True

@@ -20,6 +20,7 @@ from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["Bounds", "OrderedRows", "answer", "enclose", "rows_of"]
 
+TRIES = 30
 PATIENCE = 64
 
 
@@ -108,7 +109,18 @@ def enclose(rows: OrderedRows, V: Floats, slack: Floats) -> Bounds | None:
     kernels: Any = import_module("mdpkit.kernels.components")
     below, above, choice = np.empty(rows.n), np.empty(rows.n), rows.pair_ptr[:-1].copy()
     found = kernels.enclose_components(
-        rows.first, rows.order, *rows.arrays, rows.margin, slack, PATIENCE, V, below, above, choice, choice.copy()
+        rows.first,
+        rows.order,
+        *rows.arrays,
+        rows.margin,
+        slack,
+        TRIES,
+        PATIENCE,
+        V,
+        below,
+        above,
+        choice,
+        choice.copy(),
     )
     return Bounds(below, above, choice) if found else None
 

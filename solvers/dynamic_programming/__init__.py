@@ -7,6 +7,7 @@ from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramm
 from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
 from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
 from mdpkit.solvers.dynamic_programming.prioritized_sweeping import PrioritizedSweeping
+from mdpkit.solvers.dynamic_programming.real_time_dynamic_programming import LabeledRTDP
 from mdpkit.solvers.dynamic_programming.topological_value_iteration import TopologicalValueIteration
 from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
 
@@ -14,6 +15,7 @@ __all__ = [
     "BackwardInduction",
     "GaussSeidel",
     "IntervalIteration",
+    "LabeledRTDP",
     "LinearProgramming",
     "ModifiedPolicyIteration",
     "PolicyIteration",
