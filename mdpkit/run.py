@@ -132,9 +132,10 @@ def _problem(mdp: MDP, solver: Solver) -> Canonical:
         )
     problem = canonical(mdp)
     if not solver.accepts(problem):
+        needed = f"a {' or '.join('finite-horizon' if kind == 'finite' else kind for kind in solver.kinds)} problem"
         raise UnsupportedError(
             f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
-            needed=f"a {' or '.join('finite-horizon' if kind == 'finite' else kind for kind in solver.kinds)} problem",
+            needed=f"{needed} with {solver.needs}" if solver.needs else needed,
             way_out="call mdpkit.solve without a solver, or see `mdpkit methods`",
         )
     return problem
@@ -246,6 +247,7 @@ def _iterate(
     steps = 0
     goal = _inner_goal(until, problem, solver, state)
     best: Certificate | None = None
+    closest = np.inf  # the best certificate's gap where the rule measures it
     stalled = 0
     least, least_at = np.inf, 0
     status = Status.STEPS if short or not isinstance(until, Steps) else Status.SOLVED
@@ -272,9 +274,9 @@ def _iterate(
                 certificate = certify(mdp, solver.answer(problem, state))
                 gap, allowed = until.target(certificate, mdp)
                 logger.debug("step %d: certified gap %.3g, goal %.3g", steps, gap, allowed)
-                if best is None or certificate.gap <= best.gap:
-                    stalled = stalled + 1 if best is not None and certificate.gap >= 0.5 * best.gap else 0
-                    best = certificate
+                if best is None or gap <= closest:
+                    stalled = stalled + 1 if best is not None and gap >= 0.5 * closest else 0
+                    best, closest = certificate, gap
                 else:
                     stalled += 1
                 if gap <= allowed:
@@ -301,10 +303,11 @@ def _iterate(
     certificate = None
     if certifying:
         certificate = certify(mdp, answer)
-        if best is not None and best.gap < certificate.gap:
-            certificate = best
         if isinstance(until, Gap):
             gap, allowed = until.target(certificate, mdp)
+            if best is not None and closest < gap:
+                certificate = best
+                gap, allowed = until.target(certificate, mdp)
             if gap <= allowed:
                 status = Status.SOLVED
     trace.append((steps, float(state.gap)))

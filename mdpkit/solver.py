@@ -37,11 +37,14 @@ class Solver(ABC):
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
     docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``).
+    Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator they are given.
     """
 
     cites: ClassVar[tuple[str, ...]] = ()
     claims: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[str] = ""
+    randomized: ClassVar[bool] = False
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the solver solves problems of this kind."""

@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["action_values", "backup", "best_of", "gauss_seidel", "mass_defect", "policy_sweeps", "shortfall"]
+__all__ = [
+    "action_values",
+    "backup",
+    "best_of",
+    "bound_backup",
+    "bound_sweep",
+    "gauss_seidel",
+    "mass_defect",
+    "policy_sweeps",
+    "shortfall",
+]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -150,6 +160,32 @@ def action_values(indptr, indices, data, r, r_error, gamma, V, q, E):
         ) * 5e-324
 
 
+@njit(cache=True, nogil=True, inline="always")
+def bound_backup(s, pair_ptr, indptr, indices, data, r, margin, side, V):
+    """The backup of a bound in one state, over substochastic rows, and its pair.
+
+    It is rounded up for ``side`` 1, down for -1, and to nearest for 0.
+    """
+    unit = 2.0**-53
+    top = -np.inf
+    arg = pair_ptr[s]
+    for k in range(pair_ptr[s], pair_ptr[s + 1]):
+        total, size = 0.0, 0.0
+        for e in range(indptr[k], indptr[k + 1]):
+            term = data[e] * V[indices[e]]
+            total += term
+            size += abs(term)
+        q = r[k] + total
+        if side != 0:
+            n = indptr[k + 1] - indptr[k]
+            slack = (40.0 + n) * unit * (size + abs(r[k])) + margin[k]
+            q += side * slack
+        if q > top:
+            top = q
+            arg = k
+    return top + side * 40.0 * unit * max(abs(top), abs(V[s])), arg
+
+
 @njit(cache=True, nogil=True)
 def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choice):
     """One Gauss--Seidel sweep of a bound of total reward over substochastic rows, in place.
@@ -158,29 +194,12 @@ def bound_sweep(order, pair_ptr, indptr, indices, data, r, margin, side, V, choi
     rounding goes down; ``choice`` supports them), 0 is plain value iteration. Returns the number of
     states at which the bound was not inductive (they keep their value) and the largest relative change.
     """
-    unit = 2.0**-53
     broken = 0
     change = 0.0
     for i in range(order.size):
         s = order[i]
         old = V[s]
-        top = -np.inf
-        arg = pair_ptr[s]
-        for k in range(pair_ptr[s], pair_ptr[s + 1]):
-            total, size = 0.0, 0.0
-            for e in range(indptr[k], indptr[k + 1]):
-                term = data[e] * V[indices[e]]
-                total += term
-                size += abs(term)
-            q = r[k] + total
-            if side != 0:
-                n = indptr[k + 1] - indptr[k]
-                slack = (40.0 + n) * unit * (size + abs(r[k])) + margin[k]
-                q += side * slack
-            if q > top:
-                top = q
-                arg = k
-        top += side * 40.0 * unit * max(abs(top), abs(old))
+        top, arg = bound_backup(s, pair_ptr, indptr, indices, data, r, margin, side, V)
         if side == 0 or (top - old) * side <= 0.0:
             choice[s] = arg  # its backup supports the value kept, also where nothing moves
             if top != old:

@@ -25,6 +25,7 @@ __all__ = [
     "bottom_components",
     "can_reach",
     "end_components",
+    "frozen",
     "pairs_inside",
     "period",
     "policy_avoiding",
@@ -66,8 +67,8 @@ class Graph:
     indices: npt.NDArray[np.uint32]
 
     def __post_init__(self) -> None:
-        pair_ptr = _frozen(self.pair_ptr, np.int64)
-        indptr = _frozen(self.indptr, np.int64)
+        pair_ptr = frozen(self.pair_ptr, np.int64)
+        indptr = frozen(self.indptr, np.int64)
         given = np.asarray(self.indices)
         for name, ptr, total, of in (
             ("pair_ptr", pair_ptr, indptr.size - 1, "pairs"),
@@ -100,7 +101,7 @@ class Graph:
             )
         object.__setattr__(self, "pair_ptr", pair_ptr)
         object.__setattr__(self, "indptr", indptr)
-        object.__setattr__(self, "indices", _frozen(given, np.uint32))
+        object.__setattr__(self, "indices", frozen(given, np.uint32))
 
     @property
     def n_states(self) -> int:
@@ -115,7 +116,7 @@ class Graph:
     @cached_property
     def pair_state(self) -> IntArray:
         """The state of each pair, ``(L,)``."""
-        return _frozen(np.repeat(np.arange(self.n_states), np.diff(self.pair_ptr)), np.int64)
+        return frozen(np.repeat(np.arange(self.n_states), np.diff(self.pair_ptr)), np.int64)
 
     @cached_property
     def predecessors(self) -> tuple[IntArray, IntArray]:
@@ -123,7 +124,7 @@ class Graph:
         return _transposed(self.indptr, self.indices, self.n_states)
 
 
-def _frozen(array: Any, dtype: Any) -> npt.NDArray[Any]:
+def frozen(array: Any, dtype: Any) -> npt.NDArray[Any]:
     """A read-only view (a copy where the type or the layout differs): one type for the compiled kernels."""
     view = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False
@@ -138,7 +139,7 @@ def _transposed(indptr: IntArray, columns: npt.NDArray[Any], n_columns: int) -> 
     rows = scipy_sparse.csr_array(
         (np.ones(columns.size, np.int8), columns.astype(np.int64), indptr), shape=(indptr.size - 1, n_columns)
     ).tocsc()
-    return _frozen(rows.indptr, np.int64), _frozen(rows.indices, np.int64)
+    return frozen(rows.indptr, np.int64), frozen(rows.indices, np.int64)
 
 
 def _mask(name: str, mask: npt.ArrayLike | None, size: int) -> BoolArray:
@@ -163,7 +164,7 @@ def _attract(
 
     fast: Any = _graph_fast
     return fast.attract(
-        _frozen(ptr, np.int64), _frozen(items, np.int64), _frozen(owner, np.int64), live.copy(), need, seeds
+        frozen(ptr, np.int64), frozen(items, np.int64), frozen(owner, np.int64), live.copy(), need, seeds
     )
 
 

@@ -10,6 +10,9 @@ from mdpkit.solvers.dynamic_programming.lambda_policy_iteration import LambdaPol
 from mdpkit.solvers.dynamic_programming.linear_programming import LinearProgramming
 from mdpkit.solvers.dynamic_programming.modified_policy_iteration import ModifiedPolicyIteration
 from mdpkit.solvers.dynamic_programming.policy_iteration import PolicyIteration
+from mdpkit.solvers.dynamic_programming.prioritized_sweeping import PrioritizedSweeping
+from mdpkit.solvers.dynamic_programming.real_time_dynamic_programming import LabeledRTDP
+from mdpkit.solvers.dynamic_programming.topological_value_iteration import TopologicalValueIteration
 from mdpkit.solvers.dynamic_programming.value_iteration import ValueIteration
 
 __all__ = [
@@ -19,9 +22,12 @@ __all__ = [
     "GaussSeidel",
     "InexactPolicyIteration",
     "IntervalIteration",
+    "LabeledRTDP",
     "LambdaPolicyIteration",
     "LinearProgramming",
     "ModifiedPolicyIteration",
     "PolicyIteration",
+    "PrioritizedSweeping",
+    "TopologicalValueIteration",
     "ValueIteration",
 ]
