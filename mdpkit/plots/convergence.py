@@ -19,6 +19,8 @@ AXES = {"steps": "steps of the method", "seconds": "seconds"}
 LONG = 10
 """Ratio of the longest to the shortest run from which the time axis is logarithmic."""
 
+MOST_MARKS = 25
+
 Rate = float | str | Callable[[Any], Any]
 
 
@@ -78,8 +80,11 @@ def convergence(
     floor = floor if np.isfinite(floor) else 1e-16
     for i, (label, (at, gaps, answer)) in enumerate(curves.items()):
         style: dict[str, Any] = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i % len(MARKERS)]}
+        every = {"markevery": max(1, len(at) // MOST_MARKS)}
         shown = np.where(gaps > 0, gaps, floor)
-        ax.plot(at, shown, linestyle=LINES[i % len(LINES)], markersize=3.5, linewidth=1.4, label=label, **style)
+        ax.plot(
+            at, shown, linestyle=LINES[i % len(LINES)], markersize=3.5, linewidth=1.4, label=label, **style, **every
+        )
         if answer:
             ax.plot(at[-1:], shown[-1:], markersize=8, markeredgecolor="black", linestyle="none", **style)
     ax.set_yscale("log")
@@ -208,7 +213,7 @@ def _draw_rates(ax: Any, rates: dict[str, Any], curves: dict[str, tuple[Floats, 
             color=shade,
             linewidth=1.1,
             label=label,
-            zorder=1,
+            zorder=3,
         )
     if rates:
         ax.set_ylim(limits)

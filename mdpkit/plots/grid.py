@@ -11,7 +11,7 @@ from mdpkit.evaluation import Evaluation
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.plots.axes import check_result, first_stage, is_probability, value_name
-from mdpkit.plots.heat import cells_of, grid_axes, heat
+from mdpkit.plots.heat import cells_of, grid_axes, heat, settle
 from mdpkit.solution import Solution
 from mdpkit.typing import Array, Bools, Floats, Ints
 
@@ -69,6 +69,7 @@ def value_and_policy(
     check_result(result)
     mdp = result.problem
     y, x, height, width = cells_of(mdp, shape)
+    given = ax
     ax, room, written = grid_axes(ax, height, width)
     ink = np.full(mdp.n_states, "black", dtype="U5")
     if value:
@@ -90,7 +91,7 @@ def value_and_policy(
         _arrows(ax, mdp, first_policy(result), still, y, x, ink, below, room)
     if labels:
         state_marks(ax, mdp, y, x, ink, room, written=written, middle=still | (not policy), below=below)
-    return ax
+    return settle(ax, given)
 
 
 def first_policy(result: Solution | Evaluation) -> Floats | None:

@@ -12,7 +12,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.plots.axes import axes_of, number, room_of
 from mdpkit.typing import Array, Ints
 
-__all__ = ["MOST_VALUES", "cells_of", "grid_axes", "has_cells", "heat", "table"]
+__all__ = ["MOST_VALUES", "cells_of", "grid_axes", "has_cells", "heat", "settle", "table"]
 
 MOST_VALUES = 144
 """Cells up to which values are written into them."""
@@ -138,6 +138,14 @@ def heat(
     return ink, image
 
 
+def settle(ax: Any, given: Any) -> Any:
+    """Lay out a new figure once before it is drawn: beside a color bar, matplotlib's second layout is the right one."""
+    engine = ax.figure.get_layout_engine()
+    if given is None and engine is not None:
+        engine.execute(ax.figure)
+    return ax
+
+
 def _color_bar(ax: Any, image: Any, label: str, *, below: bool) -> None:
     """A bar as long as the image: on its right, or below a low one."""
     box: Any = import_module("matplotlib.transforms").Bbox.from_extents
@@ -176,9 +184,9 @@ def table(
     height, width = numbers.shape
     written = height * width <= MOST_VALUES
     room = 0.55 if written else max(0.1, 6.0 / max(height, width))
-    given = ax is not None
+    given = ax
     ax = axes_of(ax, (max(3.2, room * width + 2.0), max(2.2, room * height + 1.2)))
-    room = room_of(ax, height, width) if given else room
+    room = room if given is None else room_of(ax, height, width)
     ink, _ = heat(ax, numbers, label, room, written=written, up=up, limits=limits)
     for axis, (what, names) in ((ax.yaxis, rows), (ax.xaxis, columns)):
         each = max(1, -(-len(names) // MOST_NAMES))
@@ -189,4 +197,4 @@ def table(
         axis.set_label_text(what)
     if max((len(name) for name in columns[1]), default=0) * 0.09 > room * 0.95:
         ax.tick_params(axis="x", labelrotation=90)
-    return ax, ink
+    return settle(ax, given), ink

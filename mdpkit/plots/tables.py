@@ -13,7 +13,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.plots.axes import action_name, check_result, is_probability, state_name, value_name
 from mdpkit.plots.grid import border_lines, first_policy, state_marks
-from mdpkit.plots.heat import MOST_VALUES, cells_of, grid_axes, has_cells, heat, table
+from mdpkit.plots.heat import MOST_VALUES, cells_of, grid_axes, has_cells, heat, settle, table
 from mdpkit.solution import Solution
 from mdpkit.typing import Array
 
@@ -72,6 +72,7 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
             return table(ax, per_state.T, "probability", ("state", names), columns, limits=(0.0, 1.0))[0]
         return _pair_table(ax, mdp, d, _visits_name(mdp, "P(sₜ = s, aₜ = a)"))
     y, x, height, width = cells_of(mdp, shape)
+    given = ax
     ax, room, written = grid_axes(ax, height, width)
     cells = np.full((height, width), np.nan)
     cells[y, x] = per_state.sum(axis=0) if staged else per_state
@@ -81,7 +82,7 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
     border_lines(ax, mdp, y, x, room)
     everywhere = np.ones(mdp.n_states, dtype=bool)
     state_marks(ax, mdp, y, x, ink[y, x], room, written=written, middle=everywhere, below=0.2)
-    return ax
+    return settle(ax, given)
 
 
 def _visits_name(mdp: MDP, event: str) -> str:

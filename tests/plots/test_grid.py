@@ -191,3 +191,22 @@ def test_no_grid_is_refused(shape):
 def test_what_is_no_result_is_refused(draw, result):
     with pytest.raises(OptionError, match="nothing here to draw"):
         getattr(mk.plots, draw)(result)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: mk.plots.value_and_policy(mk.solve(mk.instances.make("frozenlake"))),
+        lambda: mk.plots.occupancy(mk.solve(mk.instances.make("gridworld-3-8"))),
+        lambda: mk.plots.policy_matrix(mk.solve(mk.instances.make("howard-taxicab"))),
+        lambda: mk.plots.stages(mk.solve(mk.instances.make("puterman-inventory"))),
+        lambda: mk.plots.values(mk.solve(mk.instances.make("howard-taxicab"))),
+        lambda: mk.plots.convergence(mk.solve(mk.instances.make("forest")), rate="gamma"),
+        lambda: mk.plots.chain_graph(mk.solve(mk.instances.make("forest"))),
+    ],
+)
+def test_nothing_is_cut_off(draw):
+    figure = draw().figure
+    figure.canvas.draw()
+    inside = figure.get_tightbbox().extents  # of everything drawn, in inches
+    assert (inside[:2] >= 0).all() and (inside[2:] <= figure.get_size_inches()).all()
