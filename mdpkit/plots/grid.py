@@ -141,11 +141,12 @@ def border_lines(ax: Any, mdp: MDP, y: Ints, x: Ints, room: float) -> None:
                     [(u - 0.5, v - 0.5), (u - 0.5, v + 0.5)] if v == i else [(u - 0.5, v - 0.5), (u + 0.5, v - 0.5)]
                 )
     if lines and 3 * len(lines) < 2 * pairs:
-        style: dict[str, Any] = {
-            "color": "black",
-            "linewidth": float(np.clip(4 * room, 1.0, 2.5)),
-            "capstyle": "projecting",
-        }
+        effects: Any = import_module("matplotlib.patheffects")
+        width = float(np.clip(4 * room, 1.0, 2.5))
+        style: dict[str, Any] = {"color": "black", "linewidth": width, "capstyle": "projecting"}
+        style["path_effects"] = [
+            effects.withStroke(linewidth=1.8 * width, foreground="white")
+        ]  # seen on dark cells too
         ax.add_collection(collections.LineCollection(lines, **style), autolim=False)
 
 
@@ -220,7 +221,7 @@ def _arrows(
     )
     most = np.maximum.reduceat(weights, mdp.pair_ptr[:-1])[s]
     pure = weights[used] > 0.995
-    for group, width, long in ((pure, 0.05, np.full(len(used), 0.44)), (~pure, 0.03, 0.22 * weights[used] / most)):
+    for group, width, long in ((pure, 0.05, np.full(len(used), 0.44)), (~pure, 0.03, 0.26 * weights[used] / most)):
         group = group & ~stays
         if not group.any():
             continue

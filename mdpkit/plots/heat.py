@@ -113,8 +113,8 @@ def heat(
     finite = np.isfinite(values)
     low, high = limits or (values[finite].min(initial=np.inf), values[finite].max(initial=-np.inf))
     low, high = (low, high) if low <= high else (0.0, 1.0)
-    if low == high:  # one color, in the middle of the bar
-        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
+    if low == high:  # one color, at an end of the bar
+        low, high = min(low, 0.0), max(high, 0.0 if low else 1.0)
     image = ax.imshow(
         np.ma.masked_where(~finite, values),
         cmap=matplotlib.colormaps["cividis"].with_extremes(bad=ENDLESS if np.isinf(values).any() else WALL),
@@ -155,13 +155,14 @@ def _color_bar(ax: Any, image: Any, label: str, *, below: bool) -> None:
 
     def beside(bar_axes: Any, _: Any) -> Any:
         # The image is as large as its aspect allows, which is known only when it is drawn.
+        bar_axes.set_box_aspect(None)  # the layout has set it again
         of, own = ax.get_position(), bar_axes.get_position(original=True)
         if below:
             return box(of.x0, own.y0, of.x1, own.y1)
-        left = min(own.x0, of.x1 + 0.12 / ax.figure.get_figwidth())
-        return box(left, of.y0, left + own.width, of.y1)
+        inch = 1 / ax.figure.get_figwidth()
+        left = min(own.x0, of.x1 + 0.12 * inch)
+        return box(left, of.y0, left + min(own.width, 0.15 * inch), of.y1)
 
-    bar.ax.set_box_aspect(None)
     bar.ax.set_axes_locator(beside)
 
 

@@ -151,11 +151,11 @@ def test_probabilities_have_the_whole_scale():
 
 
 def test_equal_values_have_a_color():
-    mdp = mk.instances.make("gridworld", map="S.G", slip=0, step_reward=0, goal_reward=0)
-    ax = mk.plots.value_and_policy(mk.solve(mdp))
-    ax.figure.canvas.draw()
-    low, high = ax.images[0].get_clim()
-    assert low < 0 < high
+    for reward, limits in ((0, (0, 1)), (3, (0, 6)), (-3, (-6, 0))):
+        mdp = mk.MDP(np.eye(2)[:, None, :], np.full((2, 1), reward), mk.Discounted(0.5))
+        ax = mk.plots.value_and_policy(mk.solve(mdp), shape=(1, 2))
+        ax.figure.canvas.draw()
+        assert ax.images[0].get_clim() == pytest.approx(limits)
 
 
 def test_finite_horizon_shows_the_first_stage():
@@ -210,3 +210,15 @@ def test_nothing_is_cut_off(draw):
     figure.canvas.draw()
     inside = figure.get_tightbbox().extents  # of everything drawn, in inches
     assert (inside[:2] >= 0).all() and (inside[2:] <= figure.get_size_inches()).all()
+
+
+@pytest.mark.parametrize("layout", ["constrained", "none"])
+def test_the_bar_is_as_long_as_the_image(lake, layout):
+    import matplotlib.pyplot as plt
+
+    figure, (left, _) = plt.subplots(1, 2, figsize=(9, 6), layout=layout)
+    mk.plots.value_and_policy(lake, ax=left)
+    figure.canvas.draw()
+    image, bar = left.get_window_extent(), figure.axes[2].get_window_extent()
+    assert (bar.y0, bar.y1) == pytest.approx((image.y0, image.y1), abs=1)
+    assert image.x1 < bar.x0 < bar.x1 < image.x1 + 0.3 * figure.dpi
