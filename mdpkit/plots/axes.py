@@ -28,6 +28,7 @@ __all__ = [
     "named_results",
     "number",
     "room_of",
+    "shortened",
     "state_name",
     "value_name",
 ]
@@ -131,7 +132,7 @@ def value_name(problem: MDP) -> str:
 
 def state_name(mdp: MDP, s: int) -> str:
     """Name of a state, short enough for a label; its number where it has none."""
-    return str(s) if mdp.state_names is None else _cut(_plain(mdp.state_names[s]))
+    return str(s) if mdp.state_names is None else shortened(_plain(mdp.state_names[s]))
 
 
 def action_name(mdp: MDP, a: int) -> str:
@@ -139,7 +140,7 @@ def action_name(mdp: MDP, a: int) -> str:
     if mdp.pair_names is not None:
         names = {mdp.pair_names[k] for k in np.flatnonzero(mdp.action == a).tolist()}
         if len(names) == 1:
-            return _cut(str(names.pop()))
+            return shortened(str(names.pop()))
     return str(a)
 
 
@@ -148,8 +149,9 @@ def _plain(name: Any) -> str:
     return ",".join(map(str, parts)) if isinstance(name, tuple) else str(name)
 
 
-def _cut(text: str, most: int = 16) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def shortened(text: str, most: int = 16) -> str:
+    """At most so many signs of a name; a dollar is one, not the start of a formula."""
+    return (text if len(text) <= most else f"{text[: most - 1]}…").replace("$", r"\$")
 
 
 def number(value: Any, largest: float = 0.0) -> str:

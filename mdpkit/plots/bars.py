@@ -89,7 +89,7 @@ def values(results: Any, ax: Any = None) -> Any:
         long = widest > (3 if S > 12 else 8)
         ax.set_xticks(at, names, rotation=90 if long else 0)
         ax.set_xlim(-0.6, S - 0.4)
-    if len(entries) > 1:
+    if len(entries) > 1 and ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
     return ax
 

@@ -101,7 +101,7 @@ def convergence(
     elif against == "steps":
         ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
-    if any(curves) or rates:
+    if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
     return ax
 
@@ -158,7 +158,8 @@ def _rates(rate: Any, entries: dict[str, Any]) -> dict[str, float | Callable[[An
     if rate is None:
         return {}
     if isinstance(rate, Mapping):
-        return {label: next(iter(_rates(part, entries).values())) for label, part in rate.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        parts: dict[Any, Any] = dict(rate)  # pyright: ignore[reportUnknownArgumentType]
+        return {str(label): bound for label, part in parts.items() for bound in _rates(part, entries).values()}
     if isinstance(rate, str) and rate == "gamma":
         found = {
             float(c.gamma)

@@ -10,7 +10,7 @@ import numpy as np
 from mdpkit.evaluation import Evaluation
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
-from mdpkit.plots.axes import check_result, first_stage, is_probability, value_name
+from mdpkit.plots.axes import check_result, first_stage, is_probability, shortened, value_name
 from mdpkit.plots.heat import cells_of, grid_axes, heat, settle
 from mdpkit.solution import Solution
 from mdpkit.typing import Array, Bools, Floats, Ints
@@ -19,6 +19,7 @@ __all__ = ["border_lines", "first_policy", "state_marks", "value_and_policy"]
 
 DIRECTIONS = {"left": (0, -1), "right": (0, 1), "up": (-1, 0), "down": (1, 0), "west": (0, -1), "east": (0, 1)}
 DIRECTIONS |= {"north": (-1, 0), "south": (1, 0)}
+MOST_CELLS = 22_500
 SIGNS = ("*", "X", "P", "D", "^", "v", "s")
 
 
@@ -36,8 +37,9 @@ def value_and_policy(
     Arrows show actions named left, right, up, down (or by points of the compass), others by where they lead on average,
     and a dot an action that stays; a randomized policy has an arrow for each action, as long as it is likely. States in
     which every action stays have none, and a state that every action leaves for the same distant cell has a curved one.
-    Over a finite horizon, stage 0 is shown. Values are written where there are at most 144 cells; infinite ones are white
-    cells. A line between two cells says that no action leads from one to the other.
+    Over a finite horizon, stage 0 is shown. Values are written where there are at most 144 cells, and 24 rows and
+    columns; infinite ones are white cells. A line between two cells says that no action leads from one to the other. Beyond
+    22,500 cells there are colors alone.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ def value_and_policy(
     still = _still(mdp)
     border_lines(ax, mdp, y, x, room)
     below = 0.0 if not (written and value) else 0.07 if policy else 0.2
-    if policy:
+    if policy and mdp.n_states <= MOST_CELLS:
         _arrows(ax, mdp, first_policy(result), still, y, x, ink, below, room)
     if labels:
         state_marks(ax, mdp, y, x, ink, room, written=written, middle=still | (not policy), below=below)
@@ -123,6 +125,8 @@ def border_lines(ax: Any, mdp: MDP, y: Ints, x: Ints, room: float) -> None:
 
     Where most neighbors are no neighbors, the model is not one of moves on the grid, and there are no lines.
     """
+    if mdp.n_states > MOST_CELLS:
+        return
     collections: Any = import_module("matplotlib.collections")
     still = _still(mdp)
     at = {cell: s for s, cell in enumerate(zip(y.tolist(), x.tolist(), strict=True))}
@@ -171,7 +175,7 @@ def state_marks(
     if written:
         names = [", ".join(name for name, states in marks.items() if states[s]) for s in range(mdp.n_states)]
         for s in filter(names.__getitem__, range(mdp.n_states)):
-            text = names[s] if len(names[s]) <= 12 else f"{names[s][:11]}…"
+            text = shortened(names[s], 12)
             size = float(np.clip(11 * room * min(1.0, 7 / len(text)), 3, 8.5))
             style: dict[str, Any] = {"fontsize": size, "color": ink[s], "ha": "center", "va": "center"}
             if middle[s]:
@@ -193,7 +197,7 @@ def state_marks(
             markerfacecolor="none" if hollow else "white",
             markeredgecolor="white" if hollow and ink[states][0] == "white" else "black",
             markeredgewidth=1.4 if hollow else 0.9,
-            label=name,
+            label=shortened(name),
         )
     if marks:
         handles, names = ax.get_legend_handles_labels()

@@ -12,10 +12,10 @@ from mdpkit.models.mdp import MDP
 from mdpkit.plots.axes import axes_of, number, room_of
 from mdpkit.typing import Array, Ints
 
-__all__ = ["MOST_VALUES", "cells_of", "grid_axes", "has_cells", "heat", "settle", "table"]
+__all__ = ["cells_of", "grid_axes", "has_cells", "heat", "is_written", "settle", "table"]
 
 MOST_VALUES = 144
-"""Cells up to which values are written into them."""
+"""Cells up to which values are written into them, where there are at most 24 rows and columns."""
 MOST_HATCHED = 5000
 MOST_NAMES = 40
 """Rows or columns up to which each has its name."""
@@ -71,10 +71,15 @@ def has_cells(mdp: MDP) -> bool:
     return True
 
 
+def is_written(height: int, width: int) -> bool:
+    """Whether a table of this size has room for its numbers."""
+    return height * width <= MOST_VALUES and max(height, width) <= 24
+
+
 def grid_axes(ax: Any, height: int, width: int) -> tuple[Any, float, bool]:
     """Axes for a grid, the inches that a cell has in them, and whether numbers are written into the cells."""
-    written = height * width <= MOST_VALUES
-    room = 0.75 if written else max(0.12, 7.0 / max(height, width))
+    written = is_written(height, width)
+    room = 0.75 if written else min(0.75, 8.0 / max(height, width))
     given = ax is not None
     ax = axes_of(ax, (max(3.2, room * width + 1.7), max(2.2, room * height + 1.1)))
     ax.set_xlabel("column")
@@ -183,8 +188,8 @@ def table(
     ink : (rows, columns) str
     """
     height, width = numbers.shape
-    written = height * width <= MOST_VALUES
-    room = 0.55 if written else max(0.1, 6.0 / max(height, width))
+    written = is_written(height, width)
+    room = 0.55 if written else min(0.55, 8.0 / max(height, width))
     given = ax
     ax = axes_of(ax, (max(3.2, room * width + 2.0), max(2.2, room * height + 1.2)))
     room = room if given is None else room_of(ax, height, width)

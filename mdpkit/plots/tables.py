@@ -13,7 +13,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.plots.axes import action_name, check_result, is_probability, state_name, value_name
 from mdpkit.plots.grid import border_lines, first_policy, state_marks
-from mdpkit.plots.heat import MOST_VALUES, cells_of, grid_axes, has_cells, heat, settle, table
+from mdpkit.plots.heat import cells_of, grid_axes, has_cells, heat, is_written, settle, table
 from mdpkit.solution import Solution
 from mdpkit.typing import Array
 
@@ -140,7 +140,8 @@ def policy_matrix(result: Solution | Evaluation, ax: Any = None) -> Any:
 def stages(result: Solution | Evaluation, ax: Any = None) -> Any:
     """Values of a finite horizon as a table of states and stages, with the action of each stage.
 
-    Values and actions are written where there are at most 144 entries; actions where a state has several.
+    Values and actions are written where there are at most 144 entries, and 24 stages and states; actions where a state
+    has several.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def stages(result: Solution | Evaluation, ax: Any = None) -> Any:
     shown = (result.V if result.exact is None else result.exact).T
     rows = ("state", [state_name(mdp, s) for s in range(mdp.n_states)])
     columns = ("stage", [str(h) for h in range(len(result.V))])
-    written = shown.size <= MOST_VALUES
+    written = is_written(*shown.shape)
     limits = (0.0, 1.0) if is_probability(mdp) else None
     ax, ink = table(ax, shown, value_name(mdp), rows, columns, limits=limits, up=0.17 if written else 0.0)
     policy: Any = result.pi if isinstance(result, Solution) else result.policy

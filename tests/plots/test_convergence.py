@@ -134,3 +134,10 @@ def test_axes(solutions, given, same):
 def test_direct_methods_have_their_answer_alone():
     ax = mk.plots.convergence(mk.solve(mk.instances.make("forest"), "linear_programming"))
     assert all(len(line.get_xdata()) <= 1 for line in ax.lines if line.get_label() == "LinearProgramming")
+
+
+def test_labels_that_matplotlib_hides(solutions):
+    ax = mk.plots.convergence({"_hidden": solutions[0]})
+    assert ax.get_legend() is None
+    ax = mk.plots.convergence(solutions[0], rate={"none": None})
+    assert legend(ax) == ["ValueIteration"]

@@ -222,3 +222,26 @@ def test_the_bar_is_as_long_as_the_image(lake, layout):
     image, bar = left.get_window_extent(), figure.axes[2].get_window_extent()
     assert (bar.y0, bar.y1) == pytest.approx((image.y0, image.y1), abs=1)
     assert image.x1 < bar.x0 < bar.x1 < image.x1 + 0.3 * figure.dpi
+
+
+def test_names_with_signs_of_formulas(given):
+    P = np.array([[[0.5, 0.5]], [[0, 1]]])
+    labels = {"$": [0], "_x": [1]}
+    mdp = mk.MDP(P, np.ones((2, 1)), mk.Discounted(0.5), rho=0, labels=labels, state_names=["$a_$b$", "c^{d"])
+    solution = mk.solve(mdp)
+    draws = (mk.plots.chain_graph, mk.plots.values, mk.plots.policy_matrix, mk.plots.occupancy)
+    for ax in [draw(solution) for draw in draws] + [mk.plots.value_and_policy(solution, (1, 2), ax=given)]:
+        ax.figure.canvas.draw()
+
+
+def test_long_rows_stay_of_one_size():
+    ax = mk.plots.value_and_policy(mk.solve(mk.instances.make("gridworld", map="1x140", slip=0)))
+    assert max(ax.figure.get_size_inches()) < 12 and not texts(ax)
+
+
+def test_very_large_grids_have_colors_alone(lake, monkeypatch):
+    from mdpkit.plots import grid
+
+    monkeypatch.setattr(grid, "MOST_CELLS", 15)
+    ax = mk.plots.value_and_policy(lake)
+    assert not arrows(ax) and len(ax.images) == 1
