@@ -58,7 +58,7 @@ def values(results: Any, ax: Any = None) -> Any:
             "the results are of models of different sizes", found=[problem.n_states for problem in problems]
         )
     few = S <= MOST_MARKS
-    ax = axes_of(ax, (max(4.0, min(10.0, 1.6 + 0.3 * S * len(entries) ** 0.5)), 3.6))
+    ax = axes_of(ax, (max(4.0, min(10.0, 1.6 + 0.3 * S * len(entries) ** 0.5)) + 2.0 * (len(entries) > 1), 3.6))
     ax.grid(alpha=0.3)
     at: Ints = np.arange(S)
     for i, (label, result) in enumerate(entries.items()):
@@ -90,7 +90,7 @@ def values(results: Any, ax: Any = None) -> Any:
         ax.set_xticks(at, names, rotation=90 if long else 0)
         ax.set_xlim(-0.6, S - 0.4)
     if len(entries) > 1 and ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
 
 

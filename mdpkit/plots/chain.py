@@ -431,6 +431,6 @@ def _draw_nodes(ax: Any, mdp: MDP, chain: Chain, place: Floats, each: float) -> 
         names,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
-        ncols=min(4, len(names)),
+        ncols=int(np.clip(ax.get_window_extent().width / ax.figure.dpi / 1.6, 1, 4)),
         frameon=False,
     )

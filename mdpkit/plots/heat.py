@@ -163,7 +163,7 @@ def _color_bar(ax: Any, image: Any, label: str, *, below: bool) -> None:
         bar_axes.set_box_aspect(None)  # the layout has set it again
         of, own = ax.get_position(), bar_axes.get_position(original=True)
         if below:
-            return box(of.x0, own.y0, of.x1, own.y1)
+            return box(of.x0, max(own.y0, own.y1 - 0.15 / ax.figure.get_figheight()), of.x1, own.y1)
         inch = 1 / ax.figure.get_figwidth()
         left = min(own.x0, of.x1 + 0.12 * inch)
         return box(left, of.y0, left + min(own.width, 0.15 * inch), of.y1)

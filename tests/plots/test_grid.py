@@ -201,6 +201,17 @@ def test_what_is_no_result_is_refused(draw, result):
         lambda: mk.plots.policy_matrix(mk.solve(mk.instances.make("howard-taxicab"))),
         lambda: mk.plots.stages(mk.solve(mk.instances.make("puterman-inventory"))),
         lambda: mk.plots.values(mk.solve(mk.instances.make("howard-taxicab"))),
+        lambda: mk.plots.values(
+            {"a policy of some name": mk.solve(mk.instances.make("forest"))}
+            | {"x": mk.solve(mk.instances.make("forest"))}
+        ),
+        lambda: mk.plots.chain_graph(
+            mk.MDP(
+                np.array(
+                    [[[0.5, 0.5, 0, 0, 0]], [[0, 0, 1, 0, 0]], [[0, 1, 0, 0, 0]], [[0, 0, 0, 0, 1]], [[0, 0, 0, 1, 0]]]
+                )
+            )
+        ),
         lambda: mk.plots.convergence(mk.solve(mk.instances.make("forest")), rate="gamma"),
         lambda: mk.plots.chain_graph(mk.solve(mk.instances.make("forest"))),
     ],
