@@ -36,7 +36,7 @@ lint: $(STAMPS)/lint
 	@if grep -q '^\[tool.importlinter' pyproject.toml; then $(BIN)/lint-imports; fi
 
 clean:
-	rm -rf $(VENV) demo-output docs/_build docs/reference/generated build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo-output docs/_build docs/gallery docs/reference/generated build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 # The interpreter is tried, not only found: a name on the PATH may be a shim without a version behind it.

@@ -23,6 +23,7 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinxcontrib.bibtex",
+    "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",  # MathJax comes along with the pages: they are read without a network
 ]
 exclude_patterns = ["_build", "choose_table.md"]
@@ -33,6 +34,22 @@ html_css_files = ["custom.css"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",  # run when the documentation is built, and again when a script has changed
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"demo\.py",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "remove_config_comments": True,
+    "ignore_repr_types": r"matplotlib",
+    "abort_on_example_error": True,
+    "copyfile_regex": r"^$",
+}
 
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"

@@ -1,4 +1,4 @@
-"""Draw the figures of the documentation: ``python docs/figures.py`` from the root of the repository."""
+"""Draw the figures of the documentation that are not in its gallery: ``python docs/figures.py`` from the root."""
 
 from __future__ import annotations
 
@@ -13,20 +13,16 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.models.canonical import canonical
 from mdpkit.operators import BellmanOptimality
-from mdpkit.solvers.dynamic_programming import (
-    GaussSeidel,
-    IntervalIteration,
-    ModifiedPolicyIteration,
-    PolicyIteration,
-    ValueIteration,
-)
+from mdpkit.plots.axes import COLORS
+from mdpkit.solvers.dynamic_programming import IntervalIteration
 
 OUT = Path(__file__).parent / "_static"
 mpl.rcParams.update({
     "figure.dpi": 150, "savefig.dpi": 150, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "savefig.bbox": "tight",
 })  # fmt: skip
-BLUE, ORANGE, GREEN, PURPLE, GRAY = "#2563eb", "#ea580c", "#16a34a", "#9333ea", "#64748b"
+BLUE, ORANGE, GREEN = COLORS[:3]
+GRAY = "0.4"
 
 
 def plain_value_iteration(mdp: mk.MDP, stop: float = 1e-6) -> tuple[list[float], int]:
@@ -89,38 +85,6 @@ def haddad_monmege() -> None:
     plt.close(figure)
 
 
-def convergence() -> None:
-    """Certified gap against steps for the discounted solvers."""
-    mdp = mk.instances.make("riverswim", n_states=30).under(mk.Discounted("0.99"))
-    problem = canonical(mdp)
-    solvers = [
-        (GaussSeidel(), PURPLE),
-        (ValueIteration(), BLUE),
-        (ModifiedPolicyIteration(), ORANGE),
-        (PolicyIteration(), GREEN),
-    ]
-    figure, axis = plt.subplots(figsize=(6.2, 3.2))
-    for solver, color in solvers:
-        gaps = []
-        for state in mk.iterates(mdp, solver):
-            gaps.append(mk.certificates.certify(mdp, solver.answer(problem, state)).gap)
-            if gaps[-1] < 1e-8 or solver.finished(state):
-                break
-        axis.loglog(
-            np.arange(1, len(gaps) + 1),
-            gaps,
-            color=color,
-            marker="o" if len(gaps) < 50 else None,
-            ms=3,
-            label=type(solver).__name__,
-        )
-    axis.set(xlabel="steps of the method", ylabel="certified gap")
-    axis.legend()
-    figure.savefig(OUT / "convergence.png")
-    plt.close(figure)
-
-
 if __name__ == "__main__":
     OUT.mkdir(exist_ok=True)
     haddad_monmege()
-    convergence()

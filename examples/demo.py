@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from rich import box
 from rich.console import Console
 from rich.progress import track
@@ -86,65 +85,21 @@ def row(problem: Problem, found: dict[str, object] | None, verdict: str) -> list
 
 
 def draw(path: Path) -> None:
-    """Value and policy of the lake, and how fast three methods close their bounds."""
+    """Value and policy of the lake, and how fast four methods close their bounds."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.patheffects import withStroke
 
     import mdpkit as mk
 
     mdp = mk.load(LAKE)
-    solution = mk.solve(mdp)
-    side = 8
-    trap, goal = mdp.labels["trap"].reshape(side, side), mdp.labels["goal"].reshape(side, side)
-    V = np.where(trap | goal, np.nan, solution.V.reshape(side, side))
-
-    plt.rcParams.update({"font.size": 10, "axes.titlesize": 11})
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 5), layout="constrained", width_ratios=[1.05, 1])
-    colors = plt.get_cmap("cividis").with_extremes(bad="#d9d9d9")
-    image = left.imshow(V, cmap=colors, vmin=0)
-    outline = [withStroke(linewidth=2.5, foreground="black")]
-    arrows = {"left": "←", "down": "↓", "right": "→", "up": "↑"}
-    for s in range(side * side):
-        i, j = divmod(s, side)
-        if trap[i, j]:
-            left.text(j, i, "hole", ha="center", va="center", color="#444444", fontsize=8)
-        elif goal[i, j]:
-            left.text(j, i, "goal", ha="center", va="center", color="black", fontweight="bold", fontsize=9)
-        else:
-            name = mdp.pair_names[solution.certificate.choice[s]]
-            left.text(j, i, arrows[name], ha="center", va="center", color="white", fontsize=15, path_effects=outline)
-    left.set_title("FrozenLake 8×8, slippery, γ = 0.99:\noptimal value and greedy policy (start in the upper left)")
-    left.set_xlabel("column")
-    left.set_ylabel("row")
-    left.set_xticks(range(side))
-    left.set_yticks(range(side))
-    figure.colorbar(image, ax=left, shrink=0.9, label="optimal value (expected discounted reward; goal 1)")
-
-    styles = [
-        ("value_iteration", "value iteration", 1, "#0072B2", "-", "o"),
-        ("gauss_seidel", "Gauss–Seidel", 1, "#D55E00", "--", "s"),
-        (
-            "modified_policy_iteration",
-            "modified policy iteration\n(20 evaluation sweeps a step)",
-            21,
-            "#009E73",
-            "-.",
-            "^",
-        ),
-    ]
-    for method, label, sweeps, color, line, marker in styles:
-        trace = np.array(mk.solve(mdp, method).trace)
-        right.plot(trace[:, 0] * sweeps, trace[:, 1], line, color=color, marker=marker, markersize=4, label=label)
-    right.set_yscale("log")
-    right.set_xlim(left=0)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.6), layout="constrained", width_ratios=[1.2, 1])
+    mk.plots.value_and_policy(mk.solve(mdp), ax=left)
+    left.set_title("FrozenLake 8×8, slippery, γ = 0.99: optimal value and policy")
+    methods = ("value_iteration", "gauss_seidel", "modified_policy_iteration", "policy_iteration")
+    mk.plots.convergence([mk.solve(mdp, method) for method in methods], rate="gamma", ax=right)
     right.set_title("How the bounds on the value close")
-    right.set_xlabel("sweeps over all states")
-    right.set_ylabel("upper bound − lower bound (reward)")
-    right.grid(alpha=0.3)
-    right.legend(frameon=False)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

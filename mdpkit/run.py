@@ -190,7 +190,7 @@ def run(
         _check_count(max_steps, "max_steps")
     started = time.perf_counter()
     interrupted = False
-    trace: list[tuple[int, float]] = []
+    trace: list[tuple[int, float, float]] = []
     if isinstance(solver, IterativeSolver):
         iterative = cast("IterativeSolver[Any]", solver)
         answer, certificate, status, steps = _iterate(
@@ -234,11 +234,12 @@ def _iterate(
     until: StopRule,
     max_steps: int | None,
     rng: np.random.Generator | None,
-    trace: list[tuple[int, float]],
+    trace: list[tuple[int, float, float]],
     progress: Callable[[int, float, float], None] | None,
     *,
     certifying: bool,
 ) -> tuple[Answer, Certificate | None, Status, int]:
+    started = time.perf_counter()
     limit = 1_000_000 if max_steps is None else max_steps
     short = isinstance(until, Steps) and until.n > limit and max_steps is not None
     if isinstance(until, Steps) and not short:
@@ -281,7 +282,7 @@ def _iterate(
                     stalled += 1
                 if gap <= allowed:
                     if not trace or trace[-1][0] < steps:
-                        trace.append((steps, float(state.gap)))
+                        trace.append((steps, float(state.gap), time.perf_counter() - started))
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
                 if done or (stalled >= 3 and not trying):
                     status = Status.ROUNDING
@@ -292,7 +293,7 @@ def _iterate(
             state = solver.step(problem, state, rng)
             steps += 1
             if steps == record:
-                trace.append((steps, float(state.gap)))
+                trace.append((steps, float(state.gap), time.perf_counter() - started))
                 record = max(steps + 1, int(record * 1.3))
             if progress is not None:
                 progress(steps, float(state.gap), goal)
@@ -310,7 +311,7 @@ def _iterate(
                 gap, allowed = until.target(certificate, mdp)
             if gap <= allowed:
                 status = Status.SOLVED
-    trace.append((steps, float(state.gap)))
+    trace.append((steps, float(state.gap), time.perf_counter() - started))
     return answer, certificate, status, steps
 
 
@@ -332,7 +333,7 @@ def _solution(
     certificate: Certificate,
     status: Status,
     steps: int,
-    trace: list[tuple[int, float]],
+    trace: list[tuple[int, float, float]],
     why: str,
     seconds: float,
 ) -> Solution:
@@ -362,7 +363,8 @@ def _solution(
         problem=mdp,
         dual=dual,
         exact=exact,
-        trace=tuple(trace),
+        trace=tuple((step, gap) for step, gap, _ in trace),
+        times=tuple(at for *_, at in trace),
         why=why,
         seconds=seconds,
     )

@@ -74,6 +74,8 @@ class Solution:
         The exact values as Fractions, where they were computed (``Fraction`` or ``float('inf')`` entries).
     trace : tuple of (step, gap)
         Certified gap as the run went on.
+    times : tuple of float
+        Seconds into the run at each entry of ``trace``.
     why : str
         Why this solver was chosen.
     seconds : float
@@ -90,6 +92,7 @@ class Solution:
     dual: Array | None = None
     exact: Array | None = None
     trace: tuple[tuple[int, float], ...] = ()
+    times: tuple[float, ...] = ()
     why: str = ""
     seconds: float = 0.0
 

@@ -1,6 +1,9 @@
 """Pictures of results: functions ``(result, ax=None) -> ax``. They need the ``plots`` extra (matplotlib)."""
 
+from mdpkit.plots.bars import values
+from mdpkit.plots.chain import chain_graph
 from mdpkit.plots.convergence import convergence
 from mdpkit.plots.grid import value_and_policy
+from mdpkit.plots.tables import occupancy, policy_matrix, stages
 
-__all__ = ["convergence", "value_and_policy"]
+__all__ = ["chain_graph", "convergence", "occupancy", "policy_matrix", "stages", "value_and_policy", "values"]
