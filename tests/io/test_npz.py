@@ -297,9 +297,9 @@ def test_paths(model, tmp_path):
     with pytest.raises(ParseError, match="no such file"):
         load_npz(tmp_path / "m.npz")
     for name in ("m.txt", "m", "m.npz.gz", "m.prism"):
-        with pytest.raises(OptionError, match=r"\.drn, \.drn\.gz, \.drn\.xz, \.npz"):
+        with pytest.raises(OptionError, match=r"\.drn, \.drn\.gz, \.drn\.xz.*\.npz"):
             load(tmp_path / name)
-        with pytest.raises(OptionError, match=r"\.drn, \.drn\.gz, \.drn\.xz, \.npz"):
+        with pytest.raises(OptionError, match=r"\.drn, \.drn\.gz, \.drn\.xz.*\.npz"):
             save(model, tmp_path / name)
     save(model, tmp_path / "M.NPZ")
     assert load(str(tmp_path / "M.NPZ")) == model
