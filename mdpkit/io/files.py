@@ -1,17 +1,20 @@
-"""Writing files whole or not at all."""
+"""Reading files no larger than memory, writing them whole or not at all."""
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import secrets
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
-from mdpkit.errors import OptionError, OutputExistsError
+from mdpkit.errors import OptionError, OutputExistsError, ParseError, SizeError
 
-__all__ = ["atomic", "check_target"]
+__all__ = ["atomic", "check_target", "contents", "decoded", "physical_memory"]
 
 
 @contextmanager
@@ -50,3 +53,86 @@ def check_target(path: Path, overwrite: bool) -> None:
         raise OptionError(f"the folder {path.parent} does not exist", way_out="create it first")
     if not overwrite and (path.exists() or path.is_symlink()):
         raise OutputExistsError(f"{path} exists", way_out="choose another name or pass overwrite=True")
+
+
+def physical_memory() -> int:
+    """Bytes of physical memory (16 GiB where the system does not say)."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 16 * 2**30
+
+
+def contents(path: Path, needed: str, packing: str = "") -> bytes:
+    """The bytes of a file, unpacked: no more of them than a sixteenth of the memory.
+
+    Parameters
+    ----------
+    path : Path
+    needed : str
+        What the file should be, for error messages: ``"a .drn file"``.
+    packing : str
+        ``""``, ``".gz"`` or ``".xz"``.
+
+    Raises
+    ------
+    ParseError
+        The file is missing, a folder, not readable, or its packed data are damaged.
+    SizeError
+        The file is, or unpacks to, more than fits in memory.
+    """
+    if path.is_dir():
+        raise ParseError("is a directory", path=path, needed=needed)
+    limit = physical_memory() // 16  # the bytes, what is parsed of them and the arrays live together for a moment
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        with _opened(path, packing) as file:
+            while chunk := file.read(1 << 24):
+                size += len(chunk)
+                if size > limit:
+                    raise SizeError(
+                        f"{path}: more than {limit / 2**30:.1f} GiB and the arrays read from it would not fit in memory",
+                        needed=f"at most {limit} bytes after decompression",
+                        way_out="build a smaller model or use a machine with more memory",
+                    )
+                chunks.append(chunk)
+    except FileNotFoundError:
+        raise ParseError("no such file", path=path, needed=f"an existing file: {needed}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise ParseError(
+            f"truncated or corrupt {packing[1:]} data",
+            path=path,
+            found=f"{error} after {size} bytes",
+            way_out="fetch or export the file again",
+        ) from error
+    except OSError as error:
+        raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
+    return b"".join(chunks)
+
+
+def _opened(path: Path, packing: str) -> IO[bytes]:
+    if packing == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if packing == ".xz":
+        return cast(IO[bytes], lzma.open(path, "rb"))
+    return path.open("rb")
+
+
+def decoded(path: Path, data: bytes) -> str:
+    """UTF-8 text without byte order mark; a ParseError names the line of the first other byte."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        hint = "save the file as UTF-8"
+        if data[:2] == b"\x1f\x8b":
+            hint = "this is gzip data: let the name end in .gz"
+        elif data[:6] == b"\xfd7zXZ\x00":
+            hint = "this is xz data: let the name end in .xz"
+        raise ParseError(
+            "not UTF-8 text",
+            path=path,
+            line=data.count(b"\n", 0, error.start) + 1,
+            found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
+            way_out=hint,
+        ) from None
