@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".npz")
+ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".npz", ".tra", ".tra.gz", ".tra.xz", ".csv", ".csv.gz")
 PREFIXES = ("gym:", "instance:")
 
 
@@ -23,7 +23,8 @@ def load(source: str | os.PathLike[str]) -> MDP:
     Parameters
     ----------
     source : str or path-like
-        A file ``*.drn``, ``*.drn.gz``, ``*.drn.xz`` or ``*.npz``; ``"gym:FrozenLake-v1?map_name=4x4"`` (see
+        A file ``*.drn`` or ``*.tra`` (also with ``.gz`` or ``.xz``), ``*.csv``, ``*.csv.gz`` or ``*.npz``;
+        ``"gym:FrozenLake-v1?map_name=4x4"`` (see
         :func:`mdpkit.io.gym.from_gym`); or ``"instance:riverswim"`` (see :mod:`mdpkit.instances`).
 
     Raises
@@ -55,6 +56,14 @@ def load(source: str | os.PathLike[str]) -> MDP:
         from mdpkit.io.npz import load_npz
 
         return load_npz(path)
+    if ending.startswith(".tra"):
+        from mdpkit.io import prism
+
+        return prism.read(path)
+    if ending.startswith(".csv"):
+        from mdpkit.io import csv_table
+
+        return csv_table.read(path)
     from mdpkit.io.drn_model import read
 
     return read(path)
@@ -63,7 +72,8 @@ def load(source: str | os.PathLike[str]) -> MDP:
 def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write a model; the ending of the name chooses the format.
 
-    ``.npz`` keeps everything; ``.drn``, ``.drn.gz`` and ``.drn.xz`` what :mod:`mdpkit.io.drn_model` says.
+    ``.npz`` keeps everything; ``.drn`` (``.drn.gz``, ``.drn.xz``) what :mod:`mdpkit.io.drn_model` says, ``.tra`` (likewise)
+    what :mod:`mdpkit.io.prism` says, and ``.csv`` (``.csv.gz``) what :mod:`mdpkit.io.csv_table` says.
 
     Raises
     ------
@@ -73,10 +83,19 @@ def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> Non
         If the file exists and ``overwrite`` is false.
     """
     path = Path(path)
-    if _ending(path, ()) == ".npz":
+    ending = _ending(path, ())
+    if ending == ".npz":
         from mdpkit.io.npz import save_npz
 
         return save_npz(mdp, path, overwrite)
+    if ending.startswith(".tra"):
+        from mdpkit.io import prism
+
+        return prism.write(mdp, path, overwrite)
+    if ending.startswith(".csv"):
+        from mdpkit.io import csv_table
+
+        return csv_table.write(mdp, path, overwrite)
     from mdpkit.io.drn_model import write
 
     return write(mdp, path, overwrite)

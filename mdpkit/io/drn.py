@@ -953,24 +953,12 @@ class _Reader:
     ) -> None:
         """Every row sums to one: exactly in rational files, within ``ROW_TOLERANCE`` in double files."""
         self._check_not_empty(indptr, action_lines)
-        if probabilities.numbers.exact:
-            row = first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
-            if row is not None:
-                begin, end = int(indptr[row]), int(indptr[row + 1])
-                total = sum((cast(Fraction, probabilities.parsed[i]) for i in ids[begin:end].tolist()), Fraction(0))
-                fault = LineError(
-                    "probabilities do not sum to 1",
-                    f"{short(total)} (about {float(total):.12g})",
-                    "exactly 1 in a rational file",
-                    "correct the row, or declare @value_type: double if its decimals are rounded",
-                )
-                self._fail(fault, action_lines[row])
-            return
-        sums = np.add.reduceat(np.array(probabilities.floats)[ids], indptr[:-1])
-        bad = np.flatnonzero(~(np.abs(sums - 1.0) <= SLACK))
-        if len(bad):
-            row = int(bad[0])
-            fault = LineError("probabilities do not sum to 1", repr(float(sums[row])), f"1 within {ROW_TOLERANCE:g}")
+        exact = probabilities.numbers.exact
+        bad = bad_sum(indptr, ids, probabilities.parsed, np.array(probabilities.floats), exact)
+        if bad is not None:
+            row, fault = bad
+            if exact:
+                fault.way_out = "correct the row, or declare @value_type: double if its decimals are rounded"
             self._fail(fault, action_lines[row])
 
     def _check_not_empty(self, indptr: NDArray[np.int64], action_lines: array[int]) -> None:
@@ -1061,6 +1049,30 @@ def _brackets(text: str) -> tuple[str | None, str]:
 
 def _integers(values: array[int]) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
+
+
+def bad_sum(
+    indptr: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    values: Sequence[Number],
+    floats: NDArray[np.float64],
+    exact: bool,
+) -> tuple[int, LineError] | None:
+    """The first row that does not sum to one, exactly or within ``ROW_TOLERANCE``, and what to say of it."""
+    if exact:
+        row = first_bad_row(indptr, ids, cast(list[Fraction], values))
+        if row is None:
+            return None
+        begin, end = int(indptr[row]), int(indptr[row + 1])
+        total = sum((cast(Fraction, values[i]) for i in ids[begin:end].tolist()), Fraction(0))
+        found = f"{short(total)} (about {float(total):.12g})"
+        return row, LineError("probabilities do not sum to 1", found, "exactly 1 in a rational file")
+    sums = np.add.reduceat(floats[ids], indptr[:-1])
+    bad = np.flatnonzero(~(np.abs(sums - 1.0) <= SLACK))
+    if not len(bad):
+        return None
+    row = int(bad[0])
+    return row, LineError("probabilities do not sum to 1", repr(float(sums[row])), f"1 within {ROW_TOLERANCE:g}")
 
 
 def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:

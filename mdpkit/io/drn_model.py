@@ -18,12 +18,12 @@ from mdpkit.kernels.rational import dyadic_array, to_fraction
 from mdpkit.models.mdp import MDP
 from mdpkit.models.rewards import Reward, from_exact_values
 from mdpkit.models.transitions import Transitions
-from mdpkit.typing import Array, Ints, Objects
+from mdpkit.typing import Array, Bools, Ints, Objects
 
 if TYPE_CHECKING:
     from mdpkit.io.drn import RawDRN, RawReward
 
-__all__ = ["from_raw", "read", "to_raw", "write"]
+__all__ = ["check_flat", "from_raw", "read", "to_raw", "write"]
 
 INITIAL = "init"
 
@@ -100,29 +100,9 @@ def to_raw(mdp: MDP) -> RawDRN:
     """
     from mdpkit.io.drn import RawDRN, RawReward
 
-    if mdp.stages is not None:
-        raise UnsupportedError(
-            "DRN has no laws or rewards that vary with the stage", found=f"{mdp.stages} stages", way_out="save to .npz"
-        )
-    labels = dict(mdp.labels)
-    if mdp.rho is not None:
-        start = np.flatnonzero(mdp.rho)
-        if len(start) != 1:
-            raise UnsupportedError(
-                "DRN has no initial law",
-                found=f"a law over {len(start)} states",
-                needed="one state",
-                way_out="save to .npz",
-            )
-        labels[INITIAL] = np.asarray(mdp.rho) > 0
+    labels = check_flat(mdp, "DRN")
     P = mdp.P
     rational = P.exact is not None
-    if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
-        raise UnsupportedError(
-            "DRN has no rational laws that do not sum to exactly one",
-            found="a model of the bits of floats",
-            way_out="save to .npz, or save the model of floats",
-        )
     rewards: dict[str, Any] = {}
     for name, reward in mdp.rewards.items():
         exact = reward.exact if reward.exact is not None or not rational else dyadic_array(reward.values)
@@ -141,6 +121,43 @@ def to_raw(mdp: MDP) -> RawDRN:
         rewards=rewards,
         labels=labels,
     )
+
+
+def check_flat(mdp: MDP, format: str, law: bool = True) -> dict[str, Bools]:
+    """The labels, with the initial state's, of a model that a format of rows and labels can hold.
+
+    Without ``law`` the initial law is of no concern.
+
+    Raises
+    ------
+    UnsupportedError
+        As :func:`to_raw`.
+    """
+    if mdp.stages is not None:
+        raise UnsupportedError(
+            f"{format} has no laws or rewards that vary with the stage",
+            found=f"{mdp.stages} stages",
+            way_out="save to .npz",
+        )
+    labels = dict(mdp.labels)
+    if mdp.rho is not None and law:
+        start = np.flatnonzero(mdp.rho)
+        if len(start) != 1:
+            raise UnsupportedError(
+                f"{format} has no initial law",
+                found=f"a law over {len(start)} states",
+                needed="one state",
+                way_out="save to .npz",
+            )
+        labels[INITIAL] = np.asarray(mdp.rho) > 0
+    P = mdp.P
+    if mdp.origin == "as bits" and P.exact is not None and np.any(np.add.reduceat(P.exact, P.indptr[:-1]) != 1):
+        raise UnsupportedError(
+            f"{format} has no rational laws that do not sum to exactly one",
+            found="a model of the bits of floats",
+            way_out="save to .npz, or save the model of floats",
+        )
+    return labels
 
 
 def _constant(value: Any, n: int) -> Array:

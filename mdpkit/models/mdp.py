@@ -917,7 +917,7 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
             return Transitions.from_dense(rows.dense / sums[:, None])
         return Transitions(rows.indptr, rows.indices, rows.data / sums[rows.row_of], rows.n_states)
     off = np.abs(sums - 1.0)
-    bad = np.flatnonzero(off > WARNED + SILENT)  # 3 * 0.333333 is off by 1e-6 and a rounding error
+    bad = np.flatnonzero(off > WARNED + 2 * SILENT)  # 3 * 0.333333 is off by 1e-6 and a rounding error
     if bad.size:
         _bad_sum(int(bad[0]), float(sums[bad[0]]), state, action, bad.size)
     rough = np.flatnonzero(off > SILENT + 2.0**-52 * np.sqrt(rows.n_states))
