@@ -55,8 +55,8 @@ logger = logging.getLogger("mdpkit")
 app = typer.Typer(
     name="mdpkit",
     help="Solve Markov decision processes, with certificates.",
-    epilog="""A SOURCE is a model file (.drn, .drn.gz, .drn.xz, .npz), a named instance such as instance:riverswim, or a
-    table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &. Shells give both signs
+    epilog="""A SOURCE is a model file (.drn, .tra, both also with .gz or .xz, .csv, .csv.gz, .npz), a named instance such as
+    instance:riverswim, or a table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &. Shells give both signs
     a meaning of their own, so quote them: 'instance:riverswim?n_states=20&gamma=0.9'.""",
     add_completion=False,
     no_args_is_help=True,
@@ -383,7 +383,8 @@ def methods(
 def convert(
     source: Source,
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .drn.gz or .drn.xz.")
+        Path,
+        typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .tra (.gz, .xz), .csv or .csv.gz."),
     ],
     force: Force = False,
     quiet: Quiet = False,

@@ -20,6 +20,7 @@ import csv
 import gzip
 import io
 import os
+import re
 import warnings
 from pathlib import Path
 from typing import NoReturn, cast
@@ -89,6 +90,10 @@ class _Reader:
         text = decoded(self.path, data)
         if not text.strip():
             self.fail(LineError("the file is empty", needed=",".join(COLUMNS)), 1)
+        head, newline, rest = text.partition("\n")
+        if '"' in head and '"' not in rest:  # as R writes it: names of columns that need no quotes
+            plain = head.replace('"', "")
+            text = plain + newline + rest if plain.count(",") == head.count('","') else text
         if '"' in text:
             table, lines, places = self._quoted(text)
         else:
@@ -121,7 +126,8 @@ class _Reader:
 
     def _quoted(self, text: str) -> tuple[Table, Ints, dict[str, int]]:
         """A table with quotes, reduced to the columns that are wanted."""
-        rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+        plain = re.sub(r"^[ \t]*#.*$", "", text, flags=re.MULTILINE)  # quotes in comments are not to be balanced
+        rows = csv.reader(io.StringIO(plain, newline=""), skipinitialspace=True, strict=True)
         out: list[str] = []
         lines: list[int] = []
         places: dict[str, int] | None = None
@@ -129,7 +135,7 @@ class _Reader:
         try:
             for row in rows:
                 line, last = last + 1, rows.line_num
-                if not any(field.strip() for field in row) or row[0].lstrip().startswith("#"):
+                if not any(field.strip() for field in row):
                     continue
                 if places is None:
                     places = self._places(row, line)
@@ -174,7 +180,7 @@ class _Reader:
                 )
         column = Column(table.texts(body, places["probability"]), body)
         gains = Column(table.texts(body, places["reward"]), body)
-        exact = any(b"/" in word for word in column.words)
+        exact = column.has(b"/")
         values, floats = column.probabilities(exact, _RATIONAL)
         rewards: list[Number] | None = None if gains.words == [b""] else gains.rewards(exact)
         S = self._states(source, target, body, lines)

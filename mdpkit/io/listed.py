@@ -168,10 +168,14 @@ class Column:
     """
 
     def __init__(self, words: list[bytes], rows: Ints):
-        known = _Ids()
+        self.words: list[bytes] = list(dict.fromkeys(words))
+        known = dict(zip(self.words, range(len(self.words)), strict=True))
         self.ids: Ints = np.fromiter(map(known.__getitem__, words), np.int64, len(words))
-        self.words: list[bytes] = list(known)
         self.rows = rows
+
+    def has(self, mark: bytes) -> bool:
+        """Whether some word contains a character."""
+        return mark in b"".join(self.words)
 
     def numbers(self, exact: bool, what: str) -> list[Number]:
         """Each distinct word as a number: Fractions if ``exact``, else floats (which may be infinite).
@@ -207,7 +211,7 @@ class Column:
             A word is no number from 0 to 1, or too small for a float; ``rational`` is the way out of that.
         """
         values = self.numbers(exact, "probability")
-        floats = np.array([float(value) for value in values] if exact and _small(values) else _rounded(self, values))
+        floats = self.floats(values, "probability")
         for k in np.flatnonzero(~((floats > 0) & (floats < 1))).tolist():
             try:
                 check_probability(values[k], self.words[k].decode(), exact, rational)
@@ -224,30 +228,29 @@ class Column:
             A word is no number, or too large.
         """
         values = self.numbers(exact, "reward")
-        _rounded(self, values, "reward")
+        self.floats(values, "reward")
         return values
 
+    def floats(self, values: Sequence[Number], what: str) -> Floats:
+        """The floats nearest to ``values``, which belong to the words.
 
-class _Ids(dict[bytes, int]):
-    """Words numbered in order of first appearance."""
-
-    def __missing__(self, word: bytes) -> int:
-        n = self[word] = len(self)
-        return n
-
-
-def _small(values: Sequence[Number]) -> bool:
-    return all(-2 < value < 2 for value in values)
-
-
-def _rounded(column: Column, values: Sequence[Number], what: str = "probability") -> list[float]:
-    out: list[float] = []
-    for k, value in enumerate(values):
+        Raises
+        ------
+        RowError
+            A value is too large for a float.
+        """
         try:
-            out.append(rounded(value, what))
-        except LineError as fault:
-            raise column.error(k, fault) from None
-    return out
+            floats = np.array(values, dtype=np.float64)
+            if np.isfinite(floats).all():
+                return floats
+        except OverflowError:  # which one, the loop below says
+            pass
+        for k, value in enumerate(values):
+            try:
+                rounded(value, what)
+            except LineError as fault:
+                raise self.error(k, fault) from None
+        raise AssertionError("a number is neither finite nor too large")
 
 
 # --------------------------------------------------------------------------------------------------------------- rows
@@ -400,8 +403,12 @@ def _reward_of(
         assert states is not None
         return _of_pairs((states[0][state], states[1]), None, exact)
     ids, values = entries
-    known: dict[Number, int] = {}
-    same = np.array([known.setdefault(value, k) for k, value in enumerate(values)], dtype=np.int64)[ids]
+    same: Array
+    if exact:
+        known: dict[Number, int] = {}
+        same = np.array([known.setdefault(value, k) for k, value in enumerate(values)], dtype=np.int64)[ids]
+    else:
+        same = np.array(values)[ids]
     if np.array_equal(same, same[P.indptr[:-1]][P.row_of]):
         of_state = None if states is None else (states[0][state], states[1])
         return _of_pairs((ids[P.indptr[:-1]], values), of_state, exact)

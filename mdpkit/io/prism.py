@@ -313,7 +313,7 @@ class _Transitions:
             text.fail(LineError("no header", needed="the numbers of states, choices and transitions"), 1)
         line = int(self.lines[0])
         counts = [natural(word) for word in words]
-        if len(counts) == 4 and None not in counts:
+        if len(counts) == 4 and None not in counts and counts[0]:
             what = "four counts, the last of observations: partially observable models are not supported"
             text.fail(LineError(f"{what}; {_READ}", refused=True), line)
         if len(counts) not in (2, 3) or None in counts:
@@ -407,13 +407,13 @@ class _Transitions:
 
     def _law(self, column: Column, ids: Ints) -> None:
         rows = self.rows
-        for k, word in enumerate(column.words):
-            if word[:1] in b"[(" and word:
+        for k, word in enumerate(column.words) if column.has(b"[") or column.has(b"(") else ():
+            if word[:1] in (b"[", b"("):
                 what = f"probability is an interval {shown(word.decode())}; interval models are not supported; {_READ}"
                 raise column.error(k, LineError(what, refused=True))
-        self.exact = any(b"/" in word for word in column.words)
+        self.exact = column.has(b"/")
         values, floats = self._probabilities(column)
-        if not self.exact and not any(b"e" in word or b"E" in word for word in column.words):
+        if not self.exact and not (column.has(b"e") or column.has(b"E")):
             self.exact = exact_decimals(rows, column, ids, floats)
             if self.exact:
                 values, floats = column.probabilities(True, _RATIONAL)
