@@ -56,8 +56,8 @@ app = typer.Typer(
     name="mdpkit",
     help="Solve Markov decision processes, with certificates.",
     epilog="""A SOURCE is a model file (.drn, .tra, both also with .gz or .xz, .csv, .csv.gz, .npz), a named instance such as
-    instance:riverswim, or a table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &. Shells give both signs
-    a meaning of their own, so quote them: 'instance:riverswim?n_states=20&gamma=0.9'.""",
+    instance:riverswim, or a table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &.
+    Shells give both signs a meaning of their own, so quote them: 'instance:riverswim?n_states=20&gamma=0.9'.""",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -443,7 +443,7 @@ class MDP:
         return MDPEnv(self, seed=seed, max_steps=max_steps)
 
     def save(self, path: Any, *, overwrite: bool = False) -> None:
-        """Write the model to ``.npz`` or ``.drn`` (``.drn.gz``, ``.drn.xz``), losslessly; see :mod:`mdpkit.io`."""
+        """Write the model to ``.npz``, losslessly, or to ``.drn``, ``.tra`` or ``.csv``; see :mod:`mdpkit.io`."""
         from mdpkit.io import save
 
         save(self, path, overwrite=overwrite)
