@@ -27,8 +27,8 @@ from typing import NoReturn, cast
 
 import numpy as np
 
-from mdpkit.errors import ModelWarning, ParseError, UnsupportedError, nearest
-from mdpkit.io.drn import LineError, Number, float_texts, fraction_texts, objects, shown
+from mdpkit.errors import ModelWarning, UnsupportedError, nearest
+from mdpkit.io.drn import LineError, Number, fail, float_texts, fraction_texts, objects, shown
 from mdpkit.io.files import atomic, contents, decoded, physical_memory
 from mdpkit.io.listed import Column, RowError, Rows, Table, reward_of, sorted_rows, transitions_of
 from mdpkit.kernels.rational import dyadic_array
@@ -81,9 +81,7 @@ class _Reader:
         self.path = path
 
     def fail(self, fault: LineError, line: int) -> NoReturn:
-        raise ParseError(
-            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
-        ) from None
+        fail(self.path, fault, line)
 
     def read(self) -> MDP:
         data = contents(self.path, _NEEDED, ".gz" if self.path.name.lower().endswith(".gz") else "")

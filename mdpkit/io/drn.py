@@ -89,6 +89,23 @@ Number = Fraction | float
 Exact = NDArray[np.object_]
 
 
+class _Sized:
+    """The sizes of rows in compressed form."""
+
+    pair_ptr: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return len(self.pair_ptr) - 1
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of state-action pairs L."""
+        return len(self.indptr) - 1
+
+
 @dataclass(frozen=True, eq=False)
 class RawReward:
     """One reward structure: ``state (S,)`` and ``action (L,)`` rewards, float64 and, in rational files, exact."""
@@ -100,7 +117,7 @@ class RawReward:
 
 
 @dataclass(frozen=True, eq=False)
-class RawDRN:
+class RawDRN(_Sized):
     """A DRN file as plain arrays; S states, L state-action pairs, nnz transitions.
 
     Parameters
@@ -138,19 +155,9 @@ class RawDRN:
     labels: dict[str, NDArray[np.bool_]] = field(default_factory=lambda: {})
     comments: list[str] | None = None
 
-    @property
-    def n_states(self) -> int:
-        """Number of states S."""
-        return len(self.pair_ptr) - 1
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of state-action pairs L."""
-        return len(self.indptr) - 1
-
 
 @dataclass(frozen=True, eq=False)
-class RawIntervalDRN:
+class RawIntervalDRN(_Sized):
     """A DRN file of intervals as plain arrays; S states, L state-action pairs, nnz transitions.
 
     Parameters
@@ -183,16 +190,6 @@ class RawIntervalDRN:
     rewards: dict[str, RawReward] = field(default_factory=lambda: {})
     labels: dict[str, NDArray[np.bool_]] = field(default_factory=lambda: {})
     comments: list[str] | None = None
-
-    @property
-    def n_states(self) -> int:
-        """Number of states S."""
-        return len(self.pair_ptr) - 1
-
-    @property
-    def n_pairs(self) -> int:
-        """Number of state-action pairs L."""
-        return len(self.indptr) - 1
 
 
 def read_raw(path: str | os.PathLike[str]) -> RawDRN:
@@ -302,6 +299,15 @@ class LineError(Exception):
     ):
         super().__init__(what)
         self.what, self.found, self.needed, self.way_out, self.refused = what, found, needed, way_out, refused
+
+
+def fail(path: str | os.PathLike[str], fault: LineError, line: int) -> NoReturn:
+    """Raise what a fault in a line of a file amounts to: a ParseError, or an UnsupportedError if it is ``refused``."""
+    if fault.refused:
+        raise UnsupportedError(f"{path}: line {line}: {fault.what}") from None
+    raise ParseError(
+        fault.what, path=path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
+    ) from None
 
 
 def shown(text: str, width: int = 60) -> str:
@@ -618,11 +624,7 @@ class _Reader:
         return self._model(body, numbers, probability_of)
 
     def _fail(self, fault: LineError, line: int) -> NoReturn:
-        if fault.refused:
-            raise UnsupportedError(f"{self.path}: line {line}: {fault.what}") from None
-        raise ParseError(
-            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
-        ) from None
+        fail(self.path, fault, line)
 
     # header
 

@@ -33,8 +33,8 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from mdpkit.errors import ModelError, ParseError, SizeError, UnsupportedError
-from mdpkit.io.drn import LineError, Number, float_texts, fraction_texts, natural, shown
+from mdpkit.errors import ModelError, ParseError, SizeError
+from mdpkit.io.drn import LineError, Number, fail, float_texts, fraction_texts, natural, shown
 from mdpkit.io.files import atomic_group, contents, decoded, physical_memory
 from mdpkit.io.listed import (
     Column,
@@ -185,12 +185,8 @@ class _Text:
                 if re.fullmatch(rf"# {title}( \([^)]*\))?", comment) and other != ending:
                     self.fail(LineError(f"{title.lower()} in a {ending} file", shown(comment)), number)
 
-    def fail(self, fault: LineError, line: int | None) -> NoReturn:
-        if fault.refused:
-            raise UnsupportedError(f"{self.path}: line {line}: {fault.what}") from None
-        raise ParseError(
-            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
-        ) from None
+    def fail(self, fault: LineError, line: int) -> NoReturn:
+        fail(self.path, fault, line)
 
     def last(self) -> int:
         """The number of the last line that is not blank."""

@@ -464,7 +464,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @pytest.mark.filterwarnings("ignore:.*sum to one only to:mdpkit.errors.ModelWarning")
 def test_damaged_files_are_read_or_refused(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     files = (
@@ -535,7 +535,7 @@ def mdps(draw: st.DrawFn) -> MDP:
 
 
 @given(mdp=mdps(), packing=st.sampled_from(["", ".gz", ".xz"]))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_round_trip(mdp: MDP, packing: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("prism")
     path = folder / f"m.tra{packing}"
