@@ -88,8 +88,12 @@ class Table:
         """Fields without the blanks around them."""
         ends = ends.copy()
         for _ in range(_TRIMMED_AT_ONCE):
-            starts = starts + ((starts < ends) & _IS_BLANK[self._bytes[starts]])
-            ends = ends - ((starts < ends) & _IS_BLANK[self._bytes[ends - 1]])
+            left = (starts < ends) & _IS_BLANK[self._bytes[starts]]
+            starts = starts + left
+            right = (starts < ends) & _IS_BLANK[self._bytes[ends - 1]]
+            ends = ends - right
+            if not (left.any() or right.any()):
+                return starts, ends
         rest = np.flatnonzero((starts < ends) & (_IS_BLANK[self._bytes[starts]] | _IS_BLANK[self._bytes[ends - 1]]))
         for k in rest.tolist():
             i, j = int(starts[k]), int(ends[k])
