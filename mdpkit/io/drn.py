@@ -341,6 +341,7 @@ class Numbers:
         self.placeholders: dict[str, Number] = {}
 
     def parse(self, text: str, what: str) -> Number:
+        """A number or placeholder."""
         text = text.strip(_BLANK)
         if text[:1] == "$":
             value = self.placeholders.get(text[1:])
@@ -554,6 +555,7 @@ class _Rewards(dict[str, int]):
 
 
 def objects(values: Sequence[Number]) -> Exact:
+    """An array of the numbers themselves."""
     table = np.empty(len(values), dtype=object)
     table[:] = values
     return table
@@ -1098,6 +1100,7 @@ def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: lis
 
 
 def short(value: Fraction) -> str:
+    """A rational as text for an error message."""
     try:
         text = str(value)
     except ValueError:  # more digits than str() gives
@@ -1191,6 +1194,7 @@ def _written(raw: RawDRN) -> Iterable[str]:
 
 
 def float_texts(values: NDArray[Any]) -> list[str]:
+    """Texts from which the floats are read back bit for bit."""
     return [repr(value) for value in values.tolist()]
 
 
