@@ -55,9 +55,10 @@ logger = logging.getLogger("mdpkit")
 app = typer.Typer(
     name="mdpkit",
     help="Solve Markov decision processes, with certificates.",
-    epilog="""A SOURCE is a model file (.drn, .drn.gz, .drn.xz, .npz), a named instance such as instance:riverswim, or a
-    table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question mark, joined by &. Shells give both signs
-    a meaning of their own, so quote them: 'instance:riverswim?n_states=20&gamma=0.9'.""",
+    epilog="""A SOURCE is a model file (.drn, .tra, both also with .gz or .xz, .umb, .mdp, .csv, .csv.gz, .npz), a named
+    instance such as instance:riverswim, or a table of Gymnasium such as gym:FrozenLake-v1. Parameters follow a question
+    mark, joined by &. Shells give both signs a meaning of their own, so quote them:
+    'instance:riverswim?n_states=20&gamma=0.9'.""",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -383,7 +384,10 @@ def methods(
 def convert(
     source: Source,
     out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A file ending in .npz (lossless), .drn, .drn.gz or .drn.xz.")
+        Path,
+        typer.Argument(
+            metavar="OUT", help="A file ending in .npz (lossless), .drn, .tra (.gz, .xz), .umb, .mdp, .csv or .csv.gz."
+        ),
     ],
     force: Force = False,
     quiet: Quiet = False,

@@ -34,7 +34,21 @@ __all__ = [
     "to_quantecon",
 ]
 
-ENDINGS = (".drn", ".drn.gz", ".drn.xz", ".mdp", ".npz", ".umb")
+READERS = {
+    ".drn": "drn_model",
+    ".drn.gz": "drn_model",
+    ".drn.xz": "drn_model",
+    ".npz": "npz",
+    ".umb": "umb",
+    ".tra": "prism",
+    ".tra.gz": "prism",
+    ".tra.xz": "prism",
+    ".mdp": "cassandra",
+    ".csv": "csv_table",
+    ".csv.gz": "csv_table",
+}
+"""The module of each ending, with functions ``read(path)`` and ``write(mdp, path, overwrite)``."""
+ENDINGS = tuple(READERS)
 PREFIXES = ("gym:", "instance:")
 
 
@@ -44,9 +58,9 @@ def load(source: str | os.PathLike[str]) -> MDP:
     Parameters
     ----------
     source : str or path-like
-        A file ``*.drn``, ``*.drn.gz``, ``*.drn.xz``, ``*.npz``, ``*.umb`` or ``*.mdp``;
-        ``"gym:FrozenLake-v1?map_name=4x4"`` (see :func:`mdpkit.io.gym.from_gym`); or ``"instance:riverswim"`` (see
-        :mod:`mdpkit.instances`).
+        A file ``*.drn`` or ``*.tra`` (also with ``.gz`` or ``.xz``), ``*.npz``, ``*.umb``, ``*.mdp``, ``*.csv`` or
+        ``*.csv.gz``; ``"gym:FrozenLake-v1?map_name=4x4"`` (see :func:`mdpkit.io.gym.from_gym`); or ``"instance:riverswim"``
+        (see :mod:`mdpkit.instances`).
 
     Raises
     ------
@@ -73,28 +87,15 @@ def load(source: str | os.PathLike[str]) -> MDP:
         )
     if path.is_dir():
         raise ParseError("is a directory", path=path, needed=f"a file ending in {', '.join(ENDINGS)}")
-    if ending == ".npz":
-        from mdpkit.io.npz import load_npz
-
-        return load_npz(path)
-    if ending == ".mdp":
-        from mdpkit.io import cassandra
-
-        return cassandra.read(path)
-    if ending == ".umb":
-        from mdpkit.io import umb
-
-        return umb.read(path)
-    from mdpkit.io.drn_model import read
-
-    return read(path)
+    return _module(ending).read(path)
 
 
 def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write a model; the ending of the name chooses the format.
 
-    ``.npz`` keeps everything; ``.drn``, ``.drn.gz`` and ``.drn.xz`` what :mod:`mdpkit.io.drn_model` says, ``.umb`` what
-    :mod:`mdpkit.io.umb` says, ``.mdp`` what :func:`mdpkit.io.cassandra.write` says.
+    ``.npz`` keeps everything; ``.drn`` (``.drn.gz``, ``.drn.xz``) what :mod:`mdpkit.io.drn_model` says, ``.tra`` (likewise)
+    what :mod:`mdpkit.io.prism` says, ``.umb`` what :mod:`mdpkit.io.umb` says, ``.mdp`` what
+    :func:`mdpkit.io.cassandra.write` says, ``.csv`` (``.csv.gz``) what :mod:`mdpkit.io.csv_table` says.
 
     Raises
     ------
@@ -104,22 +105,13 @@ def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> Non
         If the file exists and ``overwrite`` is false.
     """
     path = Path(path)
-    ending = _ending(path, ())
-    if ending == ".npz":
-        from mdpkit.io.npz import save_npz
+    _module(_ending(path, ())).write(mdp, path, overwrite)
 
-        return save_npz(mdp, path, overwrite)
-    if ending == ".mdp":
-        from mdpkit.io import cassandra
 
-        return cassandra.write(mdp, path, overwrite)
-    if ending == ".umb":
-        from mdpkit.io import umb
+def _module(ending: str) -> Any:
+    from importlib import import_module
 
-        return umb.write(mdp, path, overwrite)
-    from mdpkit.io.drn_model import write
-
-    return write(mdp, path, overwrite)
+    return import_module(f"mdpkit.io.{READERS[ending]}")
 
 
 def _ending(path: Path, prefixes: tuple[str, ...]) -> str:

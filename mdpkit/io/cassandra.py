@@ -30,7 +30,7 @@ from typing import Any, NoReturn, cast
 import numpy as np
 
 from mdpkit.errors import ModelError, OptionError, ParseError, SizeError, UnsupportedError, nearest
-from mdpkit.io.drn import ROW_TOLERANCE, first_bad_row
+from mdpkit.io.drn import ROW_TOLERANCE, LineError, fail, first_bad_row
 from mdpkit.io.drn_model import check_flat
 from mdpkit.io.files import atomic, contents, decoded, physical_memory
 from mdpkit.kernels.rational import to_fraction
@@ -83,7 +83,7 @@ def read(path: str | os.PathLike[str]) -> MDP:
     return _Reader(path, text).read()
 
 
-class _TokenError(Exception):
+class _TokenError(LineError):
     """A fault at the token being read, or at ``token``; the reader adds path and line."""
 
     def __init__(
@@ -95,9 +95,8 @@ class _TokenError(Exception):
         token: int | None = None,
         refused: bool = False,
     ):
-        super().__init__(what)
-        self.what, self.found, self.needed, self.way_out = what, found, needed, way_out
-        self.token, self.refused = token, refused
+        super().__init__(what, found, needed, way_out, refused)
+        self.token = token
 
 
 def _shown(token: str) -> str:
@@ -221,14 +220,7 @@ class _Reader:
             ) from None
 
     def fail(self, fault: _TokenError) -> NoReturn:
-        line = self.line(self.k if fault.token is None else fault.token)
-        if fault.refused:
-            raise UnsupportedError(
-                f"{self.path}: line {line}: {fault.what}", needed=fault.needed, way_out=fault.way_out
-            ) from None
-        raise ParseError(
-            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
-        ) from None
+        fail(self.path, fault, self.line(self.k if fault.token is None else fault.token))
 
     def line(self, token: int) -> int:
         """The line of a token; of the last one for tokens beyond the end."""

@@ -10,7 +10,9 @@ then ``state``, ``action`` and ``destination : probability`` lines. Where this r
 - Storm neither writes nor reads quotes inside labels. Here ``\"`` in a quoted label is read as a quote where Storm's
   own reading of the line fails; such labels are not written;
 - what Storm itself compresses is a tar archive of one file inside the gzip or xz data; both that and plainly compressed
-  text are read. Plainly compressed text is written; Storm wants it decompressed first.
+  text are read. Plainly compressed text is written; Storm wants it decompressed first;
+- interval models (``[0.1, 0.3]`` for a probability) are read by :func:`read_intervals` alone; their intervals are
+  closed, and each row must contain a probability distribution.
 """
 
 from __future__ import annotations
@@ -41,14 +43,17 @@ from mdpkit.errors import (
 )
 from mdpkit.io.files import atomic, contents, decoded, physical_memory
 
-__all__ = ["RawDRN", "RawReward", "read_raw", "write_raw"]
+__all__ = ["RawDRN", "RawIntervalDRN", "RawReward", "read_intervals", "read_raw", "write_raw"]
 
 ROW_TOLERANCE = 1e-6
 """How far a row of a double file may be from one (Storm prints six digits by default)."""
 
-_SLACK = ROW_TOLERANCE + 1e-12  # 3 * 0.333333 is off by 1e-6 and a rounding error
+SLACK = ROW_TOLERANCE + 1e-12
+"""What that amounts to in floats: 3 * 0.333333 is off by 1e-6 and a rounding error."""
+
 _MAX_STATES = 2**32 - 1  # column indices are uint32
 _MAX_EXPONENT = 10_000  # 1e-10000 is still a rational one can work with, 1e999999999 is a trap
+_DECLARE = "declare @value_type: rational"
 _DIGITS = "0123456789"
 _BLANK = " \t\r\f\v"
 
@@ -75,11 +80,30 @@ _KEYS = (
 _TYPES = ("MDP", "DTMC")
 _REFUSED_TYPES = ("CTMC", "Markov Automaton", "POMDP", "SMG", "S2PG")
 _VALUES = ("rational", "double")
+_INTERVALS = ("rational-interval", "double-interval")
 _REFUSED_VALUES = ("double-interval", "rational-interval", "parametric")
 _READ = "DRN files of type MDP or DTMC with rational or double values are read"
+_ROBUST = f"{_READ}; robust models do not come yet: mdpkit.io.drn.read_intervals(path) returns the intervals as arrays"
 
 Number = Fraction | float
 Exact = NDArray[np.object_]
+
+
+class _Sized:
+    """The sizes of rows in compressed form."""
+
+    pair_ptr: NDArray[np.int64]
+    indptr: NDArray[np.int64]
+
+    @property
+    def n_states(self) -> int:
+        """Number of states S."""
+        return len(self.pair_ptr) - 1
+
+    @property
+    def n_pairs(self) -> int:
+        """Number of state-action pairs L."""
+        return len(self.indptr) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +117,7 @@ class RawReward:
 
 
 @dataclass(frozen=True, eq=False)
-class RawDRN:
+class RawDRN(_Sized):
     """A DRN file as plain arrays; S states, L state-action pairs, nnz transitions.
 
     Parameters
@@ -131,15 +155,41 @@ class RawDRN:
     labels: dict[str, NDArray[np.bool_]] = field(default_factory=lambda: {})
     comments: list[str] | None = None
 
-    @property
-    def n_states(self) -> int:
-        """Number of states S."""
-        return len(self.pair_ptr) - 1
 
-    @property
-    def n_pairs(self) -> int:
-        """Number of state-action pairs L."""
-        return len(self.indptr) - 1
+@dataclass(frozen=True, eq=False)
+class RawIntervalDRN(_Sized):
+    """A DRN file of intervals as plain arrays; S states, L state-action pairs, nnz transitions.
+
+    Parameters
+    ----------
+    model_type : str
+        ``"MDP"`` or ``"DTMC"``.
+    value_type : str
+        ``"rational-interval"`` or ``"double-interval"``.
+    pair_ptr, pair_names, rewards, labels, comments
+        As in :class:`RawDRN`.
+    indptr, indices : (L+1,) int64, (nnz,) uint32
+        Transition rows with ascending columns; transitions whose upper probability is zero are left out.
+    lower, upper : (nnz,) float64
+        0 <= lower <= upper <= 1; in every row the lower ones sum to at most one, the upper ones to at least one (within
+        ``ROW_TOLERANCE`` in double files).
+    lower_exact, upper_exact : (nnz,) object array of Fraction, or None
+        None for double files; ``lower`` and ``upper`` are their correctly rounded values.
+    """
+
+    model_type: str
+    value_type: str
+    pair_ptr: NDArray[np.int64]
+    pair_names: list[str]
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.uint32]
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    lower_exact: Exact | None
+    upper_exact: Exact | None
+    rewards: dict[str, RawReward] = field(default_factory=lambda: {})
+    labels: dict[str, NDArray[np.bool_]] = field(default_factory=lambda: {})
+    comments: list[str] | None = None
 
 
 def read_raw(path: str | os.PathLike[str]) -> RawDRN:
@@ -166,11 +216,45 @@ def read_raw(path: str | os.PathLike[str]) -> RawDRN:
 
     Source: Storm, ``DirectEncodingParser``.
     """
+    raw = _reader(path, intervals=False).read()
+    assert isinstance(raw, RawDRN)
+    return raw
+
+
+def read_intervals(path: str | os.PathLike[str]) -> RawIntervalDRN:
+    """Read a DRN file of intervals: ``@value_type: double-interval``, ``rational-interval``, or none.
+
+    Parameters
+    ----------
+    path : path-like
+        Compressed if it ends in ``.gz`` or ``.xz``. A probability is ``[lower, upper]``, or a number for both.
+
+    Returns
+    -------
+    RawIntervalDRN
+        Plain arrays; every row contains a probability distribution.
+
+    Raises
+    ------
+    ParseError
+        The file is missing, damaged or malformed, or its values are no intervals; names the line.
+    SizeError
+        As :func:`read_raw`.
+    UnsupportedError
+        CTMC, Markov automaton, POMDP, game or parametric model.
+
+    Source: Storm, ``DirectEncodingParser`` and ``ValueParser``.
+    """
+    raw = _reader(path, intervals=True).read()
+    assert isinstance(raw, RawIntervalDRN)
+    return raw
+
+
+def _reader(path: str | os.PathLike[str], intervals: bool) -> _Reader:
     text = _read_text(Path(path))
-    lines = text.split("\n")
     if not text.strip():
         raise ParseError("the file is empty", path=path, line=1, needed="a DRN header ending in @model")
-    return _Reader(path, text, lines).read()
+    return _Reader(path, text, text.split("\n"), intervals)
 
 
 # ---------------------------------------------------------------------------------------------------------- files
@@ -202,7 +286,7 @@ def _only_member(path: Path, data: bytes) -> bytes:
 # -------------------------------------------------------------------------------------------------------- numbers
 
 
-class _LineError(Exception):
+class LineError(Exception):
     """A fault in the line being read; the reader adds path and line number."""
 
     def __init__(
@@ -217,12 +301,23 @@ class _LineError(Exception):
         self.what, self.found, self.needed, self.way_out, self.refused = what, found, needed, way_out, refused
 
 
-def _shown(text: str, width: int = 60) -> str:
+def fail(path: str | os.PathLike[str], fault: LineError, line: int) -> NoReturn:
+    """Raise what a fault in a line of a file amounts to: a ParseError, or an UnsupportedError if it is ``refused``."""
+    if fault.refused:
+        raise UnsupportedError(
+            f"{path}: line {line}: {fault.what}", needed=fault.needed, way_out=fault.way_out
+        ) from None
+    raise ParseError(
+        fault.what, path=path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
+    ) from None
+
+
+def shown(text: str, width: int = 60) -> str:
     """``text`` quoted, and shortened if it is long."""
     return repr(text if len(text) <= width else text[: width - 1] + "…")
 
 
-def _natural(text: str) -> int | None:
+def natural(text: str) -> int | None:
     """The natural number written in ASCII digits, else None."""
     if text.isascii() and text.isdigit():
         return int(text) if len(text) <= 18 else 10**18
@@ -234,13 +329,13 @@ def _decimal(text: str) -> Fraction | None:
     if match is None:
         return None
     if match[1] is not None and (len(match[1]) > 6 or abs(int(match[1])) > _MAX_EXPONENT):
-        raise _LineError(
-            "exponent out of range", _shown(text), f"an exponent of at most {_MAX_EXPONENT} in absolute value"
+        raise LineError(
+            "exponent out of range", shown(text), f"an exponent of at most {_MAX_EXPONENT} in absolute value"
         )
     return Fraction(text)
 
 
-class _Numbers:
+class Numbers:
     """Texts to numbers: Fractions in rational files, floats in double files; knows the placeholders."""
 
     def __init__(self, exact: bool):
@@ -248,58 +343,87 @@ class _Numbers:
         self.placeholders: dict[str, Number] = {}
 
     def parse(self, text: str, what: str) -> Number:
+        """A number or placeholder."""
         text = text.strip(_BLANK)
         if text[:1] == "$":
             value = self.placeholders.get(text[1:])
             if value is None:
-                raise _LineError(
-                    f"{what} is an unknown placeholder", _shown(text), way_out="define it in the @placeholders section"
+                raise LineError(
+                    f"{what} is an unknown placeholder", shown(text), way_out="define it in the @placeholders section"
                 )
             return value
         if text[:1] in ("[", "("):
-            raise _LineError(
-                f"{what} is an interval {_shown(text)}; interval models are not supported; {_READ}", refused=True
+            raise LineError(
+                f"{what} is an interval {shown(text)}; interval models are not supported; {_ROBUST}", refused=True
             )
-        try:
-            value = self._value(text)
-        except ValueError:  # more digits than int() takes
-            raise _LineError(
-                f"{what} has too many digits", f"{len(text)} characters", way_out="raise sys.set_int_max_str_digits"
-            ) from None
-        if value is None:
-            need = "an integer, a decimal or p/q" if self.exact else "a decimal number or p/q"
-            raise _LineError(f"{what} is not a number", _shown(text), need)
-        return value
-
-    def _value(self, text: str) -> Number | None:
-        if not self.exact and (match := _NUMBER.fullmatch(text)):
-            return float(match[0])
-        above, slash, below = text.partition("/")
-        p = _decimal(above.strip(_BLANK))
-        q = _decimal(below.strip(_BLANK)) if slash else Fraction(1)
-        if p is None or q is None:
-            return None
-        if q == 0:
-            raise _LineError("division by zero", _shown(text), "a denominator that is not zero")
-        value = p / q if slash else p
-        return value if self.exact else _rounded(value, "number")
+        return number(text, self.exact, what)
 
 
-def _rounded(value: Number, what: str) -> float:
+def number(text: str, exact: bool, what: str) -> Number:
+    """The integer, decimal or p/q that ``text`` is: a Fraction if ``exact``, else a float.
+
+    Raises
+    ------
+    LineError
+        ``text`` is no such number, or too large.
+    """
+    try:
+        value = _number(text, exact)
+    except ValueError:  # more digits than int() takes
+        raise LineError(
+            f"{what} has too many digits", f"{len(text)} characters", way_out="raise sys.set_int_max_str_digits"
+        ) from None
+    if value is None:
+        need = "an integer, a decimal or p/q" if exact else "a decimal number or p/q"
+        raise LineError(f"{what} is not a number", shown(text), need)
+    return value
+
+
+def _number(text: str, exact: bool) -> Number | None:
+    if not exact and (match := _NUMBER.fullmatch(text)):
+        return float(match[0])
+    above, slash, below = text.partition("/")
+    p = _decimal(above.strip(_BLANK))
+    q = _decimal(below.strip(_BLANK)) if slash else Fraction(1)
+    if p is None or q is None:
+        return None
+    if q == 0:
+        raise LineError("division by zero", shown(text), "a denominator that is not zero")
+    value = p / q if slash else p
+    return value if exact else rounded(value, "number")
+
+
+def check_probability(value: Number, text: str, exact: bool, rational: str) -> None:
+    """``text``, read as ``value``, is a probability that float64 can hold; ``rational`` says how to keep it exact.
+
+    Raises
+    ------
+    LineError
+        It is negative, greater than one, or in a double file so small that it becomes zero.
+    """
+    if value < 0:
+        raise LineError("probability is negative", shown(text), "a probability from 0 to 1")
+    if value > 1 and (exact or value > 1 + SLACK):
+        raise LineError("probability is greater than 1", shown(text), "a probability from 0 to 1")
+    if value == 0 and not exact and not _is_zero(text):
+        raise LineError("probability is positive but zero in float64", shown(text), way_out=rational)
+
+
+def rounded(value: Number, what: str) -> float:
     """The float64 nearest to ``value``; refuses infinities."""
     try:
         near = float(value)
     except OverflowError:
         near = math.inf
     if math.isinf(near):
-        raise _LineError(f"{what} is too large for float64", needed="a magnitude of at most 1.8e308")
+        raise LineError(f"{what} is too large for float64", needed="a magnitude of at most 1.8e308")
     return near
 
 
 class _Probabilities(dict[str, int]):
     """Text of a probability to its index in ``parsed``; every distinct text is parsed and checked once."""
 
-    def __init__(self, numbers: _Numbers):
+    def __init__(self, numbers: Numbers):
         super().__init__()
         self.numbers = numbers
         self.parsed: list[Number] = []
@@ -308,20 +432,55 @@ class _Probabilities(dict[str, int]):
     def __missing__(self, text: str) -> int:
         known = self.get(bare := text.partition("//")[0].strip(_BLANK))
         if known is None:
-            value = self.numbers.parse(bare, "probability")
-            if value < 0:
-                raise _LineError("probability is negative", _shown(bare), "a probability from 0 to 1")
-            if value > 1 and (self.numbers.exact or value > 1 + _SLACK):
-                raise _LineError("probability is greater than 1", _shown(bare), "a probability from 0 to 1")
-            if value == 0 and not self.numbers.exact and bare[:1] != "$" and not _is_zero(bare):
-                raise _LineError(
-                    "probability is positive but zero in float64", _shown(bare), way_out="declare @value_type: rational"
-                )
-            known = self[bare] = len(self.parsed)
-            self.parsed.append(value)
-            self.floats.append(_rounded(value, "probability"))
+            known = self.add(bare)
+            self[bare] = known
         self[text] = known
         return known
+
+    def add(self, text: str) -> int:
+        """Parse a text that is new."""
+        self.parsed.append(self.end(text))
+        self.floats.append(rounded(self.parsed[-1], "probability"))
+        return len(self.parsed) - 1
+
+    def end(self, text: str) -> Number:
+        """A probability."""
+        value = self.numbers.parse(text, "probability")
+        check_probability(value, "0" if text[:1] == "$" and value == 0 else text, self.numbers.exact, _DECLARE)
+        return value
+
+
+class _Intervals(_Probabilities):
+    """Text of an interval to its index; ``parsed`` and ``floats`` hold the upper ends, ``lower`` the lower ones."""
+
+    def __init__(self, numbers: Numbers):
+        super().__init__(numbers)
+        self.lower: list[Number] = []
+        self.placeholders: dict[str, tuple[Number, Number]] = {}
+
+    def add(self, text: str) -> int:
+        low, high = self.interval(text)
+        self.lower.append(low)
+        self.parsed.append(high)
+        self.floats.append(rounded(high, "probability"))
+        return len(self.parsed) - 1
+
+    def interval(self, text: str) -> tuple[Number, Number]:
+        """Both ends of ``[lower, upper]``, of a number, or of a placeholder for one of them."""
+        if text[:1] == "$" and text[1:] in self.placeholders:
+            return self.placeholders[text[1:]]
+        if text[:1] not in ("[", "("):
+            value = self.end(text)
+            return value, value
+        if text[0] == "(" or text[-1:] == ")":
+            raise LineError("interval without its ends", shown(text), "a closed interval [lower, upper]")
+        ends = text[1:-1].split(",")
+        if text[-1] != "]" or len(ends) != 2:
+            raise LineError("not an interval", shown(text), "[lower, upper]")
+        low, high = (self.end(part.strip(_BLANK)) for part in ends)
+        if low > high:
+            raise LineError("the lower end exceeds the upper end", shown(text), "[lower, upper]")
+        return low, high
 
 
 def _is_zero(text: str) -> bool:
@@ -338,11 +497,11 @@ class _Destinations(dict[str, int]):
 
     def __missing__(self, text: str) -> int:
         bare = text.strip(_BLANK)
-        state = _natural(bare)
+        state = natural(bare)
         if state is None:
-            raise _LineError("destination is not a state index", _shown(bare), "a natural number")
+            raise LineError("destination is not a state index", shown(bare), "a natural number")
         if state >= self.n_states:
-            raise _LineError("destination out of range", bare[:40], f"a state from 0 to {self.n_states - 1}")
+            raise LineError("destination out of range", bare[:40], f"a state from 0 to {self.n_states - 1}")
         self[text] = state
         return state
 
@@ -350,7 +509,7 @@ class _Destinations(dict[str, int]):
 class _Rewards(dict[str, int]):
     """Text between the brackets to a row of ``rows``; row 0 is "no brackets", all zero."""
 
-    def __init__(self, numbers: _Numbers, spellings: list[list[str]]):
+    def __init__(self, numbers: Numbers, spellings: list[list[str]]):
         super().__init__()
         self.numbers = numbers
         self.spellings = spellings
@@ -364,15 +523,15 @@ class _Rewards(dict[str, int]):
         names = self.names
         if len(parts) != len(names):
             declared = ", ".join(map(repr, names)) if names else "none"
-            raise _LineError(
+            raise LineError(
                 "wrong number of rewards",
-                f"{len(parts)} in {_shown('[' + text + ']')}",
+                f"{len(parts)} in {shown('[' + text + ']')}",
                 f"{len(names)}, one for each declared reward model ({declared})",
                 "list every reward model after @reward_models",
             )
         row = tuple(self.numbers.parse(part, f"reward {name!r}") for part, name in zip(parts, names, strict=True))
         for value, name in zip(row, names, strict=True):
-            _rounded(value, f"reward {name!r}")
+            rounded(value, f"reward {name!r}")
         self[text] = len(self.rows)
         self.rows.append(row)
         return len(self.rows) - 1
@@ -393,11 +552,12 @@ class _Rewards(dict[str, int]):
         zero: Number = Fraction(0) if self.numbers.exact else 0.0
         for j, name in enumerate(names):
             values = [zero] + [row[j] for row in self.rows[1:]]
-            columns.append((name, np.array([float(v) for v in values]), _objects(values)))
+            columns.append((name, np.array([float(v) for v in values]), objects(values)))
         return columns
 
 
-def _objects(values: Sequence[Number]) -> Exact:
+def objects(values: Sequence[Number]) -> Exact:
+    """An array of the numbers themselves."""
     table = np.empty(len(values), dtype=object)
     table[:] = values
     return table
@@ -413,7 +573,7 @@ def _split_labels(text: str) -> tuple[str, ...]:
     if labels is None:
         odd = text.replace('\\"', "").count('"') % 2
         what = "unterminated quote in the labels" if odd else "misplaced quote in the labels"
-        raise _LineError(what, _shown(text), 'labels as plain words or "in quotes", separated by blanks')
+        raise LineError(what, shown(text), 'labels as plain words or "in quotes", separated by blanks')
     return tuple(labels)
 
 
@@ -440,8 +600,9 @@ def _match_labels(text: str, pattern: re.Pattern[str]) -> list[str] | None:
 class _Reader:
     """One pass over the lines; the header first, then the model."""
 
-    def __init__(self, path: str | os.PathLike[str], text: str, lines: list[str]):
+    def __init__(self, path: str | os.PathLike[str], text: str, lines: list[str], intervals: bool):
         self.path = path
+        self.intervals = intervals
         self.text = text
         self.lines = lines
         self.keys: dict[str, int] = {}  # header key -> its line
@@ -452,23 +613,22 @@ class _Reader:
         self.placeholders: list[tuple[int, str, str]] = []
         self.spellings: list[list[str]] = [[]]
 
-    def read(self) -> RawDRN:
+    def read(self) -> RawDRN | RawIntervalDRN:
         body = self._header()
-        exact = self.value_type == "rational"
-        numbers = _Numbers(exact)
+        numbers = Numbers(self.value_type.startswith("rational"))
+        probability_of = _Intervals(numbers) if self.intervals else _Probabilities(numbers)
         for line, name, value in self.placeholders:
             try:
-                numbers.placeholders[name] = numbers.parse(value, f"placeholder ${name}")
-            except _LineError as fault:
+                if isinstance(probability_of, _Intervals) and value.lstrip(_BLANK)[:1] in ("[", "("):
+                    probability_of.placeholders[name] = probability_of.interval(value.strip(_BLANK))
+                else:
+                    numbers.placeholders[name] = numbers.parse(value, f"placeholder ${name}")
+            except LineError as fault:
                 self._fail(fault, line)
-        return self._model(body, numbers)
+        return self._model(body, numbers, probability_of)
 
-    def _fail(self, fault: _LineError, line: int) -> NoReturn:
-        if fault.refused:
-            raise UnsupportedError(f"{self.path}: line {line}: {fault.what}") from None
-        raise ParseError(
-            fault.what, path=self.path, line=line, found=fault.found, needed=fault.needed, way_out=fault.way_out
-        ) from None
+    def _fail(self, fault: LineError, line: int) -> NoReturn:
+        fail(self.path, fault, line)
 
     # header
 
@@ -495,10 +655,10 @@ class _Reader:
                     return i
                 else:
                     i = self._read_value(key, i)
-            except _LineError as fault:
+            except LineError as fault:
                 self._fail(fault, number)
         self._fail(
-            _LineError("the file ends before @model", needed="a header ending in @model, then the states"), self._last()
+            LineError("the file ends before @model", needed="a header ending in @model, then the states"), self._last()
         )
 
     def _last(self) -> int:
@@ -510,18 +670,18 @@ class _Reader:
 
     def _key(self, line: str, number: int) -> str:
         if not line.startswith("@"):
-            raise _LineError("not a header line", _shown(line), "a header key (@type: …, @nr_states, …) or @model")
+            raise LineError("not a header line", shown(line), "a header key (@type: …, @nr_states, …) or @model")
         word = line.split(None, 1)[0].partition(":")
         key = word[0] + word[1]
         if key not in _KEYS:
             bare = key.rstrip(":")
             fixed = next((known for known in _KEYS if known.rstrip(":") == bare), None)
             hint = f"write {fixed!r}" if fixed else nearest(key, _KEYS)
-            raise _LineError("unknown header key", _shown(key), way_out=hint)
+            raise LineError("unknown header key", shown(key), way_out=hint)
         if not key.endswith(":") and line != key:
-            raise _LineError("text after a header key", _shown(line), f"{key} alone, its value on the next line")
+            raise LineError("text after a header key", shown(line), f"{key} alone, its value on the next line")
         if key in self.keys:
-            raise _LineError(
+            raise LineError(
                 f"duplicate header key {key}", needed=f"one {key}", way_out=f"the first is on line {self.keys[key]}"
             )
         self.keys[key] = number
@@ -529,17 +689,23 @@ class _Reader:
 
     def _set_type(self, name: str) -> None:
         if name in _REFUSED_TYPES:
-            raise _LineError(f"models of type {name} are not supported; {_READ}", refused=True)
+            raise LineError(f"models of type {name} are not supported; {_READ}", refused=True)
         if name not in _TYPES:
-            raise _LineError("unknown model type", _shown(name), "MDP or DTMC", nearest(name, _TYPES + _REFUSED_TYPES))
+            raise LineError("unknown model type", shown(name), "MDP or DTMC", nearest(name, _TYPES + _REFUSED_TYPES))
         self.model_type = name
 
     def _set_value_type(self, name: str) -> None:
-        if name in _REFUSED_VALUES:
-            raise _LineError(f"values of type {name} are not supported; {_READ}", refused=True)
-        if name not in _VALUES:
-            raise _LineError(
-                "unknown value type", _shown(name), "rational or double", nearest(name, _VALUES + _REFUSED_VALUES)
+        if self.intervals and name in _VALUES:
+            raise LineError(
+                "values that are no intervals", name, " or ".join(_INTERVALS), "mdpkit.io.drn.read_raw(path) reads them"
+            )
+        if name in _REFUSED_VALUES and not (self.intervals and name in _INTERVALS):
+            read = _ROBUST if name in _INTERVALS else _READ
+            raise LineError(f"values of type {name} are not supported; {read}", refused=True)
+        needed = _INTERVALS if self.intervals else _VALUES
+        if name not in needed:
+            raise LineError(
+                "unknown value type", shown(name), " or ".join(needed), nearest(name, _VALUES + _REFUSED_VALUES)
             )
         self.value_type = name
 
@@ -555,19 +721,19 @@ class _Reader:
             i = min(i + 1, len(self.lines))
         if key == "@parameters":
             if value:
-                raise _LineError(
-                    f"parametric models are not supported (parameters {_shown(value)}); {_READ}", refused=True
+                raise LineError(
+                    f"parametric models are not supported (parameters {shown(value)}); {_READ}", refused=True
                 )
         elif key == "@reward_models":
             self._set_rewards(raw)
         else:
-            count = _natural(value)
+            count = natural(value)
             if count is None:
-                self._fail(_LineError(f"{key} is not a natural number", _shown(value), "a number in digits"), i)
+                self._fail(LineError(f"{key} is not a natural number", shown(value), "a number in digits"), i)
             if key == "@nr_states":
                 self.n_states = count
                 if count == 0:
-                    self._fail(_LineError("a model without states", 0, "at least one state"), i)
+                    self._fail(LineError("a model without states", 0, "at least one state"), i)
             else:
                 self.n_choices = count
             self.keys[key] = i
@@ -581,7 +747,7 @@ class _Reader:
             spelled.pop()
         for name in words:
             if words.count(name) > 1:
-                raise _LineError(f"duplicate reward model {name!r}", needed="distinct names")
+                raise LineError(f"duplicate reward model {name!r}", needed="distinct names")
         self.spellings = [words]
         if spelled.count("") == 1:
             self.spellings.append(spelled)
@@ -598,9 +764,9 @@ class _Reader:
             name, colon, value = line.partition(":")
             name = name.strip(_BLANK)
             if not colon or not name.startswith("$") or len(name) == 1:
-                self._fail(_LineError("not a placeholder", _shown(line), "$name : value"), i)
+                self._fail(LineError("not a placeholder", shown(line), "$name : value"), i)
             if name in seen:
-                self._fail(_LineError(f"placeholder {name} is defined twice", needed="distinct names"), i)
+                self._fail(LineError(f"placeholder {name} is defined twice", needed="distinct names"), i)
             seen.add(name)
             self.placeholders.append((i, name[1:], value))
         return i
@@ -608,7 +774,7 @@ class _Reader:
     def _finish_header(self) -> None:
         for key in ("@type:", "@nr_states"):
             if key not in self.keys:
-                raise _LineError(f"missing header key {key}", needed=f"{key} before @model")
+                raise LineError(f"missing header key {key}", needed=f"{key} before @model")
         pairs = max(self.n_states, self.n_choices or 0)
         need = 8 * self.n_states + 36 * pairs  # pair_ptr; indptr, one name, one transition with its exact value
         memory = physical_memory()
@@ -621,14 +787,15 @@ class _Reader:
             )
         if not self.value_type:
             self.value_type = "rational" if _FRACTION_SOMEWHERE.search(self.text) else "double"
+            if self.intervals:
+                self.value_type += "-interval"
 
     # model
 
-    def _model(self, body: int, numbers: _Numbers) -> RawDRN:
+    def _model(self, body: int, numbers: Numbers, probability_of: _Probabilities) -> RawDRN | RawIntervalDRN:
         n_states, n_choices, lines = self.n_states, self.n_choices, self.lines
         deterministic = self.model_type == "DTMC"
         destination_of = _Destinations(n_states)
-        probability_of = _Probabilities(numbers)
         rewards_of = _Rewards(numbers, self.spellings)
         label_tails: dict[str, tuple[str, ...]] = {}
         label_states: dict[str, list[int]] = {}
@@ -650,11 +817,11 @@ class _Reader:
                 if first in _DIGITS:
                     target, colon, value = line.partition(":")
                     if fresh:
-                        raise _LineError(
-                            "transition before any action of its state", _shown(line), "an action line first"
+                        raise LineError(
+                            "transition before any action of its state", shown(line), "an action line first"
                         )
                     if not colon:
-                        raise _LineError("transition without ':'", _shown(line), "destination : probability")
+                        raise LineError("transition without ':'", shown(line), "destination : probability")
                     add_destination(destination_of[target])
                     add_probability(probability_of[value])
                     continue
@@ -662,15 +829,13 @@ class _Reader:
                 kind = words[0]
                 if kind == "action":
                     if state < 0:
-                        raise _LineError("action before any state", _shown(line), "a state line first")
+                        raise LineError("action before any state", shown(line), "a state line first")
                     if len(words) == 1:
-                        raise _LineError("action without name", _shown(line), "action name [rewards]")
+                        raise LineError("action without name", shown(line), "action name [rewards]")
                     if deterministic and not fresh:
-                        raise _LineError(
-                            f"second action in state {state} of a DTMC", _shown(line), "one action a state"
-                        )
+                        raise LineError(f"second action in state {state} of a DTMC", shown(line), "one action a state")
                     if n_choices is not None and len(pair_names) == n_choices:
-                        raise _LineError(
+                        raise LineError(
                             "more actions than declared", f"action number {n_choices + 1}", f"@nr_choices {n_choices}"
                         )
                     fresh = False
@@ -682,31 +847,31 @@ class _Reader:
                     if len(words) == 3 and not words[2].startswith("//"):
                         text, rest = _brackets(words[2])
                         if text is None or (rest and not rest.startswith("//")):
-                            raise _LineError("text after the action", _shown(rest or words[2]), "[rewards] or nothing")
+                            raise LineError("text after the action", shown(rest or words[2]), "[rewards] or nothing")
                         row = rewards_of[text]
                     action_rewards.append(row)
                 elif kind == "state":
                     if fresh and state >= 0:
                         number = state_line
-                        raise _LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
+                        raise LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
                     state += 1
                     fresh = True
                     state_line = number
                     text = words[1] if len(words) > 1 else ""
-                    index = _natural(text)
+                    index = natural(text)
                     if index is None:
-                        raise _LineError("state without index", _shown(line), "state index [rewards] labels")
+                        raise LineError("state without index", shown(line), "state index [rewards] labels")
                     if index != state:
-                        raise _LineError("state indices out of order", f"state {text[:40]}", f"state {state}")
+                        raise LineError("state indices out of order", f"state {text[:40]}", f"state {state}")
                     if state >= n_states:
-                        raise _LineError("more states than declared", f"state {state}", f"@nr_states {n_states}")
+                        raise LineError("more states than declared", f"state {state}", f"@nr_states {n_states}")
                     pair_ptr.append(len(pair_names))
                     row = 0
                     if len(words) == 3:
                         tail = words[2]
                         if tail[0] == "{":
-                            raise _LineError(
-                                f"state {state} has an observation {_shown(tail.partition(' ')[0])}; "
+                            raise LineError(
+                                f"state {state} has an observation {shown(tail.partition(' ')[0])}; "
                                 f"partially observable models are not supported; {_READ}",
                                 refused=True,
                             )
@@ -724,28 +889,26 @@ class _Reader:
                     if fresh and state >= 0 and ((text := line[2:].strip(_BLANK)) or state in comments):
                         comments[state] = f"{comments[state]}\n{text}" if state in comments else text
                 elif first in "+-." and ":" in line:
-                    raise _LineError("destination is not a state index", _shown(line), "a natural number")
+                    raise LineError("destination is not a state index", shown(line), "a natural number")
                 elif first == "@":
-                    raise _LineError("header key after @model", _shown(line), "all header keys before @model")
+                    raise LineError("header key after @model", shown(line), "all header keys before @model")
                 else:
-                    raise _LineError(
+                    raise LineError(
                         "line not understood",
-                        _shown(line),
+                        shown(line),
                         "state …, action …, destination : probability, or // comment",
                     )
             number = self._last()
             if state < 0 or (state + 1 < n_states and not fresh):
                 number = self.keys["@nr_states"]
-                raise _LineError("fewer states than declared", f"{state + 1} states", f"@nr_states {n_states}")
+                raise LineError("fewer states than declared", f"{state + 1} states", f"@nr_states {n_states}")
             if fresh:
                 number = state_line
-                raise _LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
+                raise LineError(f"state {state} has no action", "a deadlock", "an action, such as a self-loop")
             if n_choices is not None and len(pair_names) != n_choices:
                 number = self.keys["@nr_choices"]
-                raise _LineError(
-                    "fewer actions than declared", f"{len(pair_names)} actions", f"@nr_choices {n_choices}"
-                )
-        except _LineError as fault:
+                raise LineError("fewer actions than declared", f"{len(pair_names)} actions", f"@nr_choices {n_choices}")
+        except LineError as fault:
             self._fail(fault, number)
         pair_ptr.append(len(pair_names))
         indptr.append(len(destinations))
@@ -753,9 +916,12 @@ class _Reader:
         pointer = _integers(indptr)
         ids = _integers(probabilities)
         columns = _integers(destinations).astype(np.uint32)
-        self._check_sums(pointer, ids, probability_of, action_lines)
+        if isinstance(probability_of, _Intervals):
+            self._check_interval_sums(pointer, ids, probability_of, action_lines)
+        else:
+            self._check_sums(pointer, ids, probability_of, action_lines)
         pointer, columns, ids = self._sorted_rows(pointer, columns, ids, probability_of, action_lines)
-        exact = _objects(probability_of.parsed)[ids] if numbers.exact else None
+        exact = objects(probability_of.parsed)[ids] if numbers.exact else None
         data = np.array(probability_of.floats)[ids]
         of_state, of_action = _integers(state_rewards), _integers(action_rewards)
         rewards = {
@@ -771,49 +937,64 @@ class _Reader:
         for label, states in label_states.items():
             masks[label] = np.zeros(n_states, dtype=np.bool_)
             masks[label][states] = True
-        return RawDRN(
-            model_type=self.model_type,
-            value_type=self.value_type,
-            pair_ptr=_integers(pair_ptr),
-            pair_names=pair_names,
-            indptr=pointer,
-            indices=columns,
-            data=data,
-            exact=exact,
-            rewards=rewards,
-            labels=masks,
-            comments=[comments.get(s, "") for s in range(n_states)] if comments else None,
-        )
+        common: dict[str, Any] = {
+            "model_type": self.model_type,
+            "value_type": self.value_type,
+            "pair_ptr": _integers(pair_ptr),
+            "pair_names": pair_names,
+            "indptr": pointer,
+            "indices": columns,
+            "rewards": rewards,
+            "labels": masks,
+            "comments": [comments.get(s, "") for s in range(n_states)] if comments else None,
+        }
+        if isinstance(probability_of, _Intervals):
+            low = np.array([float(value) for value in probability_of.lower])[ids]
+            lower = objects(probability_of.lower)[ids] if numbers.exact else None
+            return RawIntervalDRN(**common, lower=low, upper=data, lower_exact=lower, upper_exact=exact)
+        return RawDRN(**common, data=data, exact=exact)
 
     def _check_sums(
         self, indptr: NDArray[np.int64], ids: NDArray[np.int64], probabilities: _Probabilities, action_lines: array[int]
     ) -> None:
         """Every row sums to one: exactly in rational files, within ``ROW_TOLERANCE`` in double files."""
+        self._check_not_empty(indptr, action_lines)
+        exact = probabilities.numbers.exact
+        bad = bad_sum(indptr, ids, probabilities.parsed, np.array(probabilities.floats), exact)
+        if bad is not None:
+            row, fault = bad
+            if exact:
+                fault.way_out = "correct the row, or declare @value_type: double if its decimals are rounded"
+            self._fail(fault, action_lines[row])
+
+    def _check_not_empty(self, indptr: NDArray[np.int64], action_lines: array[int]) -> None:
         empty = np.flatnonzero(np.diff(indptr) == 0)
         if len(empty):
-            fault = _LineError(
+            fault = LineError(
                 "action without transitions", needed="probabilities that sum to 1", way_out="add a self-loop"
             )
             self._fail(fault, action_lines[int(empty[0])])
-        if probabilities.numbers.exact:
-            row = first_bad_row(indptr, ids, cast(list[Fraction], probabilities.parsed))
-            if row is not None:
-                begin, end = int(indptr[row]), int(indptr[row + 1])
-                total = sum((cast(Fraction, probabilities.parsed[i]) for i in ids[begin:end].tolist()), Fraction(0))
-                fault = _LineError(
-                    "probabilities do not sum to 1",
-                    f"{_short(total)} (about {float(total):.12g})",
-                    "exactly 1 in a rational file",
-                    "correct the row, or declare @value_type: double if its decimals are rounded",
+
+    def _check_interval_sums(
+        self, indptr: NDArray[np.int64], ids: NDArray[np.int64], intervals: _Intervals, action_lines: array[int]
+    ) -> None:
+        """Every row contains a distribution: the lower ends sum to at most one and the upper ones to at least one."""
+        self._check_not_empty(indptr, action_lines)
+        exact = intervals.numbers.exact
+        slack = 0 if exact else SLACK
+        for name, values, sign in (("lower", intervals.lower, 1), ("upper", intervals.parsed, -1)):
+            ends = objects(values) if exact else np.array(values)
+            excess = sign * (np.add.reduceat(ends[ids], indptr[:-1]) - 1)
+            bad = np.flatnonzero(excess > slack)
+            if len(bad):
+                row = int(bad[0])
+                total = 1 + sign * excess[row]
+                fault = LineError(
+                    f"the {name} ends sum to {'more' if sign > 0 else 'less'} than 1: no distribution lies between them",
+                    short(total) if exact else repr(float(total)),
+                    f"{'at most' if sign > 0 else 'at least'} 1" + ("" if exact else f" within {ROW_TOLERANCE:g}"),
                 )
                 self._fail(fault, action_lines[row])
-            return
-        sums = np.add.reduceat(np.array(probabilities.floats)[ids], indptr[:-1])
-        bad = np.flatnonzero(~(np.abs(sums - 1.0) <= _SLACK))
-        if len(bad):
-            row = int(bad[0])
-            fault = _LineError("probabilities do not sum to 1", repr(float(sums[row])), f"1 within {ROW_TOLERANCE:g}")
-            self._fail(fault, action_lines[row])
 
     def _sorted_rows(
         self,
@@ -851,9 +1032,9 @@ class _Reader:
             target = int(line.partition(":")[0])
             if target in seen:
                 self._fail(
-                    _LineError(
+                    LineError(
                         f"duplicate destination {target} (first on line {seen[target]})",
-                        _shown(line),
+                        shown(line),
                         "each destination once in a row",
                         "add the two probabilities",
                     ),
@@ -868,12 +1049,36 @@ def _brackets(text: str) -> tuple[str | None, str]:
         return None, text
     end = text.find("]")
     if end < 0:
-        raise _LineError("unterminated bracket in the rewards", _shown(text), "[reward, …]")
+        raise LineError("unterminated bracket in the rewards", shown(text), "[reward, …]")
     return text[1:end], text[end + 1 :].lstrip(_BLANK)
 
 
 def _integers(values: array[int]) -> NDArray[np.int64]:
     return np.array(values, dtype=np.int64)
+
+
+def bad_sum(
+    indptr: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    values: Sequence[Number],
+    floats: NDArray[np.float64],
+    exact: bool,
+) -> tuple[int, LineError] | None:
+    """The first row that does not sum to one, exactly or within ``ROW_TOLERANCE``, and what to say of it."""
+    if exact:
+        row = first_bad_row(indptr, ids, cast(list[Fraction], values))
+        if row is None:
+            return None
+        begin, end = int(indptr[row]), int(indptr[row + 1])
+        total = sum((cast(Fraction, values[i]) for i in ids[begin:end].tolist()), Fraction(0))
+        found = f"{short(total)} (about {float(total):.12g})"
+        return row, LineError("probabilities do not sum to 1", found, "exactly 1 in a rational file")
+    sums = np.add.reduceat(floats[ids], indptr[:-1])
+    bad = np.flatnonzero(~(np.abs(sums - 1.0) <= SLACK))
+    if not len(bad):
+        return None
+    row = int(bad[0])
+    return row, LineError("probabilities do not sum to 1", repr(float(sums[row])), f"1 within {ROW_TOLERANCE:g}")
 
 
 def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: list[Fraction]) -> int | None:
@@ -896,7 +1101,8 @@ def first_bad_row(indptr: NDArray[np.int64], ids: NDArray[np.int64], values: lis
     return None
 
 
-def _short(value: Fraction) -> str:
+def short(value: Fraction) -> str:
+    """A rational as text for an error message."""
     try:
         text = str(value)
     except ValueError:  # more digits than str() gives
@@ -950,7 +1156,7 @@ def write_raw(raw: RawDRN, path: str | os.PathLike[str], overwrite: bool = False
 def _written(raw: RawDRN) -> Iterable[str]:
     """The lines of the file."""
     _check_raw(raw)
-    numbers = _fraction_texts() if raw.value_type == "rational" else _float_texts
+    numbers = fraction_texts() if raw.value_type == "rational" else float_texts
     values = numbers(raw.data if raw.exact is None else raw.exact)
     of_state = _reward_texts(
         [numbers(r.state if r.state_exact is None else r.state_exact) for r in raw.rewards.values()]
@@ -989,11 +1195,12 @@ def _written(raw: RawDRN) -> Iterable[str]:
     return out
 
 
-def _float_texts(values: NDArray[Any]) -> list[str]:
+def float_texts(values: NDArray[Any]) -> list[str]:
+    """Texts from which the floats are read back bit for bit."""
     return [repr(value) for value in values.tolist()]
 
 
-def _fraction_texts() -> Callable[[NDArray[Any]], list[str]]:
+def fraction_texts() -> Callable[[NDArray[Any]], list[str]]:
     """A function from an array of Fractions to their texts that writes each shared object once."""
     known: dict[int, tuple[Fraction, str]] = {}  # keeps the object, so that its id stays its own
 

@@ -7,14 +7,14 @@ import lzma
 import os
 import secrets
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from mdpkit.errors import OptionError, OutputExistsError, ParseError, SizeError
 
-__all__ = ["atomic", "check_target", "contents", "decoded", "physical_memory"]
+__all__ = ["atomic", "atomic_group", "check_target", "contents", "decoded", "physical_memory"]
 
 
 @contextmanager
@@ -136,3 +136,70 @@ def decoded(path: Path, data: bytes) -> str:
             found=f"byte 0x{data[error.start]:02x} at offset {error.start}",
             way_out=hint,
         ) from None
+
+
+@contextmanager
+def atomic_group(
+    paths: Iterable[Path], overwrite: bool = False, stale: Iterable[Path] = ()
+) -> Generator[dict[Path, BinaryIO]]:
+    """Several binary files that take their names together when the block ends without error, or none of them does.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    overwrite : bool
+        Whether existing files are replaced, and ``stale`` ones removed.
+    stale : iterable of Path
+        Files that would be taken for part of the group.
+
+    Raises
+    ------
+    OutputExistsError
+        One of the files, or a stale one, exists and ``overwrite`` is false.
+    OptionError
+        As :func:`atomic`.
+    """
+    paths, stale = list(paths), list(stale)
+    for path in paths + stale:
+        check_target(path, overwrite)
+    token = secrets.token_hex(6)
+
+    def beside(path: Path, suffix: str) -> Path:
+        return path.with_name(f".{path.name}.{token}.{suffix}")
+
+    files: dict[Path, BinaryIO] = {}
+    old: list[Path] = []
+    new: list[Path] = []
+    try:
+        for path in paths:
+            try:
+                files[path] = beside(path, "part").open("xb")
+            except OSError as error:
+                raise OptionError(f"{path} cannot be written", found=error.strerror or error) from error
+        yield files
+        for file in files.values():
+            file.close()
+        for path in paths + stale:
+            check_target(path, overwrite)
+        try:
+            for path in paths + stale:
+                if path.exists() or path.is_symlink():
+                    os.replace(path, beside(path, "old"))
+                    old.append(path)
+            for path in paths:
+                os.replace(beside(path, "part"), path)
+                new.append(path)
+        except BaseException:
+            for path in new:
+                path.unlink()
+            for path in old:
+                os.replace(beside(path, "old"), path)
+            old.clear()
+            raise
+    finally:
+        for path, file in files.items():
+            file.close()
+            with suppress(FileNotFoundError):
+                beside(path, "part").unlink()
+        for path in old:
+            beside(path, "old").unlink()

@@ -4,7 +4,7 @@ The archive holds the model's arrays under their names, ``meta`` (JSON in UTF-8:
 ``rationals`` of the distinct rational numbers, text ``p/q`` a line, into which exact arrays point. Floats that are the
 rationals correctly rounded are not stored twice. No pickles are written or read.
 
-Archives made by :func:`numpy.savez` from arrays ``P`` and ``r`` (or ``R``) are read too; see :func:`load_npz`.
+Archives made by :func:`numpy.savez` from arrays ``P`` and ``r`` (or ``R``) are read too; see :func:`read`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mdpkit.models.rewards import UNIT, Reward
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
-__all__ = ["FORMAT", "load_npz", "save_npz"]
+__all__ = ["FORMAT", "read", "write"]
 
 FORMAT = 1
 """Version of the format, stored as the array ``mdpkit_format``."""
@@ -42,8 +42,8 @@ COMPRESS_UP_TO = 1 << 28
 SHORT = 12_000  # bits; longer integers are written in hexadecimal, which Python reads at any length
 
 
-def save_npz(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> None:
-    """Write a model so that :func:`load_npz` returns an equal one: digest, exact numbers, names and labels.
+def write(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+    """Write a model so that :func:`read` returns an equal one: digest, exact numbers, names and labels.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def save_npz(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) ->
         write(file, allow_pickle=False, **arrays)
 
 
-def load_npz(path: str | os.PathLike[str]) -> MDP:
-    """Read a model written by :func:`save_npz`, or made of plain arrays.
+def read(path: str | os.PathLike[str]) -> MDP:
+    """Read a model written by :func:`write`, or made of plain arrays.
 
     Plain arrays are ``P`` (see :class:`~mdpkit.models.mdp.MDP` for its shapes), ``r`` or ``R``, and optionally
     ``gamma`` (the criterion is then :class:`~mdpkit.models.criterion.Discounted`), ``rho`` and ``minimize``; others are

@@ -444,13 +444,26 @@ def test_recipes_keep_the_question():
 
 
 def test_convert(ask, solved, refused, model, tmp_path):
-    for name in ("copy.npz", "copy.drn.gz"):
+    for name in ("copy.npz", "copy.drn.gz", "copy.tra", "packed.tra.gz"):
         path = tmp_path / name
         assert ask("convert", model, path)[0] == 0
         assert solved(path, "--property", "Pmin=? [F goal]", "--exact")["exact"] == "1/3"
         assert "--force" in refused("convert", model, path)
     refused("convert", model, tmp_path / "copy.txt")
     assert not (tmp_path / "copy.txt").exists()
+    (tmp_path / "copy.tra").unlink()
+    assert "copy.lab exists" in refused("convert", model, tmp_path / "copy.tra")
+
+
+def test_convert_to_csv_says_what_is_left_out(ask, solved, refused, tmp_path):
+    path = tmp_path / "swim.csv"
+    code, _, err = ask("convert", "instance:riverswim", path)
+    assert code == 0
+    assert "does not hold" in err
+    value = solved(path, "--gamma", "0.9", "--initial", "0", "--exact")["exact"]
+    assert value == solved("instance:riverswim", "--gamma", "0.9", "--initial", "0", "--exact")["exact"]
+    path.write_text("idstatefrom,idaction,idstateto,probability,reward\n0,0,0,0.5,1\n")
+    assert "swim.csv: line 2" in refused("solve", path, "--gamma", "0.9")
 
 
 # -- lists --------------------------------------------------------------------------------------------------------------

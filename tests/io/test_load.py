@@ -10,7 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mdpkit.errors import OptionError, OutputExistsError, ParseError, UnsupportedError
+from mdpkit.errors import ModelWarning, OptionError, OutputExistsError, ParseError, UnsupportedError
 from mdpkit.io import load, save
 from mdpkit.models import MDP, Discounted, FiniteHorizon
 
@@ -135,6 +135,15 @@ def test_what_drn_cannot_hold(tmp_path):
         with pytest.raises(UnsupportedError, match=r"save to \.npz"):
             save(mdp, tmp_path / "m.drn")
     assert not (tmp_path / "m.drn").exists()
+
+
+@needs_drn
+def test_probabilities_of_six_digits_make_a_model(tmp_path):
+    rows = "".join(f"state {s}\naction 0\n" + "".join(f"{t} : 0.333333\n" for t in range(3)) for s in range(3))
+    (tmp_path / "m.drn").write_text(f"@type: DTMC\n@value_type: double\n@nr_states\n3\n@model\n{rows}")
+    with pytest.warns(ModelWarning, match="sum to one only to"):
+        mdp = load(tmp_path / "m.drn")
+    assert mdp.P.data.tolist() == [0.333333] * 9
 
 
 @needs_drn

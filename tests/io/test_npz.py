@@ -15,8 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mdpkit.errors import MDPError, ModelError, OptionError, OutputExistsError, ParseError
-from mdpkit.io import load, save
-from mdpkit.io.npz import load_npz, save_npz
+from mdpkit.io import load, npz, save
 from mdpkit.models import (
     MDP,
     AverageReward,
@@ -82,8 +81,8 @@ def assert_same(a: MDP, b: MDP):
 
 
 def round_trip(mdp, path):
-    save_npz(mdp, path, overwrite=True)
-    again = load_npz(path)
+    npz.write(mdp, path, overwrite=True)
+    again = npz.read(path)
     assert_same(mdp, again)
     return again
 
@@ -210,7 +209,7 @@ def test_numpy_and_nested_names(tmp_path):
 def test_unwritable_names_leave_no_file(tmp_path):
     mdp = MDP(np.ones((1, 1, 1)), 0.0, state_names=[object()])
     with pytest.raises(ModelError, match="state's name cannot be written"):
-        save_npz(mdp, tmp_path / "m.npz")
+        npz.write(mdp, tmp_path / "m.npz")
     assert os.listdir(tmp_path) == []
 
 
@@ -242,7 +241,7 @@ def test_large_exact_models_are_compact(tmp_path):
 def test_same_model_same_bytes(tmp_path):
     mdp = MDP(np.ones((1, 1, 1)), "1/3", Discounted("1/2"), rho=0)
     for name in ("a.npz", "b.npz"):
-        save_npz(mdp, tmp_path / name)
+        npz.write(mdp, tmp_path / name)
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
@@ -295,7 +294,7 @@ def test_paths(model, tmp_path):
     with pytest.raises(ParseError, match="no such file"):
         load(tmp_path / "m.npz")
     with pytest.raises(ParseError, match="no such file"):
-        load_npz(tmp_path / "m.npz")
+        npz.read(tmp_path / "m.npz")
     for name in ("m.txt", "m", "m.npz.gz", "m.prism"):
         with pytest.raises(OptionError, match=r"\.drn, \.drn\.gz, \.drn\.xz.*\.npz"):
             load(tmp_path / name)
