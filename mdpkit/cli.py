@@ -81,7 +81,9 @@ PropertyText = Annotated[
 CriterionName = Annotated[
     str | None,
     typer.Option(
-        "--criterion", metavar="NAME", help="discounted, finite-horizon or total; the source's own if it has one."
+        "--criterion",
+        metavar="NAME",
+        help="discounted, finite-horizon, total or average; the source's own if it has one.",
     ),
 ]
 Gamma = Annotated[

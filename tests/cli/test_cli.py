@@ -135,6 +135,26 @@ def test_values_and_policy(solved):
     assert found["certificate"]["arithmetic"] == "exact"
 
 
+def test_average_reward(solved, ask, tmp_path):
+    options = ("instance:howard-taxicab", "--criterion", "average")
+    found = solved(*options, "--exact", "--values", "--cert", tmp_path / "c.npz")
+    assert found["exact"] == "1588/119"
+    assert found["gain"] == found["value"] == pytest.approx(1588 / 119)
+    assert found["V"] == pytest.approx([1588 / 119] * 3)
+    bias = found["bias"]
+    assert [h - bias[2] for h in bias] == pytest.approx([-20 / 17, 1506 / 119, 0])
+    assert found["policy"] == [1, 1, 1]
+    assert found["classes"] == {"kind": "communicating", "sizes": [3], "closed": [True], "transient": 0}
+    assert found["certificate"] == {
+        "type": "superharmonic gains supported by a bias", "arithmetic": "exact", "valid": True,
+    }  # fmt: skip
+    code, out, _ = ask("check", tmp_path / "c.npz", "instance:howard-taxicab")
+    assert code == 0 and "valid" in out
+    code, out, _ = ask("solve", "instance:multichain-blocks")
+    assert code == 0 and "multichain: 15 classes" in out
+    assert solved("instance:three-state")["gain"] is None
+
+
 def test_a_finite_horizon_has_stages(solved):
     found = solved("instance:puterman-inventory", "--values", "--exact")
     assert found["criterion"] == "finite-horizon"
@@ -543,7 +563,7 @@ def test_help_and_version(ask):
         (["--gamma", "0,9"], ["--gamma is no number"]),
         (["--gamma"], ["--gamma"]),
         (["--criterion", "discount-ed"], ["did you mean 'discounted'"]),
-        (["--criterion", "average"], ["average"]),
+        (["--criterion", "average", "--gamma", "0.9"], ["--gamma"]),
         (["--criterion", "reachability"], ["--property"]),
         (["--criterion", "total", "--gamma", "0.9"], ["--gamma"]),
         (["--criterion", "discounted", "--horizon", "3"], ["--horizon"]),
