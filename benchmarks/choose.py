@@ -22,22 +22,45 @@ FORK = multiprocessing.get_context("fork")  # children share the compiled kernel
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def problems() -> list[tuple[str, mk.MDP]]:
-    """Names and models, from small to large."""
+def problems() -> dict[str, list[tuple[str, mk.MDP]]]:
+    """Names and models by kind of problem."""
     make = mk.instances.make
     gamma = mk.Discounted(0.99)
-    return [
-        ("FrozenLake 8x8, γ = .99", make("frozenlake", map_name="8x8").under(gamma)),
-        ("RiverSwim, 100 states, γ = .99", make("riverswim", n_states=100).under(gamma)),
-        ("Garnet, 1,000 states, γ = .99", make("garnet", S=1000, A=4, branching=5, seed=1, exact=False).under(gamma)),
-        (
-            "Garnet, 20,000 states, γ = .99",
-            make("garnet", S=20_000, A=4, branching=5, seed=1, exact=False).under(gamma),
-        ),
-        ("Maze 100x100, γ = .99", make("maze", width=100, height=100, seed=1).under(gamma)),
-        ("Haddad–Monmege, n = 10", make("haddad-monmege", n=10)),
-        ("Gambler, reachability", make("gambler")),
-    ]
+    field = "\n".join("." * 100 for _ in range(50)) + "\n" + "." * 50 + "S....G" + "." * 44
+    return {
+        "discounted": [
+            ("FrozenLake 8x8, γ = .99", make("frozenlake", map_name="8x8").under(gamma)),
+            ("RiverSwim, 100 states, γ = .99", make("riverswim", n_states=100).under(gamma)),
+            ("Garnet, 1,000 states, γ = .99", make("garnet", S=1000, A=4, branching=5, seed=1, exact=False).under(gamma)),
+            ("the same, γ = .9999", make("garnet", S=1000, A=4, branching=5, seed=1, exact=False).under(mk.Discounted(0.9999))),
+            ("Garnet, 20,000 states, γ = .99", make("garnet", S=20_000, A=4, branching=5, seed=1, exact=False).under(gamma)),
+            ("maze 100x100, γ = .99", make("maze", width=100, height=100, seed=1).under(gamma)),
+            ("20,000 states in layers, γ = .99", make("random-layered", width=200, depth=100, A=4, exact=False).under(gamma)),
+        ],
+        "total": [
+            ("Haddad–Monmege, n = 10", make("haddad-monmege", n=10)),
+            ("gambler", make("gambler")),
+            ("slippery room 60x60", mk.instances.from_map("60x60", mk.TotalReward("goal"), step=-1, slip="1/5")),
+            ("20,000 states in layers", make("random-layered", width=200, depth=100, A=4, exact=False)),
+            ("goal near in a field of 5,100", mk.instances.from_map(field, mk.TotalReward("goal"), step=-1, rewards={"G": -1})),
+        ],
+        "average": [
+            ("RiverSwim, 100 states", make("riverswim", n_states=100)),
+            ("Howard's automobile", make("howard-automobile")),
+            ("Garnet, 1,000 states", make("garnet", S=1000, A=4, branching=5, seed=1, exact=False)),
+            ("Garnet, 20,000 states", make("garnet", S=20_000, A=4, branching=5, seed=1, exact=False)),
+            ("two queues, 961 states", make("parallel-queues", capacity=30, exact=False)),
+            ("15 classes, 800 states", make("multichain-blocks", classes=15, block=20, transient=500)),
+        ],
+    }  # fmt: skip
+
+
+WARM = {
+    "discounted": lambda: mk.instances.make("puterman-two-state"),
+    "total": lambda: mk.instances.make("haddad-monmege", n=3),
+    "average": lambda: mk.instances.make("howard-toymaker").under(mk.AverageReward()),
+}
+"""A small model of each kind, on which the kernels are compiled before anything is timed."""
 
 
 def _measure(mdp: mk.MDP, solver: object, connection: Any) -> None:
@@ -74,21 +97,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--limit", type=float, default=20.0)
     limit = parser.parse_args().limit
-    for warm in (mk.instances.make("puterman-two-state"), mk.instances.make("haddad-monmege", n=3)):
-        for kind in methods(canonical(warm)).values():
-            mk.solve(warm, kind())
-    names = [name for name in methods() if name != "backward_induction"]
-    lines = ["| problem | " + " | ".join(f"`{name}`" for name in names) + " |", "|---|" + "--:|" * len(names)]
-    for title, mdp in problems():
-        accepted = methods(canonical(mdp))
-        taken = {name: seconds(mdp, accepted[name](), limit) for name in names if name in accepted}
-        best = min(t for t in taken.values() if t is not None)
-        row = [
-            cell(None if t is None else t / best) if name in taken else ""
-            for name, t in ((n, taken.get(n)) for n in names)
-        ]
-        lines.append(f"| {title} ({mdp.n_states:,} states) | " + " | ".join(row) + " |")
-        print(lines[-1], flush=True)
+    tables: list[str] = []
+    for kind, models in problems().items():
+        models = [(title, mdp.under(mk.AverageReward()) if kind == "average" else mdp) for title, mdp in models]
+        names = list(methods(canonical(models[0][1])))
+        for name in names:
+            mk.solve(WARM[kind](), name)
+        columns: list[dict[str, float | None]] = []
+        for title, mdp in models:
+            accepted = methods(canonical(mdp))
+            taken = {name: seconds(mdp, accepted[name](), limit) for name in names if name in accepted}
+            best = min(t for t in taken.values() if t is not None)
+            columns.append({name: None if t is None else t / best for name, t in taken.items()})
+            print(kind, title, {n: cell(r) for n, r in columns[-1].items()}, flush=True)
+        lines = [f"| {kind} | " + " | ".join(title for title, _ in models) + " |", "|---|" + "--:|" * len(models)]
+        for name in sorted(names, key=lambda n: statistics.median(c.get(n) or 1e9 for c in columns)):
+            row = [cell(column[name]) if name in column else "" for column in columns]
+            lines.append(f"| `{name}` | " + " | ".join(row) + " |")
+        tables.append("\n".join(lines))
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -96,12 +122,13 @@ def main() -> None:
         f"""<!-- Written by benchmarks/choose.py; do not edit. -->
 ## Measured
 
-Time to the default certified gap (relative 1e-9) as a multiple of the fastest solver of the row, all in one run: ratios
+Time to the default certified gap (relative 1e-9) as a multiple of the fastest solver of the column, all in one run: ratios
 carry over to other machines better than seconds. A dash: gap not met within {limit:g} seconds. Empty: not a problem of the
-solver's kind. Written by `benchmarks/choose.py` on {date.today().isoformat()} at commit `{commit}`.
+solver's kind. Solvers stand in the order of their medians.
+Written by `benchmarks/choose.py` on {date.today().isoformat()} at commit `{commit}`.
 
 """
-        + "\n".join(lines)
+        + "\n\n".join(tables)
         + "\n"
     )
     (ROOT / "docs" / "choose_table.md").write_text(text, encoding="utf-8")
