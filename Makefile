@@ -79,6 +79,6 @@ $(STAMPS)/test $(STAMPS)/lint $(STAMPS)/docs: $(STAMPS)/package
 
 # Compiles the kernels once, before several processes of pytest would all do it.
 $(STAMPS)/warm: $(STAMPS)/package $(wildcard mdpkit/kernels/*.py)
-	@for source in instance:riverswim instance:frozenlake instance:puterman-inventory instance:gridworld-4-1 \
+	@for source in instance:riverswim instance:multichain-blocks instance:frozenlake instance:puterman-inventory instance:gridworld-4-1 \
 	  'instance:gambler?goal=20'; do $(BIN)/mdpkit solve "$$source" --quiet >/dev/null || exit 1; done
 	@touch $@
