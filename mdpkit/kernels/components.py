@@ -136,8 +136,8 @@ def _iterate_policies(states, place, pair_ptr, indptr, indices, data, r, policy,
 
 
 @njit(cache=True, nogil=True)
-def solve_components(first, order, pair_ptr, indptr, indices, data, r, tol, limit, small, policy, V, slack):
-    """Solve the components in their order, in place: each until no state changes by more than ``tol``, relatively.
+def solve_components(first, order, pair_ptr, indptr, indices, data, r, epsilon, limit, small, policy, V, slack):
+    """Solve the components in their order, in place: each until no state changes by more than ``epsilon``, relatively.
 
     A component of one state is solved in closed form; others by at most ``limit`` Gauss--Seidel sweeps to and fro. One of
     at most ``small`` states that has been swept for as long as an elimination takes is solved by policy iteration from
@@ -170,7 +170,7 @@ def solve_components(first, order, pair_ptr, indptr, indices, data, r, tol, limi
         while sweeps < limit:
             change, relative = _sweep(states, sweeps % 2 == 0, pair_ptr, indptr, indices, data, r, floor, V)
             sweeps += 1
-            if relative <= tol:
+            if relative <= epsilon:
                 break
             if sweeps * work >= budget:
                 budget = np.inf
@@ -183,12 +183,12 @@ def solve_components(first, order, pair_ptr, indptr, indices, data, r, tol, limi
 
 
 @njit(cache=True, nogil=True)
-def enclose(states, side, tol, floor, tries, limit, pair_ptr, indptr, indices, data, r, margin, V, bound, witness):
+def enclose(states, side, epsilon, floor, tries, limit, pair_ptr, indptr, indices, data, r, margin, V, bound, witness):
     """An inductive bound around V on some states, given that of the others; whether one was found.
 
     It is guessed a little outside V and swept at most ``limit`` times until it is inductive, or guessed farther outside.
     """
-    far, least = 4.0 * tol, 0.0  # zeros may stay zeros, at first
+    far, least = 4.0 * epsilon, 0.0  # zeros may stay zeros, at first
     found = False
     for _ in range(tries):
         for s in states:
@@ -206,7 +206,7 @@ def enclose(states, side, tol, floor, tries, limit, pair_ptr, indptr, indices, d
     if found:
         for _ in range(limit):
             _, change = bound_sweep(states, pair_ptr, indptr, indices, data, r, margin, side, bound, witness)
-            if change <= tol:
+            if change <= epsilon:
                 break
     return found
 
@@ -225,12 +225,26 @@ def enclose_components(
     floor = FLOOR * largest
     for c in range(first.size - 1):
         states = order[first[c] : first[c + 1]]
-        tol = max(slack[c], 2.0**-45)
+        epsilon = max(slack[c], 2.0**-45)
         for side in (1, -1):
             bound = above if side > 0 else below
             witness = other if side > 0 else choice
             if not enclose(
-                states, side, tol, floor, tries, limit, pair_ptr, indptr, indices, data, r, margin, V, bound, witness
+                states,
+                side,
+                epsilon,
+                floor,
+                tries,
+                limit,
+                pair_ptr,
+                indptr,
+                indices,
+                data,
+                r,
+                margin,
+                V,
+                bound,
+                witness,
             ):
                 return False
     return True

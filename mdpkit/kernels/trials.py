@@ -95,12 +95,12 @@ def _check(
 
 @njit(cache=True, nogil=True)
 def search(
-    starts, tol, budget, pair_ptr, indptr, indices, data, r, margin, U, greedy, solved, touched, mark, stamp, seed
+    starts, epsilon, budget, pair_ptr, indptr, indices, data, r, margin, U, greedy, solved, touched, mark, stamp, seed
 ):
     """Run trials until all ``starts`` are solved or ``budget`` entries were read; whether they are, and the last stamp.
 
     U is an inductive upper bound and stays one, rounded outward. A state is solved where no state that the greedy policy
-    reaches from it has a Bellman error above ``tol`` times the largest value of a start; ``greedy`` holds that policy. Lest
+    reaches from it has a Bellman error above ``epsilon`` times the largest value of a start; ``greedy`` holds that policy. Lest
     it wander, a trial ends when it has paid what its start is believed to cost, or met as many new states as ``SHARE``
     allows: the checks at its end back up what it leads to, so this delays no state for ever.
     ``mark`` and ``stamp`` are the scratch of the labels, ``seed`` the state of the random numbers.
@@ -133,7 +133,7 @@ def search(
                     continue
                 stamp += 1
                 good, more = _check(
-                    s, tol * largest, pair_ptr, indptr, indices, data, r, margin,
+                    s, epsilon * largest, pair_ptr, indptr, indices, data, r, margin,
                     U, greedy, solved, touched, mark, stamp, stack, closed,
                 )  # fmt: skip
                 work += more

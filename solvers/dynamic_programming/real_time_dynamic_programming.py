@@ -37,7 +37,7 @@ class State(NamedTuple):
     choice: Ints
     gap: float
     n_touched: int
-    tol: float
+    epsilon: float
     touched: Bools
     visited: Ints
     value: Floats
@@ -130,7 +130,7 @@ class LabeledRTDP(IterativeSolver[State]):
             choice=rows.proper(),
             gap=np.inf if len(starts) else 0.0,
             n_touched=0,
-            tol=COARSE,
+            epsilon=COARSE,
             touched=np.zeros(n, dtype=bool),
             visited=np.zeros(0, dtype=np.int64),
             value=np.zeros(0),
@@ -150,7 +150,7 @@ class LabeledRTDP(IterativeSolver[State]):
         mark, seed = state.mark.copy(), state.seed.copy()
         done, stamp = kernels.search(
             starts,
-            state.tol,
+            state.epsilon,
             BUDGET,
             *rows.arrays,
             rows.margin,
@@ -168,11 +168,11 @@ class LabeledRTDP(IterativeSolver[State]):
             return state
         visited = kernels.envelope(starts, greedy, rows.indptr, rows.indices, mark, stamp + 1)
         state = _bounded(state, visited)
-        return state._replace(solved=np.zeros(rows.n, dtype=bool), tol=state.tol * FINER)
+        return state._replace(solved=np.zeros(rows.n, dtype=bool), epsilon=state.epsilon * FINER)
 
     def finished(self, state: State) -> bool:
         """Whether the initial states are known, or labels at a finer tolerance would say no more."""
-        return not len(state.plan.starts) or state.tol < FINEST
+        return not len(state.plan.starts) or state.epsilon < FINEST
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The bounds, and the policy that supports the lower one where there is one, else some proper policy."""

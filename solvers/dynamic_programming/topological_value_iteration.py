@@ -29,7 +29,7 @@ class State(NamedTuple):
 
     V: Floats
     policy: Ints
-    tol: float
+    epsilon: float
     residual: float
     gap: float
     bounds: Bounds | None
@@ -87,10 +87,10 @@ class TopologicalValueIteration(IterativeSolver[State]):
         """One pass over the components, at a tolerance 32 times tighter than that of the last one."""
         kernels: Any = import_module("mdpkit.kernels.components")
         rows, V, policy = state.rows, state.V.copy(), state.policy.copy()
-        tol = max(state.tol * FASTER, 2.0**-52)
+        epsilon = max(state.epsilon * FASTER, 2.0**-52)
         slack = np.empty(len(rows.first) - 1)
         change = float(
-            kernels.solve_components(rows.first, rows.order, *rows.arrays, tol, SWEEPS, SMALL, policy, V, slack)
+            kernels.solve_components(rows.first, rows.order, *rows.arrays, epsilon, SWEEPS, SMALL, policy, V, slack)
         )
         bounds = state.bounds
         if rows.quotient is None:
@@ -99,11 +99,11 @@ class TopologicalValueIteration(IterativeSolver[State]):
         else:
             bounds = enclose(rows, V, slack) or bounds
             gap = np.inf if bounds is None else float(np.max(bounds.above - bounds.below, initial=0.0))
-        return State(V, policy, tol, change, gap, bounds, rows)
+        return State(V, policy, epsilon, change, gap, bounds, rows)
 
     def finished(self, state: State) -> bool:
         """Whether the last pass changed nothing but at the level of rounding."""
-        return state.rows.n == 0 or (state.tol <= 2.0**-50 and state.residual == 0.0)
+        return state.rows.n == 0 or (state.epsilon <= 2.0**-50 and state.residual == 0.0)
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The value, and for total reward its bounds and the policy that supports the lower one."""

@@ -66,8 +66,8 @@ def test_bounds_enclose_at_every_step_and_the_upper_one_falls(name: str, params:
     assert before.gap <= 1e-9 * max(1.0, np.abs(before.above).max())
 
 
-@pytest.mark.parametrize("tol", [2.0**-4, 2.0**-7, 2.0**-14])
-def test_a_label_bounds_the_errors_of_all_that_is_visited(tol: float) -> None:
+@pytest.mark.parametrize("epsilon", [2.0**-4, 2.0**-7, 2.0**-14])
+def test_a_label_bounds_the_errors_of_all_that_is_visited(epsilon: float) -> None:
     """And so the greedy policy's value, by the expected number of its steps: costs are 1 a step, so that is its cost."""
     mdp = field(12, 0)
     first = next(iter(mk.iterates(mdp, LabeledRTDP())))
@@ -76,14 +76,14 @@ def test_a_label_bounds_the_errors_of_all_that_is_visited(tol: float) -> None:
     U, greedy, solved = first.above.copy(), first.greedy.copy(), first.solved.copy()
     mark = first.mark.copy()
     done, stamp = kernels.search(
-        starts, tol, 2**40, *rows.arrays, rows.margin, U, greedy, solved, first.touched.copy(), mark, 0,
+        starts, epsilon, 2**40, *rows.arrays, rows.margin, U, greedy, solved, first.touched.copy(), mark, 0,
         np.array([7], dtype=np.uint64),
     )  # fmt: skip
     assert done
     visited = kernels.envelope(starts, greedy, rows.indptr, rows.indices, mark, stamp + 1).tolist()
     assert np.all(solved[visited])
     assert set(starts.tolist()) <= set(visited)
-    error = tol * np.abs(U[starts]).max()
+    error = epsilon * np.abs(U[starts]).max()
     P, r = np.zeros((rows.n, rows.n)), np.zeros(rows.n)
     for s in visited:
         k = greedy[s]
