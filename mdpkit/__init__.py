@@ -27,7 +27,16 @@ from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
     from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
-    from mdpkit.io import load
+    from mdpkit.io import (
+        from_dataframe,
+        from_pymdptoolbox,
+        from_quantecon,
+        load,
+        to_dataframe,
+        to_networkx,
+        to_pymdptoolbox,
+        to_quantecon,
+    )
     from mdpkit.reductions.communicating import classify
 
 __version__ = "0.1.0"
@@ -57,6 +66,9 @@ __all__ = [
     "certificates",
     "classify",
     "evaluate",
+    "from_dataframe",
+    "from_pymdptoolbox",
+    "from_quantecon",
     "instances",
     "io",
     "iterates",
@@ -68,9 +80,17 @@ __all__ = [
     "solve",
     "solve_many",
     "solvers",
+    "to_dataframe",
+    "to_networkx",
+    "to_pymdptoolbox",
+    "to_quantecon",
 ]
 
-_FUNCTIONS = {"load": "mdpkit.io", "classify": "mdpkit.reductions.communicating"}
+_IO = (
+    "from_dataframe", "from_pymdptoolbox", "from_quantecon", "load", "to_dataframe", "to_networkx", "to_pymdptoolbox",
+    "to_quantecon",
+)  # fmt: skip
+_FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
 _MODULES = ("certificates", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 

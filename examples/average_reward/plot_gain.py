@@ -9,7 +9,11 @@ The gain is what a policy earns per step in the long run. RiverSwim's best polic
 # %%
 # In rationals the gain and the bias are exact. Howard's relative values are the bias less that of a chosen state.
 
+import matplotlib.pyplot as plt
+import numpy as np
+
 import mdpkit as mk
+from mdpkit.solvers.average_reward import RelativeValueIteration
 
 river = mk.instances.make("riverswim").under(mk.AverageReward())
 sol = mk.solve(river, exact=True)
@@ -19,8 +23,6 @@ print(*sol.relative_value(ref=0))
 # %%
 # Relative value iteration bounds the gain at each sweep. How often a transition is made, :math:`\tau`, is the price of making
 # chains aperiodic: the bounds close a little later for smaller :math:`\tau`.
-
-from mdpkit.solvers.average_reward import RelativeValueIteration
 
 runs = {f"τ = {tau:g}": mk.solve(river, RelativeValueIteration(tau=tau)) for tau in (1.0, 0.9, 0.5)}
 ax = mk.plots.convergence(runs)
@@ -39,9 +41,6 @@ ax.set_title("A cycle of two states")
 # %%
 # Discounted values tend to the gain, :math:`(1-\gamma) V_\gamma \to g^*`, with an error of the order of :math:`1 - \gamma`.
 # The discounted optimal policy is the best one on average long before that.
-
-import matplotlib.pyplot as plt
-import numpy as np
 
 rest = np.logspace(0, -6, 25)
 scaled = np.array([x * mk.solve(river.under(mk.Discounted(1 - x))).V for x in rest])
