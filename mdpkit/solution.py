@@ -105,7 +105,8 @@ class Solution:
         from mdpkit.operators.values import action_table, action_values, relative_pair_values
 
         if self.bias is not None:
-            return action_table(self.problem, relative_pair_values(self.problem, self.V, self.bias))
+            gain = self.V if self.exact is not None else self._poisson[0]  # as accurate as the bias, whatever the bounds
+            return action_table(self.problem, relative_pair_values(self.problem, gain, self.bias))
 
         c = self.certificate
         if self.V.ndim == 1 and c.below.ndim == 2 and len(c.below) > 1:
@@ -134,9 +135,14 @@ class Solution:
         exact = self.exact_bias
         if exact is not None:
             return exact.astype(np.float64)
+        return self._poisson[1]
+
+    @cached_property
+    def _poisson(self) -> tuple[Array, Array]:
+        """Gain and bias of the policy ``pi`` in floats."""
         from mdpkit.kernels.gain import evaluate_average
 
-        return evaluate_average(self.problem.P, self.problem.r, self.certificate.choice)[1]
+        return evaluate_average(self.problem.P, self.problem.r, self.certificate.choice)
 
     @property
     def exact_bias(self) -> Array | None:
