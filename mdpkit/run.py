@@ -12,7 +12,7 @@ import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
 from mdpkit.certificates.certificate import middle, width
-from mdpkit.errors import OptionError, UnsupportedError
+from mdpkit.errors import OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
@@ -67,10 +67,22 @@ class Gap(StopRule):
         initial = isinstance(c, (Invariance, Reachability, TotalReward))
         return "initial" if initial and problem.rho is not None else "all"
 
+    def _at_law(self, certificate: Certificate, problem: MDP) -> tuple[float, float] | None:
+        """The bounds at the initial law, if the gap is measured there; a law of no value is an error if it was asked for."""
+        if self.place(problem) != "initial":
+            return None
+        try:
+            return certificate.initial(problem)
+        except UndefinedValueError:
+            if self.where is not None:
+                raise
+            return None
+
     def target(self, certificate: Certificate, problem: MDP) -> tuple[float, float]:
         """The certificate's gap and the largest allowed one."""
-        if self.place(problem) == "initial":
-            low, high = certificate.initial(problem)
+        bounds = self._at_law(certificate, problem)
+        if bounds is not None:
+            low, high = bounds
             gap = float(width(np.array(low), np.array(high)))
             scale = max(abs(low), abs(high)) if np.isfinite(low) and np.isfinite(high) else 0.0
             if low <= 0 <= high:
