@@ -170,13 +170,19 @@ def _numbers(values: Array, exact: bool) -> Array:
     return out
 
 
+def _is_finite(values: Array) -> bool:
+    if values.dtype == object:
+        return not any(isinstance(x, float) for x in values.ravel().tolist())
+    return bool(np.all(np.isfinite(values)))
+
+
 def _first(mask: Array) -> int:
     return int(np.flatnonzero(mask)[0])
 
 
 def _discounted(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) -> str:
     for name, bound in (("below", below), ("above", above)):
-        if not np.all(np.isfinite(bound.astype(np.float64))):
+        if not _is_finite(bound):
             return f"the bound {name} is not finite"
     D, E = shortfall(p, above, exact)
     bad = ~(D - E >= 0)
@@ -262,7 +268,7 @@ def _average(p: Canonical, c: Certificate, below: Array, above: Array, exact: bo
     for name, bound in (
         ("gain below", below), ("gain above", above), ("bias below", below_bias), ("bias above", above_bias),
     ):  # fmt: skip
-        if bound.shape != (p.n_states,) or not np.all(np.isfinite(bound.astype(np.float64))):
+        if bound.shape != (p.n_states,) or not _is_finite(bound):
             return f"the {name} is not a finite number for each state"
     (D, E), (D_bias, E_bias) = average_shortfalls(p, above, above_bias, exact)
     bad = ~((D - E > 0) | ((D - E >= 0) & (D_bias - E_bias >= 0)))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mdpkit as mk
 from mdpkit.certificates import Certificate
-from mdpkit.errors import CertificateError, OutputExistsError, UndefinedValueError
+from mdpkit.errors import CertificateError, ModelError, OutputExistsError, UndefinedValueError
 
 F = Fraction
 INF = float("inf")
@@ -420,3 +420,21 @@ def test_a_law_over_both_infinities_has_no_value(exact: bool) -> None:
     one_sign = mk.MDP(np.eye(3)[:, None], [[1.0], [1.0], [0.0]], mk.TotalReward(), rho=[0.25, 0.25, 0.5])
     sol = mk.solve(one_sign, exact=exact)
     assert (sol.lower, sol.upper, sol.value) == (np.inf, np.inf, np.inf)
+
+
+def test_numbers_beyond_floats_are_errors_of_the_library() -> None:
+    P = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]
+    mdp = mk.MDP(P, [[1.7e308, -1.7e308], [1e308, 0.0]], mk.Discounted("0.95"))
+    with pytest.raises(ModelError, match="no float bounds"):
+        mk.solve(mdp)
+    with pytest.raises(ModelError, match="an exact value is beyond the range of floats"):
+        mk.solve(mdp, exact=True)
+    average = mdp.under(mk.AverageReward())
+    for name in ("multichain-policy-iteration", "relative-value-iteration", "vanishing-discount"):
+        with pytest.raises(ModelError, match="no float bounds"):
+            mk.solve(average, name)
+    sol = mk.solve(average, exact=True)
+    assert sol.certificate.valid
+    assert sol.exact.tolist() == [F(1.7e308)] * 2
+    huge = np.array([F(-(10**400))] * 2, dtype=object)
+    assert not replace(sol.certificate, below=huge, above=huge).verify(average)
