@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
-from mdpkit.certificates.certificate import middle
+from mdpkit.certificates.certificate import middle, refuse_both_infinities
 from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.models.canonical import Canonical, canonical
@@ -171,10 +171,13 @@ class Evaluation:
         arithmetic = "floats" if self.exact is None else "exact"
         at = ""
         if self.problem.rho is not None:
-            low, high = self.initial
-            at = f"value {self.value:.10g} in [{low:.10g}, {high:.10g}], "
-            if self.exact is not None and len(text := str(self.exact_value)) <= 40:
-                at = f"value {text}, "
+            try:
+                low, high = self.initial
+                at = f"value {self.value:.10g} in [{low:.10g}, {high:.10g}], "
+                if self.exact is not None and len(text := str(self.exact_value)) <= 40:
+                    at = f"value {text}, "
+            except UndefinedValueError:
+                at = "no value at the initial law, "
         what = f"{type(self.policy).__name__} policy of {self.problem.n_states} states"
         return f"Evaluation({what}: {at}largest gap {self.gap:.2g}, {arithmetic})"
 
@@ -321,7 +324,7 @@ class _Work:
             return c.sign * c.below_bias
         from mdpkit.kernels.gain import evaluate_average
 
-        return evaluate_average(self.chain.P, self.chain.r, c.choice)[1]
+        return evaluate_average(self.chain.P.stochastic, self.chain.r, c.choice)[1]
 
     @property
     def whole(self) -> bool:
@@ -615,6 +618,7 @@ def _support(problem: MDP) -> Ints:
 def _at_law(problem: MDP, values: Array) -> float:
     support = _support(problem)
     assert problem.rho is not None
+    refuse_both_infinities(support, values[support], values[support])
     return float(problem.rho[support] @ values[support])
 
 
@@ -622,4 +626,5 @@ def _at_law_exact(problem: MDP, values: Array) -> Fraction | float:
     support = _support(problem)
     law = problem.rho_exact if problem.rho_exact is not None else problem.exact().rho_exact
     assert law is not None
+    refuse_both_infinities(support, values[support], values[support])
     return sum((law[s] * values[s] for s in support), start=to_fraction(0))

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
 from mdpkit.certificates.certificate import middle, width
-from mdpkit.errors import OptionError, UnsupportedError
+from mdpkit.errors import ModelError, OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
@@ -67,10 +67,22 @@ class Gap(StopRule):
         initial = isinstance(c, (Invariance, Reachability, TotalReward))
         return "initial" if initial and problem.rho is not None else "all"
 
+    def _at_law(self, certificate: Certificate, problem: MDP) -> tuple[float, float] | None:
+        """The bounds at the initial law, if the gap is measured there; a law of no value is an error if it was asked for."""
+        if self.place(problem) != "initial":
+            return None
+        try:
+            return certificate.initial(problem)
+        except UndefinedValueError:
+            if self.where is not None:
+                raise
+            return None
+
     def target(self, certificate: Certificate, problem: MDP) -> tuple[float, float]:
         """The certificate's gap and the largest allowed one."""
-        if self.place(problem) == "initial":
-            low, high = certificate.initial(problem)
+        bounds = self._at_law(certificate, problem)
+        if bounds is not None:
+            low, high = bounds
             gap = float(width(np.array(low), np.array(high)))
             scale = max(abs(low), abs(high)) if np.isfinite(low) and np.isfinite(high) else 0.0
             if low <= 0 <= high:
@@ -141,6 +153,7 @@ def _problem(mdp: MDP, solver: Solver) -> Canonical:
     return problem
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a certificate refuses what overflows
 def run(
     mdp: MDP,
     solver: Solver,
@@ -211,6 +224,8 @@ def run(
     if exact and not interrupted:
         try:
             certificate = certify_exact(mdp, answer.choice, dyadic=dyadic)
+            if not certificate.valid:
+                raise ModelError("the exact answer does not pass its check", found=certificate.checked)
             status = Status.EXACT
             answer = answer._replace(choice=certificate.choice)
         except KeyboardInterrupt:
@@ -272,7 +287,12 @@ def _iterate(
                 if not certifying and done:
                     status = Status.SOLVED
                     break
-                certificate = certify(mdp, solver.answer(problem, state))
+                try:
+                    certificate = certify(mdp, solver.answer(problem, state))
+                except ModelError:
+                    if certifying:
+                        raise
+                    break  # numbers beyond floats are left to rational arithmetic
                 gap, allowed = until.target(certificate, mdp)
                 logger.debug("step %d: certified gap %.3g, goal %.3g", steps, gap, allowed)
                 if best is None or gap <= closest:
@@ -339,7 +359,12 @@ def _solution(
 ) -> Solution:
     exact = certificate.lower if certificate.arithmetic == "exact" else None
     if exact is not None:
-        V = exact.astype(np.float64)
+        try:
+            V = exact.astype(np.float64)
+        except OverflowError:
+            raise ModelError(
+                "an exact value is beyond the range of floats", needed="numbers below 1e308", way_out="choose a larger unit"
+            ) from None
     else:
         lower, upper = certificate.lower, certificate.upper
         inner = problem.value(answer.V)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mdpkit.errors import ModelError, OptionError, UnsupportedError
+from mdpkit.certificates.certificate import refuse_both_infinities
+from mdpkit.errors import ModelError, OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.typing import Array
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ class Solution:
         from mdpkit.operators.values import action_table, action_values, relative_pair_values
 
         if self.bias is not None:
-            return action_table(self.problem, relative_pair_values(self.problem, self.V, self.bias))
+            gain = self.V if self.exact is not None else self._poisson[0]  # as accurate as the bias, whatever the bounds
+            return action_table(self.problem, relative_pair_values(self.problem, gain, self.bias))
 
         c = self.certificate
         if self.V.ndim == 1 and c.below.ndim == 2 and len(c.below) > 1:
@@ -134,9 +136,14 @@ class Solution:
         exact = self.exact_bias
         if exact is not None:
             return exact.astype(np.float64)
+        return self._poisson[1]
+
+    @cached_property
+    def _poisson(self) -> tuple[Array, Array]:
+        """Gain and bias of the policy ``pi`` in floats."""
         from mdpkit.kernels.gain import evaluate_average
 
-        return evaluate_average(self.problem.P, self.problem.r, self.certificate.choice)[1]
+        return evaluate_average(self.problem.P.stochastic, self.problem.r, self.certificate.choice)
 
     @property
     def exact_bias(self) -> Array | None:
@@ -197,14 +204,18 @@ class Solution:
             raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read solution.V")
         V = V[0] if V.ndim == 2 else V
         support = np.flatnonzero(self.problem.rho)
+        refuse_both_infinities(support, V[support], V[support])
         return float(self.problem.rho[support] @ V[support])
 
     def __repr__(self) -> str:
         gap = self.certificate.gap
         name = type(self.solver).__name__
-        bounds = (
-            "" if self.problem.rho is None else f"value {self.value:.10g} in [{self.lower:.10g}, {self.upper:.10g}], "
-        )
+        bounds = ""
+        if self.problem.rho is not None:
+            try:
+                bounds = f"value {self.value:.10g} in [{self.lower:.10g}, {self.upper:.10g}], "
+            except UndefinedValueError:
+                bounds = "no value at the initial law, "
         return f"Solution({self.status}: {bounds}largest gap {gap:.2g}, {self.steps} steps of {name})"
 
     def _repr_html_(self) -> str:
@@ -212,8 +223,11 @@ class Solution:
 
         rows = [("status", self.status.value), ("solver", repr(self.solver)), ("steps", f"{self.steps:,}")]
         if self.problem.rho is not None:
-            rows.append(("value", f"{self.value:.12g}"))
-            rows.append(("certified", f"[{self.lower:.12g}, {self.upper:.12g}]"))
+            try:
+                value = [("value", f"{self.value:.12g}"), ("certified", f"[{self.lower:.12g}, {self.upper:.12g}]")]
+            except UndefinedValueError:
+                value = [("value", "undefined at the initial law")]
+            rows += value
         rows.append(("largest gap", f"{self.certificate.gap:.3g}"))
         rows.append(("arithmetic", self.certificate.arithmetic))
         if self.why:

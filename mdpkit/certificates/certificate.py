@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.errors import CertificateError, ModelError
+from mdpkit.errors import CertificateError, ModelError, UndefinedValueError
 from mdpkit.models.canonical import canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Ints
@@ -20,6 +20,7 @@ __all__ = ["Certificate", "Verdict"]
 
 FORMAT = "mdpkit certificate 1"
 BOUNDS = ("below", "above", "below_bias", "above_bias")
+"""Fields of a certificate that hold numbers."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,13 @@ class Certificate:
         return bool(self.checked)
 
     def initial(self, problem: MDP) -> tuple[float, float]:
-        """Bounds at the initial state or law, rounded outward."""
+        """Bounds at the initial state or law, rounded outward.
+
+        Raises
+        ------
+        UndefinedValueError
+            If the law has states worth plus infinity and states worth minus infinity.
+        """
         if problem.rho is None:
             raise ModelError(
                 "the model has no initial state", way_out="give rho=… to the model, or read lower and upper"
@@ -147,27 +154,32 @@ class Certificate:
             return low, high
         if len(support) == 1 and problem.rho[support[0]] == 1:
             return float(lower[support[0]]), float(upper[support[0]])
-        mass = problem.rho[support]
-        low, high = float(mass @ lower[support]), float(mass @ upper[support])
-        if not (np.isfinite(low) and np.isfinite(high)):
-            return low, high
+        mass, lower, upper = problem.rho[support], lower[support], upper[support]
+        refuse_both_infinities(support, lower, upper)
         error = (len(support) + 8) * 2.0**-52
-        low -= error * float(mass @ np.abs(lower[support]))
-        high += error * float(mass @ np.abs(upper[support]))
+        low, high = -np.inf, np.inf
+        with np.errstate(over="ignore"):
+            if np.all(lower > -np.inf):
+                low = float(mass @ lower)
+                low -= error * float(mass @ np.abs(lower)) if np.isfinite(low) else 0.0
+            if np.all(upper < np.inf):
+                high = float(mass @ upper)
+                high += error * float(mass @ np.abs(upper)) if np.isfinite(high) else 0.0
         return low, high
 
     def initial_exact(self, problem: MDP) -> Fraction | float:
-        """The exact value at the initial state or law."""
+        """The exact value at the initial state or law; raises UndefinedValueError like :meth:`initial`."""
         exact = problem if problem.rho_exact is not None else problem.exact()
         assert exact.rho is not None and exact.rho_exact is not None
         lower = self.lower[0] if self.lower.ndim == 2 else self.lower
+        support = np.flatnonzero(exact.rho)
+        refuse_both_infinities(support, lower[support], lower[support])
         total: Any = Fraction(0)
-        for s in np.flatnonzero(exact.rho):
+        for s in support:
             value = lower[s]
             if isinstance(value, float):
-                total = value if total not in (-value,) else float("nan")
-                continue
-            total = total if isinstance(total, float) else total + exact.rho_exact[s] * value
+                return value
+            total += exact.rho_exact[s] * value
         return total
 
     def verify(self, problem: MDP, *, exact: bool = False) -> Verdict:
@@ -277,6 +289,18 @@ class Certificate:
     def __repr__(self) -> str:
         state = "valid" if self.valid else "unchecked" if self.checked is None else "NOT valid"
         return f"Certificate({self.theorem}, {self.arithmetic}, gap {self.gap:.3g}, {state})"
+
+
+def refuse_both_infinities(support: Ints, lower: Array, upper: Array) -> None:
+    """Raise UndefinedValueError if values between the bounds, of the states ``support``, are infinities of both signs."""
+    plus, minus = support[lower == np.inf], support[upper == -np.inf]
+    if plus.size and minus.size:
+        found = {"plus infinity in state": int(plus[0]), "minus infinity in state": int(minus[0])}
+        raise UndefinedValueError(
+            "the value at the initial law is undefined: it has states of both infinities",
+            witness=found,
+            way_out="read the values of the states, or give a law whose states are of one sign",
+        )
 
 
 def width(lower: Array, upper: Array) -> Array:

@@ -6,6 +6,7 @@ Nothing here trusts a solver: the arrays of the problem and the two bounds are a
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mdpkit.kernels import reference
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.kernels.stages import IntegerStages
 from mdpkit.models.canonical import STOCHASTIC, Canonical
+from mdpkit.models.criterion import FiniteHorizon
 from mdpkit.reductions.end_components import Structure, analyze
 from mdpkit.typing import Array, Bools, Floats, Ints
 
@@ -39,6 +41,8 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
     """Why the certificate does not hold, or an empty string."""
     H = p.H
     S = p.n_states
+    if reason := _misstated(p, c):
+        return reason
     shape = (H + 1, S) if H is not None else (S,)
     if c.below.shape != shape or c.above.shape != shape:
         return f"the bounds have shape {c.below.shape}, needed {shape}"
@@ -59,12 +63,36 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
         if bad.size:
             return f"the bound {name} is not a number in state {int(bad[0]) % S}"
     if p.kind == "discounted":
-        return _discounted(p, below, above, c.choice, exact)
-    if p.kind == "finite":
-        return _finite(p, below, above, c.choice, exact)
-    if p.kind == "average":
-        return _average(p, c, below, above, exact)
-    return _total(p, below, above, c.choice, exact)
+        reason = _discounted(p, below, above, c.choice, exact)
+    elif p.kind == "finite":
+        reason = _finite(p, below, above, c.choice, exact)
+    elif p.kind == "average":
+        reason = _average(p, c, below, above, exact)
+    else:
+        reason = _total(p, below, above, c.choice, exact)
+    if not reason and c.arithmetic == "exact" and not np.all(below == above):
+        return "the bounds of an exact certificate do not coincide"
+    return reason
+
+
+def _misstated(p: Canonical, c: Certificate) -> str:
+    """Why what the certificate says of itself is not what is checked: it must not show other numbers than these."""
+    if c.arithmetic not in ("float", "exact"):
+        return f"the arithmetic {c.arithmetic!r} is neither float nor exact"
+    if c.whole != (p.H is None or isinstance(p.mdp.criterion, FiniteHorizon)):
+        return "the certificate shows the bounds of other stages than the criterion asks for"
+    for name in ("below", "above", "below_bias", "above_bias"):
+        bound: Array | None = getattr(c, name)
+        if bound is None:
+            continue
+        if c.arithmetic == "float" and bound.dtype != np.float64:
+            return f"the bound {name} of a float certificate is of type {bound.dtype}"
+        if c.arithmetic == "exact" and not (
+            bound.dtype == object
+            and all(type(x) is Fraction or (type(x) is float and math.isinf(x)) for x in bound.ravel())
+        ):
+            return f"the bound {name} of an exact certificate is not made of fractions"
+    return ""
 
 
 def shortfall(p: Canonical, V: Array, exact: bool) -> tuple[Array, Array]:
@@ -97,7 +125,8 @@ def average_shortfalls(
         first = gain[p.state] - p.P @ gain
         return (first, zero), (gain[p.state] + reference.shortfall(p.P, p.r_exact, p.gamma_exact, bias, p.state), zero)
     nothing = np.zeros(len(p.r))
-    rest = p.r - gain[p.state]
+    with np.errstate(all="ignore"):  # what overflows is refused
+        rest = p.r - gain[p.state]
     return _shortfall(p, gain, nothing, nothing), _shortfall(p, bias, rest, p.r_error + 2 * UNIT * np.abs(rest))
 
 
@@ -141,13 +170,19 @@ def _numbers(values: Array, exact: bool) -> Array:
     return out
 
 
+def _is_finite(values: Array) -> bool:
+    if values.dtype == object:
+        return not any(isinstance(x, float) for x in values.ravel().tolist())
+    return bool(np.all(np.isfinite(values)))
+
+
 def _first(mask: Array) -> int:
     return int(np.flatnonzero(mask)[0])
 
 
 def _discounted(p: Canonical, below: Array, above: Array, choice: Ints, exact: bool) -> str:
     for name, bound in (("below", below), ("above", above)):
-        if not np.all(np.isfinite(bound.astype(np.float64))):
+        if not _is_finite(bound):
             return f"the bound {name} is not finite"
     D, E = shortfall(p, above, exact)
     bad = ~(D - E >= 0)
@@ -233,7 +268,7 @@ def _average(p: Canonical, c: Certificate, below: Array, above: Array, exact: bo
     for name, bound in (
         ("gain below", below), ("gain above", above), ("bias below", below_bias), ("bias above", above_bias),
     ):  # fmt: skip
-        if bound.shape != (p.n_states,) or not np.all(np.isfinite(bound.astype(np.float64))):
+        if bound.shape != (p.n_states,) or not _is_finite(bound):
             return f"the {name} is not a finite number for each state"
     (D, E), (D_bias, E_bias) = average_shortfalls(p, above, above_bias, exact)
     bad = ~((D - E > 0) | ((D - E >= 0) & (D_bias - E_bias >= 0)))

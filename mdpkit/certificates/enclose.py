@@ -308,15 +308,14 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     h = np.where(np.isfinite(answer.V), answer.V, 0.0)
     com = communicating(p)
     choice = _greedy(p, h) if answer.choice is None else answer.choice
-    D, E = shortfall(p, h, False)
+    D, _ = shortfall(p, h, False)
     # Rewards themselves are bounds: a side takes them where the bias says less everywhere.
     flat = np.zeros(p.n_states)
-    top = 8 * UNIT * float(np.max(np.abs(p.r), initial=0.0))
-    most, least = flat + (float(np.max(p.r)) + top), flat + (float(np.min(p.r[choice])) - top)
+    most, least = flat + _largest_reward(p, np.arange(len(p.r)), 1), flat + _largest_reward(p, choice, -1)
     inflate = 1.5
     for _ in range(12):
-        above = _average_above(p, com, D, E, inflate)
-        below = _average_below(p, com, choice, D, E, inflate)
+        above = _average_above(p, com, h, D, inflate)
+        below = _average_below(p, com, choice, h, D, inflate)
         high = (most, flat) if above is None or np.all(above >= most) else (above, h)
         low = (least, flat) if below is None or np.all(below <= least) else (below, h)
         certificate = _certificate(p, "float", about, low[0], high[0], choice, low[1], high[1]).issued(p.mdp)
@@ -334,28 +333,42 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     return certificate
 
 
-def _average_above(p: Canonical, com: Communicating, D: Floats, E: Floats, inflate: float) -> Floats | None:
+def _largest_reward(p: Canonical, pairs: Ints, side: int) -> float:
+    """The largest reward of the pairs for side 1, the least for -1, with its error: what the check takes without a bias."""
+    nothing = np.zeros(p.n_states)
+    bound = side * float(np.max(side * p.r[pairs]))
+    for _ in range(8):
+        _, (D, E) = average_shortfalls(p, nothing + bound, nothing, False)
+        lack = float(np.max((E - side * D)[pairs]))
+        if not lack > 0:
+            break
+        bound = float(np.nextafter(bound + side * 1.5 * lack, side * np.inf))
+    return bound
+
+
+def _average_above(p: Canonical, com: Communicating, h: Floats, D: Floats, inflate: float) -> Floats | None:
     """Gains that fall strictly with each move between classes, and are the largest rise of the bias inside each."""
     inside = np.flatnonzero(com.inside)
     owner = com.label[p.state[inside]]
-    rise, size = np.full(com.n, -np.inf), np.zeros(com.n)
-    np.maximum.at(rise, owner, (E - D)[inside])
-    np.maximum.at(size, owner, np.abs(p.r[inside]))
-    rise += inflate * 64 * UNIT * np.maximum(np.abs(rise), size)
+    rise = np.full(com.n, -np.inf)
+    np.maximum.at(rise, owner, -D[inside])
     least = _least_step(p, rise)
     q = com.quotient
     real = q.pair >= 0
     margin = np.zeros(len(q.pair))
     above = None
-    for _ in range(4):
+    for _ in range(6):
         try:
             value, _ = com.best(rise, margin + inflate * least * real)
         except (ImproperPolicyError, ModelError):
             return None
         above = q.expand(value, np.zeros(p.n_states))
-        (fall, error), _ = average_shortfalls(p, above, np.zeros(p.n_states), False)
-        if np.all((fall - error)[~com.inside] > 0) or not least:
+        (fall, error), (short, short_error) = average_shortfalls(p, above, h, False)
+        lack = np.zeros(com.n)
+        np.maximum.at(lack, owner, (short_error - short)[inside])
+        if (np.all((fall - error)[~com.inside] > 0) or not least) and not lack.any():
             return above
+        rise = np.where(lack > 0, np.nextafter(rise + inflate * lack, np.inf), rise)
         margin[real] = inflate * 2 * error[q.pair[real]]
     return above
 
@@ -366,12 +379,11 @@ def _least_step(p: Canonical, gains: Floats) -> float:
 
 
 def _average_below(
-    p: Canonical, com: Communicating, choice: Ints, D: Floats, E: Floats, inflate: float
+    p: Canonical, com: Communicating, choice: Ints, h: Floats, D: Floats, inflate: float
 ) -> Floats | None:
     """Gains of the witness on its chain: the least rise of the bias where it stays, and strict means on the way there."""
     from mdpkit.kernels import graph as g
 
-    rise, r = -(D + E)[choice], np.abs(p.r[choice])
     label, n = g.bottom_components(p.graph, choice)
     staying = np.ones(com.n, dtype=bool)
     staying[com.label[~com.inside[choice] & (com.label >= 0)]] = False
@@ -379,27 +391,28 @@ def _average_below(
     group = np.where(label >= 0, com.n + label, -1)
     kept = (com.label >= 0) & staying[com.label]
     group[kept] = com.label[kept]
-    gain, size = np.full(com.n + n, np.inf), np.zeros(com.n + n)
+    gain = np.full(com.n + n, np.inf)
     known = group >= 0
-    np.minimum.at(gain, group[known], rise[known])
-    np.maximum.at(size, group[known], r[known])
-    size = np.maximum(size, np.where(np.isfinite(gain), np.abs(gain), 0.0))
-    below = np.where(known, (gain - inflate * 64 * UNIT * size)[group], 0.0)
-    least = _least_step(p, below[known])
+    np.minimum.at(gain, group[known], -D[choice][known])
+    least = _least_step(p, gain[group[known]])
     moving = np.flatnonzero(~known)
-    if not len(moving):
-        return below
     rows = choice[moving]
-    try:
-        lu, b = _open_chain(p, moving, rows, below)
-    except ModelError:
-        return None
     margin = np.full(len(rows), inflate * least)
-    for _ in range(4):
-        below[moving] = lu.solve(b - margin)
-        (fall, error), _ = average_shortfalls(p, below, np.zeros(p.n_states), False)
-        if np.all((fall + error)[rows] < 0) or not least:
+    below = np.zeros(p.n_states)
+    for _ in range(6):
+        below[known] = gain[group[known]]
+        if len(moving):
+            try:
+                lu, b = _open_chain(p, moving, rows, below)
+            except ModelError:
+                return None
+            below[moving] = lu.solve(b - margin)
+        (fall, error), (short, short_error) = average_shortfalls(p, below, h, False)
+        lack = np.zeros(com.n + n)
+        np.maximum.at(lack, group[known], (short + short_error)[choice][known])
+        if (np.all((fall + error)[rows] < 0) or not least) and not lack.any():
             break
+        gain = np.where(lack > 0, np.nextafter(gain - inflate * lack, -np.inf), gain)
         margin = inflate * (2 * error[rows] + least)
     return below
 

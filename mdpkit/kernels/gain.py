@@ -64,20 +64,26 @@ def improved_average(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array,
     best = np.maximum.reduceat(q, pair_ptr[:-1])
     better = rises | (best > q[choice] + slack)
     hit = np.flatnonzero(kept & (q == best[state]))
-    first = hit[np.searchsorted(state[hit], np.arange(len(gain)))]
-    return np.where(better, first, choice)
+    found = np.zeros(len(gain), dtype=bool)
+    found[state[hit]] = True  # nothing is found where numbers overflow
+    better, improved = np.flatnonzero(better & found), choice.copy()
+    improved[better] = hit[np.searchsorted(state[hit], better)]
+    return improved
 
 
 def average_lack(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array) -> float:
     """What gain and bias lack to satisfy the optimality equations: infinite where a next gain is larger, by more than rounding.
 
-    Else the largest amount by which a pair of the same next gain exceeds :math:`g + h`.
+    Else the largest amount by which a pair of the same next gain exceeds :math:`g + h`. Infinite too where numbers overflow.
     """
     state, rise, q, margin, _ = _rises(P, r, pair_ptr, gain, bias)
     if np.any(rise > margin[state]):
         return np.inf
     kept = rise >= -margin[state]
-    return max(0.0, float(np.max((q - gain[state] - bias[state])[kept])))
+    if not np.all(np.logical_or.reduceat(kept, pair_ptr[:-1])):
+        return np.inf
+    lack = float(np.max((q - gain[state] - bias[state])[kept], initial=0.0))
+    return np.inf if np.isnan(lack) else lack
 
 
 def _rises(P: Any, r: Array, pair_ptr: Ints, gain: Array, bias: Array) -> tuple[Ints, Array, Array, Any, Any]:

@@ -76,8 +76,8 @@ class Canonical:
 
     @property
     def P(self) -> Transitions:
-        """Rows by pair (by stage and pair where they vary)."""
-        return self.mdp.P
+        """Rows by pair (by stage and pair where they vary); for average reward they sum to one up to rounding."""
+        return self.mdp.P.stochastic if self.kind == "average" else self.mdp.P
 
     @property
     def pair_ptr(self) -> Ints:
@@ -204,6 +204,8 @@ def canonical(mdp: MDP) -> Canonical:
 
 def _check_mass(mdp: MDP) -> None:
     """Refuse rows that lose or gain probability: over an unbounded time the long-run average is then zero or infinite."""
+    if mdp.origin == "as bits":
+        _check_bits(mdp)
     bad = np.flatnonzero(mdp.P.mass_defect > STOCHASTIC + 2.0**-50 * mdp.n_states)
     if bad.size:
         k = int(bad[0])
@@ -212,6 +214,21 @@ def _check_mass(mdp: MDP) -> None:
             found=float(mdp.P.take(bad[:1]).data.sum()),
             needed=f"1 within {STOCHASTIC:g}",
             way_out="build the model with normalize=True",
+        )
+
+
+def _check_bits(mdp: MDP) -> None:
+    """Refuse floats taken as bits whose rows, as 0.1, 0.2 and 0.7, do not sum to exactly one."""
+    sums = np.add.reduceat(mdp.P.rationals(), mdp.P.indptr[:-1])
+    bad = np.flatnonzero(sums != 1)
+    if bad.size:
+        k = int(bad[0])
+        raise ModelError(
+            f"the bits of the row of state {int(mdp.state[k])}, action {int(mdp.action[k])} do not sum to exactly one, "
+            "as an average needs it",
+            found=f"1 {'+' if sums[k] > 1 else '-'} {float(abs(sums[k] - 1)):.3g}",
+            needed="1",
+            way_out="leave out dyadic=True, so that floats stand for the simple fractions beside them",
         )
 
 

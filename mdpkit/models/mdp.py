@@ -913,9 +913,7 @@ def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -
         empty = np.flatnonzero(sums <= 0)
         if empty.size:
             _bad_sum(int(empty[0]), float(sums[empty[0]]), state, action, empty.size)
-        if rows.dense is not None:
-            return Transitions.from_dense(rows.dense / sums[:, None])
-        return Transitions(rows.indptr, rows.indices, rows.data / sums[rows.row_of], rows.n_states)
+        return rows.normalized(sums)
     off = np.abs(sums - 1.0)
     bad = np.flatnonzero(off > WARNED + 2 * SILENT)  # 3 * 0.333333 is off by 1e-6 and a rounding error
     if bad.size:

@@ -181,6 +181,19 @@ class Transitions:
         fast.mass_defect(self.indptr, self.data, out)
         return _frozen(out)
 
+    @cached_property
+    def stochastic(self) -> Transitions:
+        """These rows, each divided by its sum if one of them misses one by more than rounding."""
+        if self.exact is not None or np.all(self.mass_defect <= 2.0**-50 * max(self.n_states, 4)):
+            return self
+        return self.normalized(np.asarray(self.csr.sum(axis=1)).ravel())
+
+    def normalized(self, sums: Floats) -> Transitions:
+        """The float rows divided by ``sums`` ``(rows,)``."""
+        if self.dense is not None:
+            return Transitions.from_dense(self.dense / sums[:, None])
+        return Transitions(self.indptr, self.indices, self.data / sums[self.row_of], self.n_states)
+
     def __matmul__(self, V: Array) -> Array:
         """``PV`` for ``V`` of shape ``(S,)``: floats, or exactly where ``V`` holds Fractions."""
         if V.dtype == object:

@@ -29,7 +29,8 @@ def action_values(mdp: MDP, V: Array) -> Array:
 def relative_pair_values(mdp: MDP, gain: Array, bias: Array) -> Array:
     """r - g + Ph of each pair ``(L,)`` for average reward; exact where gain and bias are Fractions."""
     r = mdp.r if gain.dtype != object else mdp.reward.exact
-    return r - gain[mdp.state] + mdp.P @ bias
+    with np.errstate(over="ignore", invalid="ignore"):
+        return r - gain[mdp.state] + mdp.P.stochastic @ bias
 
 
 def pair_values(p: Canonical, h: int, V: Array) -> Array:

@@ -88,13 +88,15 @@ class MultichainPolicyIteration(IterativeSolver[State]):
 
 WORK = 3e8
 """Transitions that the first sweeps may touch: about half a second."""
+OVERHEAD = 50_000
+"""Transitions that a sweep of a small model takes as long as."""
 
 
 def _swept(problem: Canonical) -> Ints:
     """Greedy for the reward of so many steps that it has not changed for a quarter of them."""
     sweeper = Sweeper(problem)
     V, choice, changed = np.zeros(problem.n_states), problem.pair_ptr[:-1], 0
-    for k in range(max(100, int(WORK / problem.P.nnz))):
+    for k in range(max(100, int(WORK / (problem.P.nnz + OVERHEAD)))):
         V, newest, _, _ = sweeper.backup(V)
         if not np.array_equal(newest, choice):
             changed = k

@@ -105,6 +105,8 @@ def _discounted(problem: Canonical, gamma: float, choice: Ints) -> Ints:
     while choice.tobytes() not in seen:
         seen.add(choice.tobytes())
         V = sweeper.solve(choice)
+        if not np.all(np.isfinite(V)):
+            break
         size = np.abs(V) + np.maximum.reduceat(np.abs(p.r), p.pair_ptr[:-1])
         choice = reference.greedy_stable(reference.q_values(p.P, p.r, p.gamma, V), p.pair_ptr, choice, MARGIN * size)
     return choice

@@ -15,6 +15,7 @@ from strategies import build, models
 import mdpkit as mk
 from mdpkit.kernels.gain import evaluate_average, improved_average
 from mdpkit.models.canonical import canonical
+from mdpkit.operators.bellman import Sweeper
 from mdpkit.solvers.average_reward import GainBiasLinearProgramming, MultichainPolicyIteration, RelativeValueIteration
 
 F = Fraction
@@ -189,3 +190,19 @@ def test_rewards_far_from_one(seed: int) -> None:
         gain = mk.solve(build(scaled, AVERAGE), exact=True).exact
         assert sol.status.ok
         assert enclosed(sol, gain)
+
+
+def test_the_first_sweeps_end_where_greedy_policies_never_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    # the greedy policies of this grid keep changing with the time to go, whose sweeps cost nothing but their number
+    count = 0
+    backup = Sweeper.backup
+
+    def counted(self: Sweeper, V: np.ndarray) -> tuple:
+        nonlocal count
+        count += 1
+        return backup(self, V)
+
+    monkeypatch.setattr(Sweeper, "backup", counted)
+    sol = mk.solve(mk.instances.make("gridworld-3-8").under(AVERAGE), MultichainPolicyIteration())
+    assert sol.status.ok
+    assert count < 10_000

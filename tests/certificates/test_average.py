@@ -117,3 +117,64 @@ def test_sums_of_tenths_are_no_loss() -> None:
     sol = mk.solve(mdp)
     assert sol.status.ok
     assert sol.gain == pytest.approx(np.full(10, 4.5))
+
+
+@pytest.mark.parametrize("rewards", [[0, 2, 1], [1, 0, 0], ["1/3", 0, 0], [-1000000, 0, 1]])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_gain_of_zero_is_exact_beside_other_rewards(rewards: list, exact: bool) -> None:
+    model = [[(F(r), {0: F(1)}) for r in rewards]]
+    for minimize in (False, True):
+        sol = mk.solve(build(model, AVERAGE, exact=exact, minimize=minimize), "multichain-policy-iteration")
+        best = (min if minimize else max)(map(F, rewards))
+        assert sol.status.ok
+        assert sol.certificate.lower[0] <= best <= sol.certificate.upper[0]
+        assert best != 0 or sol.certificate.gap == 0
+
+
+def test_mixed_actions_of_one_state_have_float_bounds() -> None:
+    # the mixed reward has an error of its own, which the bounds by rewards alone must bear
+    for exact in (False, True):
+        mdp = build([[(F(0), {0: F(1)}), (F(1), {0: F(1)}), (F(-2, 3), {0: F(1)})]], AVERAGE, exact=exact, rho=0)
+        value = mk.evaluate(mdp, [[0.25, 0.5, 0.25]])
+        assert value.lower[0] <= F(1, 3) <= value.upper[0]
+        assert value.gap < 1e-13
+
+
+def test_action_values_do_not_depend_on_the_width_of_the_bounds() -> None:
+    mdp = mk.MDP([[[0.5, 0.5]], [[0.25, 0.75]]], [[1.0], [2.0]], AVERAGE)
+    sol = mk.solve(mdp, "relative-value-iteration", until=mk.Steps(3))
+    assert sol.certificate.gap > 1e-6
+    assert sol.Q[:, 0] == pytest.approx(sol.bias, rel=1e-12)
+
+
+def test_bits_that_do_not_sum_to_one_have_no_exact_average() -> None:
+    mdp = mk.MDP([[[0.1, 0.2, 0.7]]] * 3, [[1.0], [2.0], [3.0]], AVERAGE)
+    assert mk.solve(mdp, exact=True).exact.tolist() == [F(13, 5)] * 3
+    with pytest.raises(ModelError, match=r"bits of the row of state 0, action 0 do not sum to exactly one.*1 -"):
+        mk.solve(mdp, exact=True, dyadic=True)
+    halves = mk.MDP([[[0.25, 0.25, 0.5]]] * 3, [[1.0], [2.0], [3.0]], AVERAGE)
+    assert mk.solve(halves, exact=True, dyadic=True).certificate.valid
+
+
+@pytest.mark.parametrize(
+    "name", ["multichain-policy-iteration", "relative-value-iteration", "gain-bias-linear-programming", "vanishing-discount"]
+)
+def test_rows_of_twelve_digits_are_divided_by_their_sums(name: str) -> None:
+    third = 0.3333333333331
+    mdp = mk.MDP([[[third] * 3]] * 3, [[1e6], [0.0], [3.0]], AVERAGE, rho=0)
+    sol = mk.solve(mdp, name)
+    assert sol.status.ok
+    assert sol.certificate.lower[0] <= F(1000003, 3) <= sol.certificate.upper[0]
+    assert sol.bias == pytest.approx([1e6 - 1000003 / 3, -1000003 / 3, 3 - 1000003 / 3], rel=1e-9)
+    assert sol.Q[:, 0] == pytest.approx(sol.bias, rel=1e-9)
+    assert mk.evaluate(mdp, [0, 0, 0]).bias == pytest.approx(sol.bias, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+def test_passages_beyond_floats_leave_true_bounds() -> None:
+    mdp = mk.MDP([[[1.0, 5e-324]], [[5e-324, 1.0]]], [[1.0], [0.1]], AVERAGE)
+    for name in ("multichain-policy-iteration", "gain-bias-linear-programming", "vanishing-discount"):
+        sol = mk.solve(mdp, name)
+        assert not sol.status.ok
+        assert np.all(sol.certificate.lower <= 0.1)
+        assert np.all(sol.certificate.upper >= 1)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import mdpkit as mk
 from mdpkit.certificates import Certificate
-from mdpkit.errors import CertificateError, OutputExistsError
+from mdpkit.errors import CertificateError, ModelError, OutputExistsError, UndefinedValueError
 
 F = Fraction
 INF = float("inf")
@@ -241,8 +241,9 @@ def test_lower_bounds_of_reachability_in_an_end_component(low: list[Any], action
     mdp = g.build(TRAP, mk.Reachability([2]))
     for certificate in forged(mdp, low, [F(1, 2), F(1, 2), 1, 0], actions):
         refused(certificate, mdp)
-    for certificate in forged(mdp, [F(1, 4), F(1, 4), 1, 0], [F(1, 2), F(1, 2), 1, 0], [0, 1, 0, 0])[1:]:
-        assert holds(certificate, mdp)  # true though not tight: a larger fixed point is an upper bound
+    floats, exact = forged(mdp, [F(1, 4), F(1, 4), 1, 0], [F(1, 2), F(1, 2), 1, 0], [0, 1, 0, 0])
+    assert floats.verify(mdp, exact=True)  # true though not tight: a larger fixed point is an upper bound
+    assert "do not coincide" in exact.verify(mdp).reason
 
 
 def test_upper_bounds_of_least_probabilities_in_an_end_component() -> None:
@@ -373,3 +374,67 @@ def test_a_rounded_law_at_the_start_is_enclosed() -> None:
     assert exact.exact_value == sum(a * b for a, b in zip(rho, exact.exact, strict=True))
     for sol in (exact, mk.solve(mdp)):
         assert F(sol.lower) <= exact.exact_value <= F(sol.upper)
+
+
+@pytest.mark.parametrize("criterion", [mk.Discounted("0.9"), mk.FiniteHorizon(3), mk.AverageReward()])
+def test_a_certificate_must_not_say_more_than_is_checked(criterion: Any) -> None:
+    mdp = mk.instances.make("howard-toymaker").under(criterion)
+    exact, floats = mk.solve(mdp, exact=True).certificate, mk.solve(mdp).certificate
+    zero = exact.below * 0
+    wide = {"below": exact.below - 1000}
+    if isinstance(criterion, mk.AverageReward):
+        wide["below_bias"] = zero
+        assert replace(floats, below=floats.below - 1000, below_bias=0 * floats.below_bias).verify(mdp)
+    for change, says in (
+        (wide, "do not coincide"),
+        ({"below": exact.below.astype(float), "above": exact.above.astype(float)}, "not made of fractions"),
+        ({"arithmetic": "float"}, "of type object"),
+        ({"arithmetic": "sure"}, "neither float nor exact"),
+        ({"whole": not exact.whole}, "other stages"),
+    ):
+        verdict = replace(exact, **change).verify(mdp)
+        assert not verdict
+        assert says in verdict.reason
+    longer = replace(floats, above=floats.above.astype(np.longdouble)).verify(mdp)
+    assert not longer
+    assert "of type float128" in longer.reason or "of type longdouble" in longer.reason
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_law_over_both_infinities_has_no_value(exact: bool) -> None:
+    mdp = mk.MDP(np.eye(3)[:, None], [[1.0], [-1.0], [0.0]], mk.TotalReward(), rho=[0.25, 0.25, 0.5])
+    sol = mk.solve(mdp, exact=exact)
+    assert sol.status.ok
+    assert [float(v) for v in sol.certificate.lower] == [np.inf, -np.inf, 0.0]
+    value = mk.evaluate(mdp, [0, 0, 0], exact=exact)
+    for ask in (lambda: sol.value, lambda: sol.lower, lambda: value.value, lambda: value.initial):
+        with pytest.raises(UndefinedValueError, match="both infinities") as error:
+            ask()
+        assert error.value.witness == {"plus infinity in state": 0, "minus infinity in state": 1}
+    assert "no value at the initial law" in repr(sol)
+    assert "no value at the initial law" in repr(value)
+    assert "undefined at the initial law" in sol._repr_html_()
+    if not exact:
+        with pytest.raises(UndefinedValueError, match="both infinities"):
+            mk.solve(mdp, until=mk.Gap(where="initial"))
+    one_sign = mk.MDP(np.eye(3)[:, None], [[1.0], [1.0], [0.0]], mk.TotalReward(), rho=[0.25, 0.25, 0.5])
+    sol = mk.solve(one_sign, exact=exact)
+    assert (sol.lower, sol.upper, sol.value) == (np.inf, np.inf, np.inf)
+
+
+def test_numbers_beyond_floats_are_errors_of_the_library() -> None:
+    P = [[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]]
+    mdp = mk.MDP(P, [[1.7e308, -1.7e308], [1e308, 0.0]], mk.Discounted("0.95"))
+    with pytest.raises(ModelError, match="no float bounds"):
+        mk.solve(mdp)
+    with pytest.raises(ModelError, match="an exact value is beyond the range of floats"):
+        mk.solve(mdp, exact=True)
+    average = mdp.under(mk.AverageReward())
+    for name in ("multichain-policy-iteration", "relative-value-iteration", "vanishing-discount"):
+        with pytest.raises(ModelError, match="no float bounds"):
+            mk.solve(average, name)
+    sol = mk.solve(average, exact=True)
+    assert sol.certificate.valid
+    assert sol.exact.tolist() == [F(1.7e308)] * 2
+    huge = np.array([F(-(10**400))] * 2, dtype=object)
+    assert not replace(sol.certificate, below=huge, above=huge).verify(average)
