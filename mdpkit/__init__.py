@@ -27,7 +27,7 @@ from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
     from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
-    from mdpkit.io import load
+    from mdpkit.io import load, save
     from mdpkit.reductions.communicating import classify
 
 __version__ = "0.1.0"
@@ -64,13 +64,14 @@ __all__ = [
     "operators",
     "plots",
     "proofs",
+    "save",
     "simulate",
     "solve",
     "solve_many",
     "solvers",
 ]
 
-_FUNCTIONS = {"load": "mdpkit.io", "classify": "mdpkit.reductions.communicating"}
+_FUNCTIONS = {"load": "mdpkit.io", "save": "mdpkit.io", "classify": "mdpkit.reductions.communicating"}
 _MODULES = ("certificates", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
