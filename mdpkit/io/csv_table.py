@@ -109,7 +109,7 @@ class _Reader:
 
     def _places(self, header: list[str], line: int) -> dict[str, int]:
         """Where each column stands."""
-        names = [name.strip().lower() for name in header]
+        names = [" ".join(name.split()).lower() for name in header]
         wanted = (*COLUMNS, OUTCOME)
         missing = [name for name in COLUMNS if name not in names]
         if missing:
@@ -294,7 +294,7 @@ def write(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> No
         raise UnsupportedError(
             "CSV has one reward structure",
             found=", ".join(map(repr, mdp.rewards)),
-            way_out='choose one with mdp.under(criterion, reward="…"), or save to .npz',
+            way_out='choose one: mdp.under(criterion, reward="…"), or --reward of mdpkit convert; .npz holds all',
         )
     with atomic(path, overwrite) as file:
         data = "\n".join([",".join(COLUMNS), *_lines(mdp), ""]).encode()

@@ -380,7 +380,7 @@ def _whole(cells: list[Any]) -> bool:
     """Whether integers became floats, as pandas makes them where cells were missing once."""
     number = (int, float, np.integer, np.floating)
     return any(isinstance(x, (float, np.floating)) for x in cells) and all(
-        isinstance(x, number) and float(x).is_integer() for x in cells
+        isinstance(x, number) and float(cast(Any, x)).is_integer() for x in cells
     )
 
 

@@ -211,6 +211,7 @@ MALFORMED: dict[str, tuple[str | bytes, int, str]] = {
     "rational reward too large": (table("0,0,1,1/1,1e999", GOOD[1]), 2, "reward is too large"),
     "reward trap": (table("0,0,1,1/1,1e999999999", GOOD[1]), 2, "exponent out of range"),
     "quote unterminated": (table('"0,0,1,1,0', GOOD[1]), 3, "not a line of CSV"),
+    "line break in the header": (table(*GOOD, head=HEAD.replace("idaction", '"id\naction"')), 1, "did you mean 'id action'"),
     "quote inside": (table('"0"x,0,1,1,0', GOOD[1]), 2, "not a line of CSV"),
     "comma in quotes": (table('0,0,1,"0,5",0', GOOD[1]), 2, "not a number; found: '0,5'"),
     "line break in quotes": (table('0,0,1,"1\n",0', GOOD[1]), 2, "not a number"),
