@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         from_pymdptoolbox,
         from_quantecon,
         load,
+        save,
         to_dataframe,
         to_networkx,
         to_pymdptoolbox,
@@ -76,6 +77,7 @@ __all__ = [
     "operators",
     "plots",
     "proofs",
+    "save",
     "simulate",
     "solve",
     "solve_many",
@@ -87,7 +89,7 @@ __all__ = [
 ]
 
 _IO = (
-    "from_dataframe", "from_pymdptoolbox", "from_quantecon", "load", "to_dataframe", "to_networkx", "to_pymdptoolbox",
+    "from_dataframe", "from_pymdptoolbox", "from_quantecon", "load", "save", "to_dataframe", "to_networkx", "to_pymdptoolbox",
     "to_quantecon",
 )  # fmt: skip
 _FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}

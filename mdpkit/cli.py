@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import numpy as np
 import typer
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from mdpkit.io.pose import Question
     from mdpkit.io.properties import Property
+    from mdpkit.models.criterion import Criterion
     from mdpkit.models.mdp import MDP
     from mdpkit.progress import Progress
     from mdpkit.run import StopRule
@@ -391,6 +392,7 @@ def convert(
             metavar="OUT", help="A file ending in .npz (lossless), .drn, .tra (.gz, .xz), .umb, .mdp, .csv or .csv.gz."
         ),
     ],
+    reward: RewardName = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -402,6 +404,8 @@ def convert(
         _check_outputs(source, {"OUT": out}, force)
         with _progress(f"reading {source}", quiet) as progress:
             mdp = load(source)
+            if reward is not None:
+                mdp = mdp.under(cast("Criterion", mdp.criterion), reward=reward)
             progress.enter(f"writing {out}")
             save(mdp, out, overwrite=force)
         return OK

@@ -316,6 +316,8 @@ class _Reader:
         value = self.numbers.exact[self.number()]
         if not 0 <= value <= 1:
             raise _TokenError("the discount is outside [0, 1]", float(value), "0 <= discount <= 1", token=self.k - 1)
+        if value < 1 and float(value) == 1:
+            raise _TokenError("a discount that rounds to 1", needed="1, or at most 1 - 2**-53", token=self.k - 1)
         self.gamma = value
 
     def read_values(self) -> None:

@@ -3,7 +3,7 @@ r"""Transitions in CSV: ``idstatefrom,idaction,idstateto,probability,reward``, t
 - Columns may stand in any order; others are ignored. Fields may be quoted or padded with blanks; blank lines and lines
   that begin with ``#`` are skipped.
 - States are numbered from 0 without gaps, and each has an action; a terminal state goes to itself with reward 0. The
-  actions of a state may have any numbers.
+  actions of a state may have any numbers. Numbers may be decimals without fraction, ``3.0`` or R's ``1e+05``.
 - Rows of the same state, action and next state are added up, as CRAAM does: probabilities are summed, rewards averaged
   with the probabilities as weights.
 - If some probability is written ``p/q``, all numbers are rationals (decimals, too) and rows must sum to exactly one.
@@ -86,6 +86,8 @@ class _Reader:
     def read(self) -> MDP:
         data = contents(self.path, _NEEDED, ".gz" if self.path.name.lower().endswith(".gz") else "")
         text = decoded(self.path, data)
+        if "\n" not in text:
+            text = text.replace("\r", "\n")
         if not text.strip():
             self.fail(LineError("the file is empty", needed=",".join(COLUMNS)), 1)
         head, newline, rest = text.partition("\n")
@@ -107,13 +109,15 @@ class _Reader:
 
     def _places(self, header: list[str], line: int) -> dict[str, int]:
         """Where each column stands."""
-        names = [name.strip().lower() for name in header]
+        names = [" ".join(name.split()).lower() for name in header]
         wanted = (*COLUMNS, OUTCOME)
         missing = [name for name in COLUMNS if name not in names]
         if missing:
             way_out = f"the first line names the columns; {nearest(missing[0], names)}"
             if any(mark in header[0] for mark in ";\t"):
                 way_out = "separate the columns by commas"
+            elif missing == ["reward"]:
+                way_out += "; a model without rewards leaves the fields of this column empty"
             what = f"no column {', '.join(missing)}"
             self.fail(LineError(what, shown(",".join(header)), ",".join(COLUMNS), way_out), line)
         twice = [name for name in wanted if names.count(name) > 1]
@@ -166,9 +170,9 @@ class _Reader:
             self._bad_width(table.words(row), int(lines[row]))
         if not len(body):
             self.fail(LineError("no transitions under the header", needed="a row for each"), int(lines[0]))
-        source, action, target = (table.naturals(body, places[name], name) for name in COLUMNS[:3])
+        source, action, target = (table.naturals(body, places[name], name, decimals=True) for name in COLUMNS[:3])
         if OUTCOME in places:
-            outcome = table.naturals(body, places[OUTCOME], OUTCOME)
+            outcome = table.naturals(body, places[OUTCOME], OUTCOME, decimals=True)
             if outcome.any():
                 line = int(lines[body[np.argmax(outcome != 0)]])
                 raise UnsupportedError(
@@ -290,7 +294,7 @@ def write(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> No
         raise UnsupportedError(
             "CSV has one reward structure",
             found=", ".join(map(repr, mdp.rewards)),
-            way_out='choose one with mdp.under(criterion, reward="…"), or save to .npz',
+            way_out='choose one: mdp.under(criterion, reward="…"), or --reward of mdpkit convert; .npz holds all',
         )
     with atomic(path, overwrite) as file:
         data = "\n".join([",".join(COLUMNS), *_lines(mdp), ""]).encode()

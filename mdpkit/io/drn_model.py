@@ -68,9 +68,10 @@ def pair_reward(raw: RawReward, state: Ints) -> Reward:
     """State reward plus action reward; ``state`` holds the states of the pairs."""
     if raw.state_exact is not None and raw.action_exact is not None:
         return from_exact_values(_sums(raw.state_exact, raw.action_exact, state))
-    values = raw.state[state] + raw.action
+    of_state = raw.state[state]
+    values = np.where(of_state == 0, raw.action, of_state + raw.action)  # -0.0 stays what it is
     # the decimals of the file, each within half a unit in the last place, and the rounding of their sum
-    error = 4 * 2.0**-53 * (np.abs(raw.state[state]) + np.abs(raw.action))
+    error = 4 * 2.0**-53 * (np.abs(of_state) + np.abs(raw.action))
     return Reward(values, None, error)
 
 

@@ -52,7 +52,7 @@ def check_target(path: Path, overwrite: bool) -> None:
     if not path.parent.is_dir():
         raise OptionError(f"the folder {path.parent} does not exist", way_out="create it first")
     if not overwrite and (path.exists() or path.is_symlink()):
-        raise OutputExistsError(f"{path} exists", way_out="choose another name or pass overwrite=True")
+        raise OutputExistsError(f"{path} exists", way_out="choose another name, or pass overwrite=True (--force)")
 
 
 def physical_memory() -> int:

@@ -124,7 +124,11 @@ def _by_action(P: Any, name: str) -> list[Any]:
     """The matrices of the actions, all of one kind."""
     if _sparse(P):
         raise ModelError(f"{name} is one sparse matrix", found=P.shape, needed="one for each action")
-    parts: list[Any] = [part if _sparse(part) else np.asarray(part) for part in P]
+    try:
+        parts: list[Any] = [part if _sparse(part) else np.asarray(part) for part in P]
+    except (TypeError, ValueError) as error:  # no sequence, or rows of different lengths
+        needed = "(A, S, S), or A matrices (S, S)"
+        raise ModelError(f"{name} is not made of matrices", found=str(error)[:200], needed=needed) from None
     if not parts or any(part.ndim != 2 for part in parts):
         shapes = [part.shape for part in parts[:4]]
         raise ModelError(f"{name} is not made of matrices", found=shapes, needed="(A, S, S), or A matrices (S, S)")
@@ -308,7 +312,8 @@ def from_dataframe(
     ----------
     table : pandas.DataFrame
         Columns ``state, action, next_state, probability, reward``, or ``idstatefrom, idaction, idstateto, probability,
-        reward`` as of CRAAM's tables. States and actions are any hashable names. Without a column of rewards there are
+        reward`` as of CRAAM's tables. States and actions are any hashable names; floats that are all integers are taken
+        as these. Without a column of rewards there are
         none. Probabilities and rewards may be exact (Fractions, text such as ``"1/3"``).
     criterion, minimize, normalize
         As for :class:`~mdpkit.models.mdp.MDP`.
@@ -341,6 +346,9 @@ def from_dataframe(
     frame: Any = table
     present: list[str] = [str(name) for name in frame.columns]
     names = _column_names(present, columns)
+    twice = [name for name in names if present.count(name) > 1]
+    if twice:
+        raise OptionError(f"the table has two columns {twice[0]!r}", needed="one")
     cells: list[list[Any]] = [frame[name].tolist() for name in names[:4]]
     has_rewards = names[4] in present
     cells.append(frame[names[4]].tolist() if has_rewards else [0] * len(table))
@@ -352,6 +360,10 @@ def from_dataframe(
                 raise ModelError(f"the {names[j]} of row {k} is no name", found=cell, needed="a hashable name")
             if j >= 3 and isinstance(cell, str):
                 cells[j][k] = to_fraction(cell, what=f"{names[j]} of row {k}")
+    if _whole([*cells[0], *cells[2]]):
+        cells[0], cells[2] = list(map(int, cells[0])), list(map(int, cells[2]))
+    if _whole(cells[1]):
+        cells[1] = list(map(int, cells[1]))
     known = dict.fromkeys([*cells[0], *cells[2]])  # numbered as they come as origins, which all of them must be
     if state_names is None and not all(isinstance(s, (int, np.integer)) for s in known):
         state_names = list(known)
@@ -362,6 +374,14 @@ def from_dataframe(
     if not has_rewards:
         mdp = mdp.without_rewards()
     return mdp if law is None else mdp.under(cast(Criterion, criterion), rho=law)
+
+
+def _whole(cells: list[Any]) -> bool:
+    """Whether integers became floats, as pandas makes them where cells were missing once."""
+    number = (int, float, np.integer, np.floating)
+    return any(isinstance(x, (float, np.floating)) for x in cells) and all(
+        isinstance(x, number) and float(cast(Any, x)).is_integer() for x in cells
+    )
 
 
 def _missing(cell: Any) -> bool:

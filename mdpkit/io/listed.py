@@ -127,8 +127,10 @@ class Table:
         at = self._first[rows] + k
         return (self._bytes[self._starts[at]] == ord(character)) & (self._ends[at] - self._starts[at] == 1)
 
-    def naturals(self, rows: Ints, k: int, what: str, bound: int | None = None) -> Ints:
+    def naturals(self, rows: Ints, k: int, what: str, bound: int | None = None, *, decimals: bool = False) -> Ints:
         """Word k of each row as a natural number, below ``bound`` if there is one.
+
+        With ``decimals`` it may be written as tables often have it, ``3.0`` or ``1e+05``.
 
         Raises
         ------
@@ -145,17 +147,36 @@ class Table:
             good &= ~inside | (digit < 10)
             values = np.where(inside & good, values * 10 + digit, values)
         if not good.all():
+            if decimals:
+                return self._whole(rows, k, what)
             row = int(np.argmin(good))
-            word = self.word(int(rows[row]), k)
-            large = word.isascii() and word.isdigit()
-            needed = f"a number below {10**LONGEST}" if large else "a natural number"
-            fault = LineError(f"{what} is {'too large' if large else 'not a natural number'}", shown(word), needed)
-            raise RowError(int(rows[row]), fault)
+            raise RowError(int(rows[row]), _no_natural(self.word(int(rows[row]), k), what))
         if bound is not None and (outside := values >= bound).any():
             row = int(np.argmax(outside))
             needed = f"a number from 0 to {bound - 1}" if bound > 0 else "none"
             raise RowError(int(rows[row]), LineError(f"{what} is out of range", int(values[row]), needed))
         return values
+
+    def _whole(self, rows: Ints, k: int, what: str) -> Ints:
+        """Word k of each row, a decimal without fraction."""
+        column = Column(self.texts(rows, k), rows)
+        values: list[int] = []
+        for j, word in enumerate(column.words):
+            text = word.decode()
+            try:
+                value = Fraction(number(text, True, what)) if set(word) <= set(_PLAIN) else None
+            except LineError:
+                value = None
+            if value is None or value.denominator > 1 or not 0 <= value < 10**LONGEST:
+                raise column.error(j, _no_natural(text, what))
+            values.append(int(value))
+        return np.array(values, dtype=np.int64)[column.ids]
+
+
+def _no_natural(word: str, what: str) -> LineError:
+    large = word.isascii() and word.isdigit()
+    needed = f"a number below {10**LONGEST}" if large else "a natural number"
+    return LineError(f"{what} is {'too large' if large else 'not a natural number'}", shown(word), needed)
 
 
 class Column:

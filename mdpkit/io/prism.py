@@ -690,9 +690,10 @@ def _valuations(text: _Text, S: int) -> list[Valuation]:
             text.fail(LineError("wrong number of values", found, needed), number)
         for word in words:
             if word not in known:
-                if not _INTEGER.fullmatch(word.strip(_BLANK)):
+                value = word.strip(_BLANK)
+                if value not in known and not _INTEGER.fullmatch(value):
                     text.fail(LineError("not a value", shown(word), "an integer, true or false"), number)
-                known[word] = int(word)
+                known[word] = known[value] if value in known else int(value)
         names[state] = Valuation((known[word] for word in words), variables)
     if len(names) < S:
         state = next(s for s in range(S) if s not in names)
@@ -719,7 +720,8 @@ def _structures(files: _Files) -> list[tuple[str, Path | None, Path | None]]:
     found: list[tuple[int | None, str | None, Path | None, Path | None]] = []
     for k in numbers:
         pair = files.one(k, ".srew"), files.one(k, ".trew")
-        names = [_structure(_Text(path, ending)) for path, ending in zip(pair, (".srew", ".trew"), strict=True) if path]
+        heads = [_structure(_Text(path, ending)) for path, ending in zip(pair, (".srew", ".trew"), strict=True) if path]
+        names = [name for name in heads if name is not None]  # PRISM heads files in rows with no name
         if len(set(names)) > 1:
             raise ParseError(
                 "the rewards of states and of transitions bear different names",
@@ -728,7 +730,7 @@ def _structures(files: _Files) -> list[tuple[str, Path | None, Path | None]]:
                 found=", ".join(map(repr, names)),
                 needed=f"the name in {pair[0]}",
             )
-        found.append((k, names[0], *pair))
+        found.append((k, names[0] if names else None, *pair))
     unnamed = sum(1 for _, name, _, _ in found if not name)
     out: list[tuple[str, Path | None, Path | None]] = []
     for k, name, srew, trew in found:

@@ -192,7 +192,8 @@ class _Reader:
 
     def part(self, name: str) -> bytes:
         if name not in self.files:
-            listing = ", ".join(sorted(self.files)[:12]) or "an empty archive"
+            listing = ", ".join(sorted(self.files)[:4]) or "an empty archive"
+            listing += f" and {len(self.files) - 4} more" if len(self.files) > 4 else ""
             self.fail(name, "missing in the archive", listing, way_out="export the model again")
         return self.files[name]
 
@@ -293,6 +294,8 @@ class _Reader:
         counts = cast("dict[str, Any]", system)
         for key in _COUNTS:
             count: Any = counts.get(key)
+            if key not in counts:
+                self.fail("index.json", f"{key} is missing in transition-system", needed="a natural number")
             if type(count) is not int or count < 0:
                 self.fail("index.json", f"{key} is no count", repr(count)[:80], "a natural number")
             self.counts[key] = count

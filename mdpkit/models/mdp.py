@@ -581,7 +581,10 @@ class MDP:
         state = np.array([keys[k][0] for k in order], dtype=np.int64)
         if not len(state):
             raise ModelError("no transitions were given", needed="at least one row")
-        start = np.searchsorted(state, np.arange(len(names)))
+        start = np.searchsorted(state, np.arange(len(names) + 1))
+        idle = np.flatnonzero(start[1:] == start[:-1])
+        if len(idle):
+            raise _no_action(names[idle[0]], len(idle))
         action = np.arange(len(state)) - start[state]
         indptr = [0]
         indices: list[int] = []
@@ -873,12 +876,16 @@ def _check_pairs(state: Ints, action: Ints, S: int) -> None:
         )
     missing = np.flatnonzero(np.bincount(state, minlength=S) == 0)
     if missing.size:
-        raise ModelError(
-            f"state {int(missing[0])} has no action"
-            + (f" (and {missing.size - 1} more states)" if missing.size > 1 else ""),
-            needed="at least one pair for each state",
-            way_out="give a terminal state one action that stays, with reward 0",
-        )
+        raise _no_action(int(missing[0]), missing.size)
+
+
+def _no_action(state: Any, n: int) -> ModelError:
+    """The error of ``n`` states without action, of which ``state`` is the first."""
+    return ModelError(
+        f"state {state!r} has no action" + (f" (and {n - 1} more states)" if n > 1 else ""),
+        needed="at least one pair for each state",
+        way_out="give a terminal state one action that stays, with reward 0",
+    )
 
 
 def _check_rows(rows: Transitions, state: Ints, action: Ints, normalize: bool) -> Transitions:

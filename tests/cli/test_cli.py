@@ -472,7 +472,9 @@ def test_convert(ask, solved, refused, model, tmp_path):
     refused("convert", model, tmp_path / "copy.txt")
     assert not (tmp_path / "copy.txt").exists()
     (tmp_path / "copy.tra").unlink()
-    assert "copy.lab exists" in refused("convert", model, tmp_path / "copy.tra")
+    told = refused("convert", model, tmp_path / "copy.tra")
+    assert "copy.lab exists" in told
+    assert "--force" in told
 
 
 def test_convert_to_csv_says_what_is_left_out(ask, solved, refused, tmp_path):
@@ -484,6 +486,17 @@ def test_convert_to_csv_says_what_is_left_out(ask, solved, refused, tmp_path):
     assert value == solved("instance:riverswim", "--gamma", "0.9", "--initial", "0", "--exact")["exact"]
     path.write_text("idstatefrom,idaction,idstateto,probability,reward\n0,0,0,0.5,1\n")
     assert "swim.csv: line 2" in refused("solve", path, "--gamma", "0.9")
+
+
+def test_convert_one_reward_structure_of_several(ask, refused, tmp_path):
+    source, out = tmp_path / "two.drn", tmp_path / "two.csv"
+    mdp = mk.MDP(np.ones((1, 1, 1)), rewards={"time": [2.0], "cost": [5.0]})
+    mk.save(mdp, source)
+    assert "--reward" in refused("convert", source, out)
+    assert "'cost'" in refused("convert", source, out, "--reward", "costs")
+    assert not out.exists()
+    assert ask("convert", source, out, "--reward", "cost")[0] == 0
+    assert mk.load(out).r.tolist() == [5.0]
 
 
 # -- lists --------------------------------------------------------------------------------------------------------------

@@ -357,6 +357,7 @@ BAD = {
     "no actions": (change("actions: stay go\n", ""), 5, "start: before actions:"),
     "two discounts": (change("values: reward", "discount: 0.5"), 3, "a second discount:"),
     "discount above one": (change("0.95", "1.5"), 2, r"outside \[0, 1\]"),
+    "discount too near one": (change("0.95", "0." + "9" * 30), 2, "rounds to 1"),
     "negative discount": (change("0.95", "-0.5"), 2, r"outside \[0, 1\]"),
     "discount is a word": (change("0.95", "high"), 2, "not a number"),
     "discount is a fraction": (change("0.95", "19/20"), 2, "not a number"),

@@ -110,6 +110,8 @@ VARIANTS: dict[str, str | bytes] = {
     "other order": "\n".join(
         ",".join(line.split(",")[k] for k in (4, 2, 0, 3, 1)) for line in TABLE.splitlines()
     ),
+    "lone carriage returns": TABLE.replace("\n", "\r"),
+    "ids as R and pandas write doubles": TABLE.replace("0,0,1", "0.0,0e+00,1.00").replace("1,0,1,0.5", "1e+00,.0,1,0.5"),
     "rows in any order": "\n".join([HEAD, *reversed(TABLE.splitlines()[1:])]),
     "split rows": TABLE.replace("1,0,1,0.5,1", "1,0,1,0.25,1\n1,0,1,0.25,1"),
 }  # fmt: skip
@@ -152,7 +154,12 @@ MALFORMED: dict[str, tuple[str | bytes, int, str]] = {
     "comments alone": ("# nothing\n", 1, "no header"),
     "header alone": (table(), 1, "no transitions under the header"),
     "no header": (table(*GOOD[1:], head=GOOD[0]), 1, "no column idstatefrom"),
-    "missing column": (table("0,0,0,1", head=HEAD.removesuffix(",reward")), 1, "no column reward"),
+    "missing column": (table("0,0,0,1", head=HEAD.removesuffix(",reward")), 1, "leaves the fields of this column empty"),
+    "state a fraction": (table(GOOD[0], "1.5,0,1,1,0"), 3, "idstatefrom is not a natural number; found: '1.5'"),
+    "state beside a decimal": (table("0.0,0,1,1,0", "one,0,1,1,0"), 3, "not a natural number; found: 'one'"),
+    "action a negative decimal": (table("0,-1.0,1,1,0", GOOD[1]), 2, "idaction is not a natural number; found: '-1.0'"),
+    "state a decimal too large": (table("1e+18,0,1,1,0", GOOD[1]), 2, "not a natural number; found: '1e+18'"),
+    "state a trap": (table("1e999999999,0,1,1,0", GOOD[1]), 2, "not a natural number"),
     "misspelled column": (table(*GOOD, head=HEAD.replace("idstateto", "idstatto")), 1, "no column idstateto"),
     "column twice": (table(*GOOD, head=HEAD + ",reward"), 1, "two columns reward"),
     "semicolons": (table(*GOOD).replace(",", ";"), 1, "separate the columns by commas"),
@@ -169,7 +176,7 @@ MALFORMED: dict[str, tuple[str | bytes, int, str]] = {
     "action negative": (table("0,-1,1,1,0", GOOD[1]), 2, "idaction is not a natural number"),
     "action huge": (table("0,999999999999999999,1,1,0", GOOD[1]), 2, "would not fit in memory"),
     "action of many digits": (table(f"0,{LONG},1,1,0", GOOD[1]), 2, "idaction is too large"),
-    "target a decimal": (table("0,0,1.0,1,0", GOOD[1]), 2, "idstateto is not a natural number"),
+    "target a decimal": (table("0,0,1.5,1,0", GOOD[1]), 2, "idstateto is not a natural number"),
     "target of many digits": (table(f"0,0,{LONG},1,0", GOOD[1]), 2, "idstateto is too large"),
     "target without action": (table(*GOOD, "1,1,2,1,0"), 4, "state 2 is entered but has no action"),
     "absurd target": (table("0,0,1000000000000,1,0"), 2, "there is no state 1"),
@@ -204,6 +211,7 @@ MALFORMED: dict[str, tuple[str | bytes, int, str]] = {
     "rational reward too large": (table("0,0,1,1/1,1e999", GOOD[1]), 2, "reward is too large"),
     "reward trap": (table("0,0,1,1/1,1e999999999", GOOD[1]), 2, "exponent out of range"),
     "quote unterminated": (table('"0,0,1,1,0', GOOD[1]), 3, "not a line of CSV"),
+    "line break in the header": (table(*GOOD, head=HEAD.replace("idaction", '"id\naction"')), 1, "did you mean 'id action'"),
     "quote inside": (table('"0"x,0,1,1,0', GOOD[1]), 2, "not a line of CSV"),
     "comma in quotes": (table('0,0,1,"0,5",0', GOOD[1]), 2, "not a number; found: '0,5'"),
     "line break in quotes": (table('0,0,1,"1\n",0', GOOD[1]), 2, "not a number"),
@@ -215,7 +223,6 @@ MALFORMED: dict[str, tuple[str | bytes, int, str]] = {
     "utf-16": (TABLE.encode("utf-16"), 1, "not UTF-8"),
     "utf-16 without mark": (TABLE.encode("utf-16-le"), 1, "no column"),
     "archive": (gzip.compress(TABLE.encode()), 1, "end in .gz"),
-    "lone carriage returns": (TABLE.replace("\n", "\r"), 1, "no column"),
 }  # fmt: skip
 
 

@@ -85,6 +85,8 @@ def test_to_pymdptoolbox_and_back(sparse):
         (FOREST_P[0], FOREST_R, "not made of matrices"),
         (sp.csr_matrix(FOREST_P[0]), FOREST_R, "one sparse matrix"),
         ([], FOREST_R, "not made of matrices"),
+        (None, FOREST_R, "not made of matrices"),
+        ([[[1, 0], [1]]], FOREST_R, "not made of matrices"),
         ([FOREST_P[0], FOREST_P[1][:2]], FOREST_R, "matrix of action 1"),
         (FOREST_P, FOREST_R.T, "R has the wrong shape"),
         (FOREST_P, 1.0, "R is no array"),
@@ -221,6 +223,9 @@ def test_tables_of_transition_rewards_and_other_columns():
     assert from_dataframe(renamed, columns=columns, rho={1: F(1)}) == mdp
     assert from_dataframe(renamed, columns=["s", "a", "t", "p", "reward"]).reward.exact.tolist() == [5, 0]
     assert dict(from_dataframe(table.drop(columns="reward")).rewards) == {}
+    floats = {"idstatefrom": float, "idaction": float, "idstateto": float}
+    again = from_dataframe(table.iloc[[2, 0, 1]].astype(floats), rho=1)
+    assert (again, again.state_names, again.pair_names) == (mdp, mdp.state_names, mdp.pair_names)
     assert from_dataframe(table, rho={0: "1/4", 1: "3/4"}).rho_exact.tolist() == [F(1, 4), F(3, 4)]
 
 
@@ -233,7 +238,8 @@ def test_tables_of_transition_rewards_and_other_columns():
         (lambda t: t.assign(probability=[0.5, 0.4, 1.0]), "do not sum to one"),
         (lambda t: t.assign(probability=[1.5, -0.5, 1.0]), "no probability"),
         (lambda t: t.assign(probability=["half", "half", "1"]), "probability of row 0"),
-        (lambda t: t.assign(next_state=["a", "c", "b"]), "has no action"),
+        (lambda t: t.assign(next_state=["a", "c", "b"]), "state 'c' has no action"),
+        (lambda t: t.assign(x=0).set_axis([*t.columns, "action"], axis=1), "two columns 'action'"),
         (lambda t: t.assign(next_state=["a", "a", "b"]), "repeats"),
         (lambda t: t.assign(state=[["a"], ["a"], ["b"]]), "no name"),
         (lambda t: t.assign(reward=[1.0, float("inf"), 0.0]), "not finite"),

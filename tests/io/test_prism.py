@@ -229,6 +229,11 @@ def test_names_of_reward_structures(tmp_path: Path) -> None:
     mdp = mk.load(store(tmp_path, files))
     assert list(mdp.rewards) == ["b", ""]
     assert mdp.active is None
+    # PRISM's -exportrows heads the rewards of transitions with no name
+    files = {"2.trew": "3 1\n0 2:1\n", "10.srew": unnamed}
+    mdp = mk.load(store(tmp_path, files))
+    assert {name: reward.values.tolist()[0] for name, reward in mdp.rewards.items()} == {"b": pytest.approx(2.8), "": 1}
+    (tmp_path / "model2.trew").unlink()
     # the rewards of a model of a longer name are not this model's
     (tmp_path / "model2.tra").write_text(CHAIN)
     assert list(mk.load(tmp_path / "model.tra").rewards) == [""]
@@ -558,6 +563,14 @@ def test_variables_keep_their_names(tmp_path: Path) -> None:
     assert (name, name.variables) == ((-3, True), ("x", "done"))
     mdp.save(tmp_path / "copy.npz")
     assert mk.load(tmp_path / "copy.npz").state_names == mdp.state_names
+
+
+def test_blanks_around_values_of_variables(tmp_path: Path) -> None:
+    mdp = mk.load(store(tmp_path, FILES))
+    (tmp_path / "model.sta").write_text(STA.replace(",", ", ").replace(":(", ": ( "))
+    again = mk.load(tmp_path / "model.tra")
+    assert again.state_names == mdp.state_names
+    assert [name.variables for name in again.state_names] == [("x", "done")] * 3
 
 
 def test_written_text(tmp_path: Path) -> None:

@@ -468,7 +468,7 @@ BAD = {
     "system is a list": (indexed(lambda i: i.update({"transition-system": []})), "transition-system"),
     "no format version": (indexed(lambda i: i.pop("format-version")), "format-version"),
     "format version is text": (indexed(lambda i: i.update({"format-version": "new"})), "format-version"),
-    "no #states": (indexed(lambda i: i["transition-system"].pop("#states")), "#states is no count"),
+    "no #states": (indexed(lambda i: i["transition-system"].pop("#states")), "#states is missing"),
     "text #states": (system(n_states="4"), "#states is no count"),
     "fractional #states": (system(n_states=4.5), "#states is no count"),
     "negative #choices": (system(n_choices=-5), "#choices is no count"),
