@@ -135,10 +135,8 @@ class Certificate:
 
     def initial(self, problem: MDP) -> tuple[float, float]:
         """Bounds at the initial state or law, rounded outward."""
-        if problem.rho is None:
-            raise ModelError(
-                "the model has no initial state", way_out="give rho=… to the model, or read lower and upper"
-            )
+        _check_start(problem)
+        assert problem.rho is not None
         support = np.flatnonzero(problem.rho)
         lower, upper = (bound[0] if bound.ndim == 2 else bound for bound in self._bounds)
         if self.arithmetic == "exact":
@@ -158,6 +156,7 @@ class Certificate:
 
     def initial_exact(self, problem: MDP) -> Fraction | float:
         """The exact value at the initial state or law."""
+        _check_start(problem)
         exact = problem if problem.rho_exact is not None else problem.exact()
         assert exact.rho is not None and exact.rho_exact is not None
         lower = self.lower[0] if self.lower.ndim == 2 else self.lower
@@ -277,6 +276,11 @@ class Certificate:
     def __repr__(self) -> str:
         state = "valid" if self.valid else "unchecked" if self.checked is None else "NOT valid"
         return f"Certificate({self.theorem}, {self.arithmetic}, gap {self.gap:.3g}, {state})"
+
+
+def _check_start(problem: MDP) -> None:
+    if problem.rho is None:
+        raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read lower and upper")
 
 
 def width(lower: Array, upper: Array) -> Array:

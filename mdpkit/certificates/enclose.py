@@ -311,7 +311,7 @@ def _average(p: Canonical, answer: Answer) -> Certificate:
     D, E = shortfall(p, h, False)
     # Rewards themselves are bounds: a side takes them where the bias says less everywhere.
     flat = np.zeros(p.n_states)
-    top = 8 * UNIT * float(np.max(np.abs(p.r), initial=0.0))
+    top = float(np.max(8 * UNIT * np.abs(p.r) + 2 * p.r_error, initial=0.0))
     most, least = flat + (float(np.max(p.r)) + top), flat + (float(np.min(p.r[choice])) - top)
     inflate = 1.5
     for _ in range(12):
