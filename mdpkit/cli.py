@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 OK, FAILED, BAD, INTERRUPTED = 0, 1, 2, 130
+BY_STATE = ("V", "policy", "bias", "exact_V", "exact_bias")
 SHOWN = 12
 LONG = 120
 
@@ -614,9 +615,7 @@ def _save(
             "policy": _policy(solution),
             "lower": np.asarray(solution.certificate.lower, dtype=np.float64),
             "upper": np.asarray(solution.certificate.upper, dtype=np.float64),
-            "report": np.array(
-                json.dumps({key: value for key, value in report.items() if key not in ("V", "policy", "bias", "exact_V", "exact_bias")})
-            ),
+            "report": np.array(json.dumps({key: value for key, value in report.items() if key not in BY_STATE})),
         }
         if solution.exact is not None:
             flat = [_rational(value) for value in solution.exact.ravel().tolist()]
