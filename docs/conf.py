@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+from instance_list import instance_list  # noqa: E402
 
 import mdpkit  # noqa: E402
 
@@ -68,3 +71,14 @@ napoleon_use_ivar = True
 
 python_use_unqualified_type_names = True
 suppress_warnings = ["ref.python"]
+
+
+def _list_instances(app: Any, docname: str, source: list[str]) -> None:
+    if docname == "instances":
+        source[0] = source[0].replace("<!-- instances -->", instance_list())
+
+
+def setup(app: Any) -> None:
+    """Write the list of instances into its page, anew in each build."""
+    app.connect("source-read", _list_instances)
+    app.connect("env-get-outdated", lambda *_: ["instances"])

@@ -35,6 +35,7 @@ from mdpkit.errors import (
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
+    from rich.text import Text
 
     from mdpkit.io.pose import Question
     from mdpkit.io.properties import Property
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 OK, FAILED, BAD, INTERRUPTED = 0, 1, 2, 130
+BY_STATE = ("V", "policy", "bias", "exact_V", "exact_bias")
 SHOWN = 12
 LONG = 120
 
@@ -324,10 +326,10 @@ def instances(
         if json:
             _write(_json_list([item.as_dict() for item in items]))
             return OK
-        table = _grid("instance", "problem", "parameters")
+        table = _grid("instance", "problem; parameters")
         for item in items:
             parameters = ", ".join(p.name + ("=…" if p.required else f"={p.default}") for p in item.parameters)
-            table.add_row(item.name, item.summary.replace("``", ""), parameters or "none")
+            table.add_row(item.name, _entry(item.summary.replace("``", ""), parameters))
         _print(table, "mdpkit instances NAME shows one in full; mdpkit solve 'instance:NAME?key=value' solves it.")
         return OK
 
@@ -370,13 +372,12 @@ def methods(
         if json:
             _write(_json_list([_method_dict(each, kind, kind is chosen) for each, kind in found.items()]))
             return OK
-        table = _grid("method", "what it does", "problems", "parameters")
+        table = _grid("method", "what it does; for which problems; parameters")
         for each, kind in found.items():
             item = _method_dict(each, kind, kind is chosen)
             parameters = ", ".join(f"{p['name']}={p['default']}" for p in item["parameters"])
-            table.add_row(
-                each + (" *" if item["chosen"] else ""), item["summary"], ", ".join(item["kinds"]), parameters or "none"
-            )
+            details = ", ".join(item["kinds"]) + (f"; {parameters}" if parameters else "")
+            table.add_row(each + (" *" if item["chosen"] else ""), _entry(item["summary"], details))
         _print(table, *([f"* chosen for {source}: {why}"] if chosen else []))
         return OK
 
@@ -545,6 +546,8 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         report["classes"] = solution.classes.as_dict()
     if values:
         report |= {"V": _plain(solution.V), "policy": _policy(solution).tolist(), "bias": _plain(solution.bias)}
+        if solution.exact is not None:
+            report |= {"exact_V": _rationals(solution.exact), "exact_bias": _rationals(solution.exact_bias)}
     return report
 
 
@@ -572,6 +575,13 @@ def _rational(value: Any) -> str | None:
     if isinstance(value, float):
         return None if math.isnan(value) else "inf" if value > 0 else "-inf"
     return str(Fraction(int(value.numerator), int(value.denominator)))
+
+
+def _rationals(value: Any) -> Any:
+    """Rationals as text, an array as nested lists."""
+    if isinstance(value, np.ndarray):
+        return [_rationals(entry) for entry in value]
+    return _rational(value)
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -611,9 +621,7 @@ def _save(
             "policy": _policy(solution),
             "lower": np.asarray(solution.certificate.lower, dtype=np.float64),
             "upper": np.asarray(solution.certificate.upper, dtype=np.float64),
-            "report": np.array(
-                json.dumps({key: value for key, value in report.items() if key not in ("V", "policy", "bias")})
-            ),
+            "report": np.array(json.dumps({key: value for key, value in report.items() if key not in BY_STATE})),
         }
         if solution.exact is not None:
             flat = [_rational(value) for value in solution.exact.ravel().tolist()]
@@ -784,6 +792,13 @@ def _grid(*columns: str) -> Table:
     return table
 
 
+def _entry(what: str, details: str) -> Text:
+    """What a thing is, and its details dimmed below."""
+    from rich.text import Text
+
+    return Text.assemble(what, ("\n" + details if details else "", "dim"))
+
+
 def _solution_table(report: dict[str, Any], solution: Solution, prop: Property | None, values: bool) -> Any:
     from rich.console import Group
 
@@ -818,13 +833,16 @@ def _values_table(solution: Solution) -> Table:
     problem = solution.problem
     value, policy = _first(solution.V), _first(_policy(solution))
     choice, exact = _first(solution.certificate.choice), _first(solution.exact)
-    table = _grid("state", "V", *(["exact"] if exact is not None else []), "action")
+    bias = solution.exact_bias if solution.exact_bias is not None else solution.bias
+    columns = ["V" if bias is None else "gain"] + (["exact"] if exact is not None else [])
+    table = _grid("state", *columns, *([] if bias is None else ["bias"]), "action")
     for s in range(min(problem.n_states, SHOWN)):
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
         action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
-        table.add_row(
-            f"{s}{name}", _text(value[s]), *([_short(_rational(exact[s]) or "")] if exact is not None else []), action
-        )
+        numbers = [_text(value[s])] + ([_short(_rational(exact[s]) or "")] if exact is not None else [])
+        if bias is not None:
+            numbers.append(_text(bias[s]) if isinstance(bias[s], float) else _short(_rational(bias[s]) or ""))
+        table.add_row(f"{s}{name}", *numbers, action)
     if problem.n_states > SHOWN:
         table.caption = f"the first {SHOWN} of {problem.n_states:,} states; all with --json or --out"
     elif solution.pi.__class__.__name__ == "Markov":

@@ -144,7 +144,8 @@ def _problem(mdp: MDP, solver: Solver) -> Canonical:
         )
     problem = canonical(mdp)
     if not solver.accepts(problem):
-        needed = f"a {' or '.join('finite-horizon' if kind == 'finite' else kind for kind in solver.kinds)} problem"
+        names = {"finite": "a finite-horizon", "average": "an average-reward"}
+        needed = f"{' or '.join(names.get(kind, f'a {kind}') for kind in solver.kinds)} problem"
         raise UnsupportedError(
             f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
             needed=f"{needed} with {solver.needs}" if solver.needs else needed,

@@ -139,13 +139,13 @@ class Certificate:
 
         Raises
         ------
+        ModelError
+            If the problem has no initial state.
         UndefinedValueError
             If the law has states worth plus infinity and states worth minus infinity.
         """
-        if problem.rho is None:
-            raise ModelError(
-                "the model has no initial state", way_out="give rho=… to the model, or read lower and upper"
-            )
+        _check_start(problem)
+        assert problem.rho is not None
         support = np.flatnonzero(problem.rho)
         lower, upper = (bound[0] if bound.ndim == 2 else bound for bound in self._bounds)
         if self.arithmetic == "exact":
@@ -168,7 +168,8 @@ class Certificate:
         return low, high
 
     def initial_exact(self, problem: MDP) -> Fraction | float:
-        """The exact value at the initial state or law; raises UndefinedValueError like :meth:`initial`."""
+        """The exact value at the initial state or law; raises like :meth:`initial`."""
+        _check_start(problem)
         exact = problem if problem.rho_exact is not None else problem.exact()
         assert exact.rho is not None and exact.rho_exact is not None
         lower = self.lower[0] if self.lower.ndim == 2 else self.lower
@@ -301,6 +302,11 @@ def refuse_both_infinities(support: Ints, lower: Array, upper: Array) -> None:
             witness=found,
             way_out="read the values of the states, or give a law whose states are of one sign",
         )
+
+
+def _check_start(problem: MDP) -> None:
+    if problem.rho is None:
+        raise ModelError("the model has no initial state", way_out="give rho=… to the model, or read lower and upper")
 
 
 def width(lower: Array, upper: Array) -> Array:

@@ -518,9 +518,9 @@ def solution_dataframe(solution: Any) -> pandas.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Columns ``state, value, lower, upper, action``, and ``probability`` where the policy randomizes (then with a row
-        for each action that it may take). For a finite horizon one row for each stage and state, with ``stage`` first,
-        without ``action`` at the end of the horizon.
+        Columns ``state, value, lower, upper, action``, for average reward ``bias`` before the action, and
+        ``probability`` where the policy randomizes (then with a row for each action that it may take). For a finite
+        horizon one row for each stage and state, with ``stage`` first, without ``action`` at the end of the horizon.
 
     Raises
     ------
@@ -538,6 +538,7 @@ def solution_dataframe(solution: Any) -> pandas.DataFrame:
     values = np.atleast_2d(V)
     lower, upper = np.asarray(certificate.lower, dtype=float), np.asarray(certificate.upper, dtype=float)
     lower, upper = np.broadcast_to(lower, values.shape), np.broadcast_to(upper, values.shape)
+    bias: Any = solution.bias
     rows: list[tuple[Any, ...]] = []
     random = False
     for stage in range(len(values)):
@@ -545,16 +546,19 @@ def solution_dataframe(solution: Any) -> pandas.DataFrame:
         for s in range(mdp.n_states):
             name = mdp.state_names[s] if mdp.state_names is not None else s
             head = (stage, name, float(values[stage, s]), float(lower[stage, s]), float(upper[stage, s]))
+            head = (*head, None if bias is None else float(bias[s]))
             if last:
                 rows.append((*head, None, 1.0))
                 continue
             for action, probability in _choices(mdp, pi, stage, s):
                 random |= probability != 1
                 rows.append((*head, action, probability))
-    titles = ["stage", "state", "value", "lower", "upper", "action", "probability"]
+    titles = ["stage", "state", "value", "lower", "upper", "bias", "action", "probability"]
     data = dict(zip(titles, map(list, zip(*rows, strict=True)), strict=True))
     if not staged:
         del data["stage"]
+    if bias is None:
+        del data["bias"]
     if not random:
         del data["probability"]
     for title in ("state", "action"):

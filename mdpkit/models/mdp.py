@@ -109,12 +109,7 @@ class MDP:
         pair_names: Sequence[str] | None = None,
         normalize: bool = False,
     ):
-        if criterion is not None and not isinstance(criterion, Criterion):
-            raise OptionError(
-                "the third argument is no criterion",
-                found=criterion,
-                needed="Discounted(gamma), FiniteHorizon(H), TotalReward() …",
-            )
+        _check_kind(criterion)
         by_action = _listed(P) and len(P) > 0 and all(_is_matrix(part) for part in P)
         rows, state, action, stages = _read_transitions(P, state, action, by_action)
         S = rows.n_states
@@ -337,7 +332,7 @@ class MDP:
 
     def under(
         self,
-        criterion: Criterion | str,
+        criterion: Criterion | str | None = None,
         *,
         reward: str | None = None,
         minimize: bool | None = None,
@@ -347,8 +342,8 @@ class MDP:
 
         Parameters
         ----------
-        criterion : Criterion or str
-            A criterion, or a property in PRISM's syntax, for example ``'Pmax=? [F "goal"]'``.
+        criterion : Criterion or str, optional
+            A criterion, or a property in PRISM's syntax, for example ``'Pmax=? [F "goal"]'``; unchanged by default.
         reward : str, optional
             Name of the reward structure to activate.
         minimize : bool, optional
@@ -359,13 +354,23 @@ class MDP:
         Raises
         ------
         OptionError, PropertyError
-            Unknown reward structure or label (with the nearest name); a property that does not parse.
+            Unknown reward structure or label (with the nearest name); a property that does not parse, or one beside a
+            reward structure or a goal, which it names itself.
         """
+        model, changes = self, dict[str, Any]()
         if isinstance(criterion, str):
             from mdpkit.io.properties import problem_of
 
-            return problem_of(self, criterion)[0]
-        changes: dict[str, Any] = {"criterion": criterion}
+            if reward is not None or minimize is not None:
+                raise OptionError(
+                    "a property names its reward structure and its goal itself",
+                    found="reward" if reward is not None else "minimize",
+                    needed='R{"name"}min=? … or R{"name"}max=? …',
+                )
+            model = problem_of(self, criterion)[0]
+        elif criterion is not None:
+            _check_kind(criterion)
+            changes["criterion"] = criterion
         if reward is not None:
             if reward not in self.rewards:
                 raise OptionError(f"unknown reward structure {reward!r}", way_out=nearest(reward, self.rewards))
@@ -374,7 +379,7 @@ class MDP:
             changes["minimize"] = bool(minimize)
         if rho is not None:
             changes["rho"], changes["rho_exact"] = _law(rho, self.n_states)
-        return self._replace(**changes)
+        return model._replace(**changes)
 
     def without_rewards(self) -> MDP:
         """The same model with no reward structure active: all rewards are zero."""
@@ -973,6 +978,15 @@ def _check_exact_rows(rows: Transitions, state: Ints, action: Ints) -> None:
             found=shown,
             needed="1 in rational arithmetic",
             way_out='give rationals such as "1/3", pass normalize=True, or take the bits with .exact(dyadic=True)',
+        )
+
+
+def _check_kind(criterion: Any) -> None:
+    if criterion is not None and not isinstance(criterion, Criterion):
+        raise OptionError(
+            "this is no criterion",
+            found=repr(criterion),
+            needed="Discounted(gamma), FiniteHorizon(H), TotalReward(), AverageReward() …",
         )
 
 

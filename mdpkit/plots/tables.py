@@ -8,7 +8,7 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError
 from mdpkit.evaluation import Evaluation, evaluate
-from mdpkit.models.criterion import Discounted
+from mdpkit.models.criterion import AverageReward, Discounted
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.plots.axes import action_name, check_result, is_probability, state_name, value_name
@@ -27,7 +27,7 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
     stages of a finite horizon; otherwise it is a table of states and actions, or of states and stages. Discounted, it is
     :math:`d(s,a) = (1-\gamma) \sum_t \gamma^t P(s_t = s, a_t = a)`, which sums to one (Puterman 1994, Section 6.9,
     recalled: there without the factor); for total reward, the expected number of visits before the target or an
-    absorbing state without reward; see :attr:`mdpkit.Evaluation.occupancy`.
+    absorbing state without reward; for average reward, the long-run frequency; see :attr:`mdpkit.Evaluation.occupancy`.
 
     Parameters
     ----------
@@ -86,6 +86,8 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
 
 
 def _visits_name(mdp: MDP, event: str) -> str:
+    if isinstance(mdp.criterion, AverageReward):
+        return "long-run frequency"
     return f"occupancy (1 − γ) Σ γᵗ {event}" if isinstance(mdp.criterion, Discounted) else "expected number of visits"
 
 

@@ -179,3 +179,22 @@ def test_passages_beyond_floats_leave_true_bounds() -> None:
         assert not sol.status.ok
         assert np.all(sol.certificate.lower <= 0.1)
         assert np.all(sol.certificate.upper >= 1)
+
+
+@pytest.mark.parametrize("reward", [1.5, -0.3, 1 / 3])
+def test_mixed_rewards_that_are_all_the_same(reward: float) -> None:
+    """The mean of a randomized policy's rewards is known less well than a reward itself."""
+    P = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.5, 0.5], [0.3, 0.7]]])
+    mdp = mk.MDP(P, [[reward + 0.5, reward - 0.5]] * 2, AVERAGE)
+    found = mk.evaluate(mdp, [[0.5, 0.5], [0.5, 0.5]])
+    assert found.gap < 1e-13
+    assert found.gain == pytest.approx(np.full(2, reward))
+    one = mk.evaluate(mk.MDP([[[1.0], [1.0]]], [[0.3, -0.4]], AVERAGE), [[0.5, 0.5]])
+    assert one.lower[0] <= F(0.3) / 2 - F(0.4) / 2 <= one.upper[0]
+
+
+def test_the_exact_value_needs_a_start() -> None:
+    mdp = mk.MDP([[[1], [1]]], [[1, 2]], AVERAGE)
+    with pytest.raises(ModelError, match="no initial state"):
+        _ = mk.solve(mdp, exact=True).exact_value
+    assert mk.solve(mdp.under(rho=0), exact=True).exact_value == 2

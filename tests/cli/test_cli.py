@@ -126,7 +126,9 @@ def test_json_has_the_fields_of_the_contract(solved):
 
 def test_values_and_policy(solved):
     found = solved("instance:three-state", "--values", "--exact")
-    assert list(found) == [*FIELDS, "V", "policy", "bias"]
+    assert list(found) == [*FIELDS, "V", "policy", "bias", "exact_V", "exact_bias"]
+    assert found["exact_V"] == ["2953/97", "3908/97", "11438/97"]
+    assert found["exact_bias"] is None
     assert found["V"] == pytest.approx([2953 / 97, 3908 / 97, 11438 / 97], rel=1e-15)
     assert found["policy"] == [1, 1, 0]
     assert found["bias"] is None
@@ -529,6 +531,26 @@ def test_one_instance(ask, refused):
     assert "7203/16805" in out
     assert "strehl-littman-self" in out
     assert "did you mean 'riverswim'" in refused("instances", "riversim")
+
+
+def test_exact_bias(solved, ask):
+    found = solved("instance:howard-toymaker", "--criterion", "average", "--exact", "--values")
+    assert (found["exact_V"], found["exact_bias"]) == (["2", "2"], ["20/9", "-70/9"])
+    assert "exact_V" not in solved("instance:howard-toymaker", "--criterion", "average", "--values")
+    code, out, _ = ask("solve", "instance:howard-toymaker", "--criterion", "average", "--exact", "--values")
+    assert code == 0
+    assert "gain" in out
+    assert "-70/9" in out
+
+
+def test_lists_do_not_break_words(ask):
+    """Names, methods and parameters are whole on a screen of 80 columns."""
+    for command, named in (("instances", "buffer=6,"), ("methods", "krylov=bicgstab,")):
+        code, out, _ = ask(command)
+        assert code == 0
+        assert named in out.split()
+        assert max(map(len, out.splitlines())) <= 80
+        assert len(out.splitlines()) < 300
 
 
 def test_methods(ask, refused, model):

@@ -275,6 +275,10 @@ def test_solutions_as_tables():
     assert table["action"].tolist() == [0, 0, 0]
     assert (table["lower"] <= table["value"]).all()
     assert (table["value"] <= table["upper"]).all()
+    toymaker = mk.instances.make("howard-toymaker").under(mk.AverageReward())
+    average = solution_dataframe(mk.solve(toymaker, exact=True))
+    assert list(average.columns) == ["state", "value", "lower", "upper", "bias", "action"]
+    assert average["bias"].tolist() == [20 / 9, -70 / 9]
     staged = solution_dataframe(mk.solve(mdp.under(FiniteHorizon(2))))
     assert staged["stage"].tolist() == [0] * 3 + [1] * 3 + [2] * 3
     assert staged["action"].tolist()[6:] == [None] * 3

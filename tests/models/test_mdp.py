@@ -224,6 +224,8 @@ BAD_MODELS: list[tuple[Any, str, type[MDPError]]] = [
     (lambda: mk.MDP(P, r, labels={"goal": [2]}), "'goal' names a state out of range", OptionError),
     (lambda: mk.MDP(P, r, labels={"goal": [True]}), "'goal' has the wrong shape", ModelError),
     (lambda: mk.MDP(P, r, "discounted"), "criterion", OptionError),  # type: ignore[arg-type]
+    (lambda: mk.MDP(P, r).under(0.9), "no criterion; found: 0.9", OptionError),  # type: ignore[arg-type]
+    (lambda: mk.MDP(P, r).under('Rmin=? [F "init"]', minimize=True), "names its reward structure", OptionError),
     (lambda: mk.MDP(P, r, mk.Discounted([0.5, 0.5])), "gamma", ModelError),
     (lambda: mk.MDP(P, r, mk.FiniteHorizon(2, terminal=[1.0])), "terminal", ModelError),
     (lambda: mk.MDP(P, r, mk.Reachability([5])), "out of range", OptionError),
@@ -245,6 +247,19 @@ def test_malformed_models_are_named(index: int) -> None:
     make, text, kind = BAD_MODELS[index]
     with pytest.raises(kind, match=text), np.errstate(invalid="ignore"):
         make()
+
+
+def test_under_keeps_what_is_not_named() -> None:
+    mdp = mk.MDP(P, r, GAMMA, rho=0, labels={"goal": [1]})
+    moved = mdp.under(rho=1)
+    assert moved.criterion is mdp.criterion
+    assert moved.rho is not None
+    assert moved.rho.tolist() == [0, 1]
+    assert mdp.under(minimize=True).minimize
+    posed = mdp.under('Pmax=? [F "goal"]', rho=1)  # a property has an initial state beside it
+    assert posed.rho is not None
+    assert posed.rho.tolist() == [0, 1]
+    assert mk.solve(posed).value == 1
 
 
 @pytest.mark.parametrize("gamma", [1, 1.0, -0.1, 1.5, float("nan"), float("inf"), "1", "3/2", F(-1, 2), [0.5, 1.0]])

@@ -67,6 +67,9 @@ def test_occupancy_over_stages_and_of_total_reward():
     mdp = one_way(mk.TotalReward())
     ax = mk.plots.occupancy(mk.evaluate(mdp, mk.Stationary.uniform(mdp)), shape=(1, 2))
     assert shown(ax)[0, 0] == pytest.approx(2) and bar_label(ax) == "expected number of visits"
+    toymaker = mk.instances.make("howard-toymaker").under(mk.AverageReward())
+    ax = mk.plots.occupancy(mk.solve(toymaker))
+    assert shown(ax).sum() == pytest.approx(1) and bar_label(ax) == "long-run frequency"
 
 
 def test_occupancy_that_is_infinite_has_its_sign():
