@@ -923,7 +923,8 @@ def _reward_lines(mdp: MDP, reward: Reward, heads: list[str], sizes: str) -> tup
     if reward.transition is None:
         values = numbers(reward.values, reward.exact)
         first = mdp.pair_ptr[:-1]
-        if np.all(values == values[first][mdp.state]):
+        bits: Array = values if rational else values.view(np.int64)  # -0.0 is not 0.0
+        if np.all(bits == bits[first][mdp.state]):
             texts = texts_of(values[first])
             lines = [f"{s} {text}" for s, text in enumerate(texts) if _is_listed(text)]
             return ".srew", [f"{mdp.n_states} {len(lines)}", *lines]

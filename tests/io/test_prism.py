@@ -565,6 +565,14 @@ def test_variables_keep_their_names(tmp_path: Path) -> None:
     assert mk.load(tmp_path / "copy.npz").state_names == mdp.state_names
 
 
+def test_zeros_keep_their_sign(tmp_path: Path) -> None:
+    mdp = MDP(np.ones((1, 2, 1)), np.array([[0.0, -0.0]]), rho=0)
+    mdp.save(tmp_path / "model.tra")
+    again = mk.load(tmp_path / "model.tra")
+    assert again.digest == mdp.digest
+    assert np.signbit(again.r).tolist() == [False, True]
+
+
 def test_indices_of_labels_may_have_gaps(tmp_path: Path) -> None:
     path = store(tmp_path, {".tra": CHAIN, ".lab": '7="goal" 1="init"\n0: 1\n2: 7\n'})
     assert {name: np.flatnonzero(mask).tolist() for name, mask in mk.load(path).labels.items()} == {
