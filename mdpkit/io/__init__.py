@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mdpkit.errors import OptionError, ParseError
 from mdpkit.io.interop import (
@@ -50,6 +50,13 @@ READERS = {
 """The module of each ending, with functions ``read(path)`` and ``write(mdp, path, overwrite)``."""
 ENDINGS = tuple(READERS)
 PREFIXES = ("gym:", "instance:")
+_SIBLING = "the source is the .tra file of the same stem; the other files are read with it"
+_PROGRAM = "build the model first: PRISM's -exportmodel writes .tra, Storm's --exportbuild .drn"
+_HINTS = {
+    **dict.fromkeys((".sta", ".lab", ".srew", ".trew"), _SIBLING),
+    **dict.fromkeys((".prism", ".nm", ".pm", ".sm", ".jani"), _PROGRAM),
+    ".pomdp": "partially observable models are not supported",
+}
 
 
 def load(source: str | os.PathLike[str]) -> MDP:
@@ -79,7 +86,7 @@ def load(source: str | os.PathLike[str]) -> MDP:
         instances: Any = importlib.import_module("mdpkit.instances")
         name, parameters = instances.parse(source.removeprefix("instance:"))
         return instances.make(name, **parameters)
-    path = Path(source)
+    path = _path(source)
     ending = _ending(path, PREFIXES)
     if not path.exists():
         raise ParseError(
@@ -104,8 +111,14 @@ def save(mdp: MDP, path: str | os.PathLike[str], overwrite: bool = False) -> Non
     OutputExistsError
         If the file exists and ``overwrite`` is false.
     """
-    path = Path(path)
+    path = _path(path)
     _module(_ending(path, ())).write(mdp, path, overwrite)
+
+
+def _path(source: Any) -> Path:
+    if not isinstance(source, (str, os.PathLike)):
+        raise OptionError("this is no name of a file", found=repr(source)[:80], needed="text or a path")
+    return Path(cast("str | os.PathLike[str]", source))
 
 
 def _module(ending: str) -> Any:
@@ -123,4 +136,5 @@ def _ending(path: Path, prefixes: tuple[str, ...]) -> str:
         f"{str(path)!r} has no known ending",
         found=path.suffix or "no ending",
         needed=", ".join(ENDINGS) + (f", or a name after {' or '.join(prefixes)}" if prefixes else ""),
+        way_out=_HINTS.get(path.suffix.lower()),
     )

@@ -100,15 +100,23 @@ def contents(path: Path, needed: str, packing: str = "") -> bytes:
     except FileNotFoundError:
         raise ParseError("no such file", path=path, needed=f"an existing file: {needed}") from None
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        with path.open("rb") as file:
+            packed = file.read(6).startswith(_MAGIC[packing])
+        again = "fetch or export the file again"
         raise ParseError(
             f"truncated or corrupt {packing[1:]} data",
             path=path,
             found=f"{error} after {size} bytes",
-            way_out="fetch or export the file again",
+            way_out=again
+            if packed
+            else f"this is no {packing[1:]} data: let the name end without {packing}, or {again}",
         ) from error
     except OSError as error:
         raise ParseError("cannot be read", path=path, found=error.strerror or str(error)) from error
     return b"".join(chunks)
+
+
+_MAGIC = {".gz": b"\x1f\x8b", ".xz": b"\xfd7zXZ\x00"}
 
 
 def _opened(path: Path, packing: str) -> IO[bytes]:
@@ -125,9 +133,9 @@ def decoded(path: Path, data: bytes) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         hint = "save the file as UTF-8"
-        if data[:2] == b"\x1f\x8b":
+        if data.startswith(_MAGIC[".gz"]):
             hint = "this is gzip data: let the name end in .gz"
-        elif data[:6] == b"\xfd7zXZ\x00":
+        elif data.startswith(_MAGIC[".xz"]):
             hint = "this is xz data: let the name end in .xz"
         raise ParseError(
             "not UTF-8 text",

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -33,7 +34,7 @@ from typing import Any, NoReturn, cast
 
 import numpy as np
 
-from mdpkit.errors import ModelError, ParseError, SizeError
+from mdpkit.errors import ModelError, ModelWarning, ParseError, SizeError
 from mdpkit.io.drn import LineError, Number, fail, float_texts, fraction_texts, natural, shown
 from mdpkit.io.files import atomic_group, contents, decoded, physical_memory
 from mdpkit.io.listed import (
@@ -148,6 +149,15 @@ class _Files:
             found += [self.named(number, ending, packing) for ending in (".srew", ".trew") for packing in PACKINGS]
         return [path for path in found if os.path.lexists(path)]
 
+    def warn_of_old_names(self) -> None:
+        """Rewards under the endings of PRISM's older manuals are not read, which should not go unnoticed."""
+        for old, new in ((".rews", ".srew"), (".rewt", ".trew")):
+            for k in (None, 1):
+                path = self.named(k, old)
+                if path.exists() and self.one(k, new) is None:
+                    what = f"{path} is not read: rename it to {self.named(k, new).name}, as PRISM calls it now"
+                    warnings.warn(what, ModelWarning, stacklevel=4)
+
     def numbers(self) -> list[int]:
         """The numbers of reward files, without those that belong to a model of a longer name."""
         pattern = re.compile(re.escape(self.stem) + r"([1-9][0-9]{0,8})\.[st]rew(\.gz|\.xz)?")
@@ -227,6 +237,7 @@ def read(path: str | os.PathLike[str], *, fix_deadlocks: bool = False) -> MDP:
     Source: PRISM, ``PrismExplicitImporter`` and ``PrismExplicitExporter``.
     """
     files = _Files(Path(path))
+    files.warn_of_old_names()
     model = _Transitions(_Text(files.path, ".tra"), fix_deadlocks)
     P, rows = model.P, model.rows
     labels, initial = model.labels(files.one(None, ".lab"))
@@ -623,20 +634,22 @@ def _labels(text: _Text, S: int) -> dict[str, Bools]:
             return {}
         text.fail(LineError("no labels are declared", needed='0="init" 1="goal" …'), 1)
     number, line = lines[0]
-    names: list[str] = []
+    names: dict[int, str] = {}
     at = 0
     while at < len(line):
         match = _DECLARED.match(line, at)
         if match is None:
             text.fail(LineError("not a declaration of labels", shown(line[at:]), 'index="label"'), number)
-        if int(match[1][:18]) != len(names) or len(match[1]) > 18:
-            text.fail(LineError("label indices out of order", match[1][:40], f"{len(names)}"), number)
-        if not match[2] or match[2] in names:
+        index = int(match[1][:19])
+        if index in names or len(match[1]) > 18:
+            what = f"label index {index} is declared twice" if index in names else "label index is too large"
+            text.fail(LineError(what, match[1][:40], "distinct numbers below 10**18"), number)
+        if not match[2] or match[2] in names.values():
             what = f"label {match[2]!r} is declared twice" if match[2] else "empty label"
             text.fail(LineError(what, needed="distinct names"), number)
-        names.append(match[2])
+        names[index] = match[2]
         at = match.end()
-    members: list[list[int]] = [[] for _ in names]
+    members: dict[int, list[int]] = {index: [] for index in names}
     known: dict[str, list[int]] = {}
     for number, line in lines[1:]:
         word, colon, rest = line.partition(":")
@@ -650,15 +663,15 @@ def _labels(text: _Text, S: int) -> dict[str, Bools]:
             indices = known[rest] = []
             for word in rest.split():
                 index = natural(word)
-                if index is None or index >= len(names):
-                    needed = f"an index from 0 to {len(names) - 1}" if names else "no index"
+                if index is None or index not in names:
+                    needed = f"one of {', '.join(map(str, list(names)[:20]))}"
                     text.fail(LineError("not the index of a label", shown(word), needed), number)
                 indices.append(index)
             if not indices:
                 text.fail(LineError("a state without labels", shown(line), "state: index index …"), number)
         for index in indices:
             members[index].append(state)
-    return {name: _mask(np.array(states, dtype=np.int64), S) for name, states in zip(names, members, strict=True)}
+    return {name: _mask(np.array(members[index], dtype=np.int64), S) for index, name in names.items()}
 
 
 def _valuations(text: _Text, S: int) -> list[Valuation]:
@@ -910,7 +923,8 @@ def _reward_lines(mdp: MDP, reward: Reward, heads: list[str], sizes: str) -> tup
     if reward.transition is None:
         values = numbers(reward.values, reward.exact)
         first = mdp.pair_ptr[:-1]
-        if np.all(values == values[first][mdp.state]):
+        bits: Array = values if rational else values.view(np.int64)  # -0.0 is not 0.0
+        if np.all(bits == bits[first][mdp.state]):
             texts = texts_of(values[first])
             lines = [f"{s} {text}" for s, text in enumerate(texts) if _is_listed(text)]
             return ".srew", [f"{mdp.n_states} {len(lines)}", *lines]

@@ -171,3 +171,29 @@ def test_importing_io_is_cheap():
     code = "import sys, mdpkit.io; print([m for m in ('numba', 'gymnasium', 'lark', 'flint') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("model.lab", r"the \.tra file of the same stem"),
+        ("model.prism", "Storm's --exportbuild"),
+        ("model.JANI", "PRISM's -exportmodel"),
+        ("model.POMDP", "not supported"),
+        (None, "no name of a file; found: None"),
+        (3, "no name of a file"),
+    ],
+)
+def test_names_that_are_no_source_get_a_way_out(source, says):
+    with pytest.raises(OptionError, match=says):
+        load(source)
+    with pytest.raises(OptionError, match=says):
+        save(MDP(np.ones((1, 1, 1)), 0.0), source)
+
+
+@pytest.mark.parametrize("ending", ["drn.gz", "tra.xz", "csv.gz"])
+def test_text_under_a_packed_name_gets_a_way_out(tmp_path, ending):
+    path = tmp_path / f"m.{ending}"
+    path.write_text("@type: MDP\n")
+    with pytest.raises(ParseError, match=rf"let the name end without \.{ending[-2:]}"):
+        load(path)

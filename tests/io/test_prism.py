@@ -348,8 +348,8 @@ MALFORMED: dict[str, tuple[dict[str, str | bytes], str, int | None, str]] = {
     "label without quotes": ({".lab": "0=init\n"}, ".lab", 1, "not a declaration"),
     "label unterminated": ({".lab": '0="init\n'}, ".lab", 1, "not a declaration"),
     "labels not separated": ({".lab": '0="a"1="b"\n'}, ".lab", 1, "not a declaration"),
-    "label index from one": ({".lab": '1="init"\n'}, ".lab", 1, "out of order"),
-    "label index huge": ({".lab": f'{LONG}="init"\n'}, ".lab", 1, "out of order"),
+    "label index twice": ({".lab": '1="init" 1="goal"\n'}, ".lab", 1, "label index 1 is declared twice"),
+    "label index huge": ({".lab": f'{LONG}="init"\n'}, ".lab", 1, "label index is too large"),
     "label twice": ({".lab": '0="a" 1="a"\n'}, ".lab", 1, "declared twice"),
     "label without name": ({".lab": '0=""\n'}, ".lab", 1, "empty label"),
     "label of an unknown state": ({".lab": '0="init"\n3: 0\n'}, ".lab", 2, "state out of range; found: 3"),
@@ -563,6 +563,30 @@ def test_variables_keep_their_names(tmp_path: Path) -> None:
     assert (name, name.variables) == ((-3, True), ("x", "done"))
     mdp.save(tmp_path / "copy.npz")
     assert mk.load(tmp_path / "copy.npz").state_names == mdp.state_names
+
+
+def test_zeros_keep_their_sign(tmp_path: Path) -> None:
+    mdp = MDP(np.ones((1, 2, 1)), np.array([[0.0, -0.0]]), rho=0)
+    mdp.save(tmp_path / "model.tra")
+    again = mk.load(tmp_path / "model.tra")
+    assert again.digest == mdp.digest
+    assert np.signbit(again.r).tolist() == [False, True]
+
+
+def test_indices_of_labels_may_have_gaps(tmp_path: Path) -> None:
+    path = store(tmp_path, {".tra": CHAIN, ".lab": '7="goal" 1="init"\n0: 1\n2: 7\n'})
+    assert {name: np.flatnonzero(mask).tolist() for name, mask in mk.load(path).labels.items()} == {
+        "goal": [2],
+        "init": [0],
+    }
+
+
+def test_rewards_of_old_names_do_not_go_unnoticed(tmp_path: Path) -> None:
+    path = store(tmp_path, {".tra": CHAIN, ".rews": "3 1\n0 1\n"})
+    with pytest.warns(mk.ModelWarning, match=r"model\.rews is not read.*model\.srew"):
+        assert mk.load(path).rewards == {}
+    (tmp_path / "model.rews").rename(tmp_path / "model.srew")
+    assert mk.load(path).r.tolist() == [1, 0, 0]
 
 
 def test_blanks_around_values_of_variables(tmp_path: Path) -> None:
