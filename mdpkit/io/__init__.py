@@ -132,9 +132,12 @@ def _ending(path: Path, prefixes: tuple[str, ...]) -> str:
     for ending in ENDINGS:
         if name.endswith(ending):
             return ending
+    from mdpkit.instances import names
+
+    named = bool(prefixes) and str(path).partition("?")[0] in names()
     raise OptionError(
         f"{str(path)!r} has no known ending",
         found=path.suffix or "no ending",
         needed=", ".join(ENDINGS) + (f", or a name after {' or '.join(prefixes)}" if prefixes else ""),
-        way_out=_HINTS.get(path.suffix.lower()),
+        way_out=f"instance:{path}" if named else _HINTS.get(path.suffix.lower()),
     )

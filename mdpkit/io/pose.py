@@ -45,7 +45,7 @@ ALIASES = {
     "reach": "reachability",
     "safe": "invariance",
 }
-UNDISCOUNTED = "without discounting: --horizon H, --criterion total, or a --property"
+UNDISCOUNTED = "without discounting: --horizon H, --criterion total or average, or a --property"
 PROPERTY = "write it as a property: --property 'Pmax=? [F \"goal\"]'"
 
 

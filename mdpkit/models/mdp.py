@@ -977,7 +977,7 @@ def _check_exact_rows(rows: Transitions, state: Ints, action: Ints) -> None:
             f"the probabilities of state {int(state[k])}, action {int(action[k])} do not sum to exactly one{more}",
             found=shown,
             needed="1 in rational arithmetic",
-            way_out='give rationals such as "1/3", pass normalize=True, or take the bits with .exact(dyadic=True)',
+            way_out='give rationals such as "1/3", pass normalize=True, or take the bits: .exact(dyadic=True), --dyadic',
         )
 
 

@@ -83,6 +83,7 @@ def values(results: Any, ax: Any = None) -> Any:
                     ax.text(s + shift + 0.1, edge, text, va="center", color=color, transform=ax.get_xaxis_transform())
     ax.set_xlabel("state")
     ax.set_ylabel(value_name(mdp))
+    ax.ticklabel_format(axis="y", useOffset=False)
     if few:
         names = [state_name(mdp, s) for s in range(S)]
         widest = max(map(len, names))

@@ -102,7 +102,7 @@ def convergence(
         ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(alpha=0.3)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False)
+        ax.legend(framealpha=0.85, edgecolor="none")  # a curve may pass below the names
     return ax
 
 

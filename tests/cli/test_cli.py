@@ -638,6 +638,7 @@ def test_bad_options(refused, options, parts):
         ("nowhere.drn", ["no such file", "instance:NAME"]),
         ("model.txt", [".drn", ".npz"]),
         ("model", ["no known ending"]),
+        ("riverswim?n_states=8", ["no known ending", "way out: instance:riverswim?n_states=8"]),
         (".", ["no known ending"]),
     ],
 )

@@ -152,6 +152,16 @@ def test_bibliography_has_no_duplicates():
     assert len(keys) == len(set(keys)) > 10
 
 
+def test_entries_of_the_bibliography_are_closed():
+    text = (ROOT / "docs/references.bib").read_text(encoding="utf-8")
+    for entry in re.split(r"^(?=@)", text, flags=re.M)[1:]:
+        key = entry.split(",")[0]
+        assert entry.count("{") == entry.count("}"), f"{key} has unbalanced braces"
+        assert entry.rstrip().endswith("}"), f"{key} does not end"
+        for field in ("author", "title", "year"):
+            assert re.search(rf"^\s*{field}\s*=\s*\{{", entry, re.M), f"{key} has no {field}"
+
+
 # -- imports ---------------------------------------------------------------------------------------------------------
 
 
