@@ -363,7 +363,9 @@ def _solution(
             V = exact.astype(np.float64)
         except OverflowError:
             raise ModelError(
-                "an exact value is beyond the range of floats", needed="numbers below 1e308", way_out="choose a larger unit"
+                "an exact value is beyond the range of floats",
+                needed="numbers below 1e308",
+                way_out="choose a larger unit",
             ) from None
     else:
         lower, upper = certificate.lower, certificate.upper

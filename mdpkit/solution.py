@@ -106,7 +106,9 @@ class Solution:
         from mdpkit.operators.values import action_table, action_values, relative_pair_values
 
         if self.bias is not None:
-            gain = self.V if self.exact is not None else self._poisson[0]  # as accurate as the bias, whatever the bounds
+            gain = (
+                self.V if self.exact is not None else self._poisson[0]
+            )  # as accurate as the bias, whatever the bounds
             return action_table(self.problem, relative_pair_values(self.problem, gain, self.bias))
 
         c = self.certificate

@@ -157,7 +157,8 @@ def test_bits_that_do_not_sum_to_one_have_no_exact_average() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["multichain-policy-iteration", "relative-value-iteration", "gain-bias-linear-programming", "vanishing-discount"]
+    "name",
+    ["multichain-policy-iteration", "relative-value-iteration", "gain-bias-linear-programming", "vanishing-discount"],
 )
 def test_rows_of_twelve_digits_are_divided_by_their_sums(name: str) -> None:
     third = 0.3333333333331
