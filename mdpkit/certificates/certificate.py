@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import CertificateError, ModelError, UndefinedValueError
-from mdpkit.models.canonical import canonical
+from mdpkit.models.canonical import canonical, shifted
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Ints
 
@@ -103,12 +103,10 @@ class Certificate:
     @cached_property
     def _bounds(self) -> tuple[Array, Array]:
         lower, upper = (self.below, self.above) if self.sign > 0 else (-self.above, -self.below)
-        if self.offset:
+        if self.offset and self.arithmetic == "float":
+            lower, upper = shifted(self.offset, lower, -np.inf), shifted(self.offset, upper, np.inf)
+        elif self.offset:
             lower, upper = self.offset + lower, self.offset + upper
-            if self.arithmetic == "float":
-                # A shifted value is a probability.
-                lower = np.maximum(np.nextafter(lower, -np.inf), 0.0)
-                upper = np.minimum(np.nextafter(upper, np.inf), 1.0)
         else:
             lower, upper = lower + 0, upper + 0  # no negative zeros
         return (lower, upper) if self.whole else (lower[0], upper[0])

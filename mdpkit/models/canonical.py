@@ -29,7 +29,7 @@ from mdpkit.typing import Array, Bools, Floats, Ints
 if TYPE_CHECKING:
     from mdpkit.kernels.graph import Graph
 
-__all__ = ["STOCHASTIC", "Canonical", "canonical"]
+__all__ = ["STOCHASTIC", "Canonical", "canonical", "shifted"]
 
 Kind = Literal["discounted", "finite", "total", "average"]
 Miss = Literal["stay", "worst", "best"]
@@ -141,14 +141,19 @@ class Canonical:
         lower, upper = (below, above) if self.sign > 0 else (-above, -below)
         if self.offset == 0:
             return lower + 0, upper + 0  # -0.0 reads badly
-        lower, upper = self.offset + lower, self.offset + upper
         if lower.dtype == object:
-            return lower, upper
-        return np.maximum(np.nextafter(lower, -np.inf), 0.0), np.minimum(np.nextafter(upper, np.inf), 1.0)
+            return self.offset + lower, self.offset + upper
+        return shifted(self.offset, lower, -np.inf), shifted(self.offset, upper, np.inf)
 
     def value(self, V: Array) -> Array:
         """The model's value from this form's value."""
         return self.offset + self.sign * V if self.offset or self.sign < 0 else V
+
+
+def shifted(offset: int, bound: Array, side: float) -> Array:
+    """``offset + bound``, a probability, rounded towards ``side`` where the sum is not exact."""
+    total = offset + bound
+    return np.clip(np.where(total - offset == bound, total, np.nextafter(total, side)), 0.0, 1.0)
 
 
 def canonical(mdp: MDP) -> Canonical:

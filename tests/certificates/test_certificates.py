@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import mdpkit as mk
 from mdpkit.certificates import Certificate
 from mdpkit.errors import CertificateError, ModelError, OutputExistsError, UndefinedValueError
+from mdpkit.models.canonical import shifted
 
 F = Fraction
 INF = float("inf")
@@ -438,3 +439,21 @@ def test_numbers_beyond_floats_are_errors_of_the_library() -> None:
     assert sol.exact.tolist() == [F(1.7e308)] * 2
     huge = np.array([F(-(10**400))] * 2, dtype=object)
     assert not replace(sol.certificate, below=huge, above=huge).verify(average)
+
+
+def test_shifted_bounds_are_rounded_outward_where_the_sum_is_inexact_only() -> None:
+    rng = np.random.default_rng(0)
+    bound = -np.concatenate(([0.0, 1.0, 0.5, 2.0**-53, 2.0**-54, 1e-300, 5e-324], rng.random(500) ** 8))
+    lower, upper = shifted(1, bound, -np.inf), shifted(1, bound, np.inf)
+    for low, b, high in zip(lower, bound, upper, strict=True):
+        assert F(low) <= 1 + F(b) <= F(high)
+        assert (low == high) == (1 + F(b) in (F(low), F(high)))
+    assert lower[:3].tolist() == upper[:3].tolist() == [1.0, 0.0, 0.5]
+
+
+def test_an_invariance_that_surely_fails_is_zero() -> None:
+    mdp = g.build([[(F(0), {1: F(1)})], [(F(0), {1: F(1)})]], mk.Invariance([0]), rho=0)
+    for name in ("topological-value-iteration", "policy-iteration"):
+        sol = mk.solve(mdp, name)
+        assert sol.status.ok
+        assert (sol.lower, sol.upper) == (0.0, 0.0)

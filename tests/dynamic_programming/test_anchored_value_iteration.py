@@ -134,3 +134,9 @@ def test_discount_by_pairs() -> None:
     for k, state in enumerate(islice(mk.iterates(mdp, AnchoredValueIteration()), 1, 40)):
         assert state.residual <= float(rate(F(9, 10), k)) * 10
         assert abs(state.V[0] - 10) <= 9 * state.residual + 1e-12
+
+
+def test_the_weights_are_those_of_the_largest_factor() -> None:
+    mdp = mk.MDP(np.ones((1, 2, 1)), np.array([[1.0, 1.5]]), mk.Discounted(np.array([["9/10", "1/2"]])))
+    for k, state in enumerate(islice(mk.iterates(mdp, AnchoredValueIteration()), 1, 20), start=1):
+        assert state.weight == pytest.approx(float(1 / sum(F(9, 10) ** (-2 * i) for i in range(k + 1))), rel=1e-12)

@@ -123,3 +123,17 @@ def test_one_state_and_everything_known() -> None:
     g.judge(mk.solve(mdp, PrioritizedSweeping()), [F(12)])
     known = mk.MDP([[["1"]]], [[1]], mk.TotalReward(target=[0]), rho=0)
     g.judge(mk.solve(known, PrioritizedSweeping()), [F(0)])
+
+
+def test_discounted_values_rise_and_gaps_bound_their_errors() -> None:
+    # two loops of which one pays: the first gap is the error itself
+    P, r, gamma = np.zeros((3, 1, 3)), np.array([[1.0], [0.0], [0.5]]), 0.9
+    P[[0, 1, 2], 0, [0, 1, 0]] = 1
+    best = np.array([10.0, 0.0, 9.5])
+    mdp = mk.MDP(P, r, mk.Discounted(gamma))
+    states = list(islice(mk.iterates(mdp, PrioritizedSweeping()), 200))
+    assert states[0].gap == pytest.approx(10)
+    for state in states:
+        assert np.all(state.V <= best + 1e-12)
+        assert np.max(np.abs(state.V - best)) <= state.gap + 1e-12
+    assert states[-1].gap < 1e-6

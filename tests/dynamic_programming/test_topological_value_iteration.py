@@ -159,3 +159,15 @@ def test_one_state() -> None:
     mdp = mk.MDP([[["1"], ["1"]]], [[1, 3]], mk.Discounted("3/4"))
     assert after(mdp, 1).V.tolist() == [12.0]
     g.judge(mk.solve(mdp, TopologicalValueIteration()), [F(12)])
+
+
+@pytest.mark.parametrize("gamma", [0.5, 0.9, 0.99])
+def test_the_gap_of_every_pass_bounds_its_error(gamma: float) -> None:
+    S = 600  # one component, larger than those that are solved at once
+    s = np.arange(S)
+    P, r = np.zeros((S, S)), np.ones(S)
+    P[s, (s + 1) % S] = P[s, (s - 1) % S] = 0.5
+    best = np.linalg.solve(np.eye(S) - gamma * P, r)
+    mdp = mk.MDP(P[:, None], r[:, None], mk.Discounted(gamma))
+    for state in islice(mk.iterates(mdp, TopologicalValueIteration()), 1, 6):
+        assert np.max(np.abs(state.V - best)) <= state.gap + 1e-9
