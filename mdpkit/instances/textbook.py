@@ -431,7 +431,7 @@ def random_walk(*, n: int = 5, left: Fraction = Fraction(0), right: Fraction = F
         Known({}, "total", "policy", (1, 0, 0, 0), "closed form"),
         Known({"mean": "1/10"}, "total", "V", (F(1, 10), F(1, 10), F(0), F(0)), "closed form: left, for the mean"),
     ],
-    example={"actions": 2, "mean": "1/10"},
+    example={"actions": 2},
 )
 def maximization_bias(*, actions: int = 10, mean: Fraction = Fraction(-1, 10), spread: Fraction = Fraction(1)) -> MDP:
     """Left of the start wait many noisy actions of negative mean, which look good to who maximizes over estimates.

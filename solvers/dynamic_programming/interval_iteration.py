@@ -13,7 +13,7 @@ from mdpkit.kernels import graph as g
 from mdpkit.models.canonical import Canonical
 from mdpkit.reductions.end_components import Quotient, Structure, analyze
 from mdpkit.solver import Answer, IterativeSolver
-from mdpkit.typing import Array, Floats, Ints
+from mdpkit.typing import Array, Bools, Floats, Ints
 
 __all__ = ["IntervalIteration", "State"]
 
@@ -36,12 +36,13 @@ class State(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is computed once: the quotient, the order of the sweeps, the rounding margins."""
+    """What is computed once: the quotient, the order of the sweeps, the rounding margins, classes of value zero by signs."""
 
     structure: Structure
     quotient: Quotient
     order: Ints
     margin: Floats
+    zero: Bools
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class IntervalIteration(IterativeSolver[State]):
         order = np.argsort(label[: q.n], kind="stable").astype(np.int64)
         margin = np.zeros(len(q.pair))
         margin[q.pair >= 0] = 2 * problem.r_error[q.pair[q.pair >= 0]]
-        plan = Plan(st, q, order, margin)
         rising, falling = bool(np.all(q.r >= 0)), bool(np.all(q.r <= 0))
+        plan = Plan(st, q, order, margin, _worth_nothing(q, rising, falling))
         zero = np.zeros(q.n)
         gap = 0.0 if q.n == 0 else np.inf
         return State(zero, zero.copy(), q.proper_choice(), (rising, falling), gap, np.inf, 0, FIRST_GUESS, plan)
@@ -146,8 +147,20 @@ def _sweep(plan: Plan, side: int, V: Floats, choice: Ints) -> tuple[int, float]:
     return int(broken), float(change)
 
 
+def _worth_nothing(q: Quotient, rising: bool, falling: bool) -> Bools:
+    """Classes whose value is zero: no policy meets a reward or, where there are only costs, some policy meets none."""
+    loud = np.concatenate((q.r != 0, [False]))  # the last pair is that of having left
+    if rising:
+        return ~g.can_reach(q.graph, np.bincount(q.graph.pair_state[loud], minlength=q.n + 1) > 0)[: q.n]
+    if falling:
+        forced = np.bincount(q.graph.pair_state[~loud], minlength=q.n + 1) == 0
+        return ~g.prob_min_positive(q.graph, forced, pairs=~loud)[: q.n]
+    return np.zeros(q.n, dtype=bool)
+
+
 def _guess(plan: Plan, side: int, V: Floats, choice: Ints, patience: int) -> tuple[Array, bool]:
     """Sweep a guessed bound until a whole sweep finds it inductive, or patience ends."""
+    V[plan.zero] = 0.0
     for _ in range(patience):
         broken, change = _sweep(plan, side, V, choice)
         if broken == 0:

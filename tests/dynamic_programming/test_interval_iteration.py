@@ -72,3 +72,16 @@ def test_the_policy_stays_where_staying_is_best() -> None:
     assert mk.evaluate(mdp, sol.pi, exact=True).exact_value == 0
     best = mdp.under(mdp.criterion, minimize=False)
     assert mk.evaluate(best, mk.solve(best, IntervalIteration()).pi, exact=True).exact_value == F(1, 3)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_value_of_zero_is_found_by_the_signs(sign: int) -> None:
+    # 0: end for nothing, or go to 1, which loses 1/10 on the way out; only the first is worth it
+    P = [[[0, 0, 1], [0, 1, 0]], [[0, "1/2", "1/2"], [0, "1/2", "1/2"]], [[0, 0, 1], [0, 0, 1]]]
+    r = [[0, 0], [str(-sign * 0.1)] * 2, [0, 0]]
+    mdp = mk.MDP(P, r, mk.TotalReward([2]), rho=0, minimize=sign < 0)
+    sol = mk.solve(mdp, IntervalIteration())
+    assert sol.status.ok
+    assert (sol.lower, sol.upper) == (0.0, 0.0)
+    assert sol.certificate.lower[1] <= -sign * F(1, 5) <= sol.certificate.upper[1]
+    assert sol.certificate.gap > 0
