@@ -39,6 +39,8 @@ PROBLEMS = [
     Problem("Inventory, 3 months", "instance:puterman-inventory", ("--exact",)),
     Problem("RiverSwim, 20 stages", "instance:riverswim", ("--horizon", "20", "--exact")),
     Problem("-10 a step, kept 9/10", "instance:leaving", ("--exact",)),
+    Problem("Taxicab, average", "instance:howard-taxicab", ("--criterion", "average", "--exact")),
+    Problem("15 classes, average", "instance:multichain-blocks?transient=200", ()),
     Problem("Maze's file, cost", MAZE, ("--property", 'R{"r"}min=? [F "target"]')),
     Problem("Haddad-Monmege 20", "instance:haddad-monmege?n=20", ("--exact",)),
     Problem("Ice's file, Pmax=?", ICE, ("--property", 'Pmax=? [!"trap" U "goal"]', "--exact")),
