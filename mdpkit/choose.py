@@ -22,7 +22,7 @@ from mdpkit.solver import Solver
 
 __all__ = ["choose", "method", "methods", "solve", "solve_many"]
 
-DIRECT_STATES = 1_000
+DIRECT_STATES = 300
 DIRECT_WORK = 2e10
 SLOW = 0.999
 EXACT_PAIRS = 5_000

@@ -369,6 +369,7 @@ def _average_above(p: Canonical, com: Communicating, h: Floats, D: Floats, infla
         if (np.all((fall - error)[~com.inside] > 0) or not least) and not lack.any():
             return above
         rise = np.where(lack > 0, np.nextafter(rise + inflate * lack, np.inf), rise)
+        least = _least_step(p, rise)  # gains that were zero are no longer
         margin[real] = inflate * 2 * error[q.pair[real]]
     return above
 
@@ -413,6 +414,7 @@ def _average_below(
         if (np.all((fall + error)[rows] < 0) or not least) and not lack.any():
             break
         gain = np.where(lack > 0, np.nextafter(gain - inflate * lack, -np.inf), gain)
+        least = _least_step(p, gain[group[known]])  # gains that were zero are no longer
         margin = inflate * (2 * error[rows] + least)
     return below
 
