@@ -22,6 +22,12 @@ FORK = multiprocessing.get_context("fork")  # children share the compiled kernel
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def steps(text: str, slip: object) -> mk.MDP:
+    """The least number of steps to the goal of a map."""
+    room = mk.instances.from_map(text, mk.TotalReward("goal"), step=1, rewards={"G": 1}, slip=slip)
+    return room.under(minimize=True)
+
+
 def problems() -> dict[str, list[tuple[str, mk.MDP]]]:
     """Names and models by kind of problem."""
     make = mk.instances.make
@@ -40,9 +46,9 @@ def problems() -> dict[str, list[tuple[str, mk.MDP]]]:
         "total": [
             ("Haddad–Monmege, n = 10", make("haddad-monmege", n=10)),
             ("gambler", make("gambler")),
-            ("slippery room 60x60", mk.instances.from_map("60x60", mk.TotalReward("goal"), step=-1, slip="1/5")),
+            ("slippery room 60x60", steps("60x60", "1/5")),
             ("20,000 states in layers", make("random-layered", width=200, depth=100, A=4, exact=False)),
-            ("goal near in a field of 5,100", mk.instances.from_map(field, mk.TotalReward("goal"), step=-1, rewards={"G": -1})),
+            ("goal near in a field of 5,100", steps(field, 0)),
         ],
         "average": [
             ("RiverSwim, 100 states", make("riverswim", n_states=100)),
