@@ -14,6 +14,7 @@ import numpy as np
 from mdpkit.errors import ModelError, OptionError, nearest
 from mdpkit.kernels.graph import strong_components
 from mdpkit.models.canonical import Canonical, canonical
+from mdpkit.models.criterion import TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
@@ -135,16 +136,17 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
         if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
             return ar.MultichainPolicyIteration(), f"{what}: policies evaluated by factorization"
         return ar.RelativeValueIteration(), f"{what}, costly to factor: sweeps in each class"
-    if mdp.n_states > DIRECT_STATES:
+    dense = mdp.P.dense is not None
+    if mdp.n_states > DIRECT_STATES and not dense:
         largest = _largest_component(p)
         if largest <= SMALL_COMPONENT:
             what = "without cycles but loops" if largest == 1 else f"in components of at most {largest} states"
             return dp.TopologicalValueIteration(), f"{size} {what}: the last first"
     if p.kind == "total":
+        what = "total reward" if isinstance(mdp.criterion, TotalReward) else "reachability"
         if _elimination_work(p) <= DIRECT_WORK:
-            return dp.PolicyIteration(), f"total reward with {size}: policies evaluated by sparse factorization"
-        return dp.IntervalIteration(), f"total reward with {size}, costly to factor: bounds swept from both sides"
-    dense = mdp.P.dense is not None
+            return dp.PolicyIteration(), f"{what} with {size}: policies evaluated by sparse factorization"
+        return dp.IntervalIteration(), f"{what} with {size}, costly to factor: bounds swept from both sides"
     if mdp.n_states <= DIRECT_STATES:
         return dp.PolicyIteration(), f"{size}: policies evaluated by {'dense' if dense else 'sparse'} factorization"
     if not dense and p.gamma.max() >= SLOW and _elimination_work(p) <= DIRECT_WORK:
@@ -160,9 +162,11 @@ def _largest_component(p: Canonical) -> int:
 
 def _elimination_work(p: Canonical) -> float:
     """Multiplications that factoring I - P may take: the squared envelope widths in reverse Cuthill--McKee order."""
+    S = p.n_states
+    if p.P.dense is not None:
+        return S**3 / 3
     sp: Any = import_module("scipy.sparse")
     csgraph: Any = import_module("scipy.sparse.csgraph")
-    S = p.n_states
     edges = (p.state[p.P.row_of], p.P.indices.astype(np.int64))
     pattern = sp.csr_matrix((np.ones(p.P.nnz, dtype=np.int8), edges), shape=(S, S))
     pattern = sp.csr_matrix(pattern + pattern.T)
