@@ -13,6 +13,7 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError, nearest
 from mdpkit.kernels.graph import strong_components
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import TotalReward
 from mdpkit.models.mdp import MDP
@@ -165,7 +166,6 @@ def _elimination_work(p: Canonical) -> float:
     S = p.n_states
     if p.P.dense is not None:
         return S**3 / 3
-    sp: Any = import_module("scipy.sparse")
     csgraph: Any = import_module("scipy.sparse.csgraph")
     edges = (p.state[p.P.row_of], p.P.indices.astype(np.int64))
     pattern = sp.csr_matrix((np.ones(p.P.nnz, dtype=np.int8), edges), shape=(S, S))

@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.certificates.certificate import middle, refuse_both_infinities
 from mdpkit.errors import ModelError, OptionError, UndefinedValueError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.chains import exact_weights, induced, mixed_rows, pair_chain, product, stage_chain
 from mdpkit.models.criterion import AverageReward, Discounted, FiniteHorizon, Invariance, Reachability

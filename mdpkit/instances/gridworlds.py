@@ -17,6 +17,7 @@ import numpy as np
 from mdpkit.errors import OptionError
 from mdpkit.instances.build import assemble, check_size, fill, tabulate
 from mdpkit.instances.registry import Known, in_range, instance, read_number
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.criterion import Criterion, Discounted, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array, Floats, Ints, Number
@@ -659,8 +660,7 @@ def maze(*, width: int = 10, height: int = 10, seed: int = 0) -> MDP:
 
 def _spanning_tree(one: Ints, other: Ints, weight: Floats, n: int) -> tuple[Ints, Ints]:
     """Edges ``(n - 1,)`` of the minimal spanning tree, the smaller end first."""
-    sparse: Any = import_module("scipy.sparse")
     graph: Any = import_module("scipy.sparse.csgraph")
-    tree = graph.minimum_spanning_tree(sparse.coo_array((weight, (one, other)), shape=(n, n)).tocsr()).tocoo()
+    tree = graph.minimum_spanning_tree(sp.coo_array((weight, (one, other)), shape=(n, n)).tocsr()).tocoo()
     row, column = np.asarray(tree.row, dtype=np.int64), np.asarray(tree.col, dtype=np.int64)
     return np.minimum(row, column), np.maximum(row, column)

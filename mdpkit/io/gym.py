@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
 import numpy as np
-import scipy.sparse as sp  # pyright: ignore[reportMissingTypeStubs]
 
 from mdpkit.errors import ModelError, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import rationalize
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.criterion import Criterion, FiniteHorizon, Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.models.sampling import check_count, initial_law, sampled_rewards

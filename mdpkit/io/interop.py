@@ -11,10 +11,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import scipy.sparse as sp  # pyright: ignore[reportMissingTypeStubs]
 
 from mdpkit.errors import ModelError, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import to_fraction
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.criterion import Criterion, Discounted, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
@@ -53,7 +53,7 @@ def _package(name: str, module: str | None = None) -> Any:
 
 
 def _sparse(x: Any) -> bool:
-    return bool(cast(Any, sp).issparse(x))
+    return bool(sp.issparse(x))
 
 
 def _no_stages(mdp: MDP, what: str) -> None:
@@ -133,7 +133,7 @@ def _by_action(P: Any, name: str) -> list[Any]:
         shapes = [part.shape for part in parts[:4]]
         raise ModelError(f"{name} is not made of matrices", found=shapes, needed="(A, S, S), or A matrices (S, S)")
     if len({_sparse(part) for part in parts}) > 1:
-        parts = [cast(Any, sp).csr_array(part) for part in parts]
+        parts = [sp.csr_array(part) for part in parts]
     return parts
 
 
@@ -197,7 +197,7 @@ def to_pymdptoolbox(mdp: MDP, *, sparse: bool | None = None) -> tuple[Any, Float
     if sparse is None:
         sparse = P.nnz < 0.25 * S * A * S
     if sparse:
-        return [cast(Any, sp).csr_matrix(P.csr[row]) for row in rows], R, discount
+        return [sp.csr_matrix(P.csr[row]) for row in rows], R, discount
     return P.toarray().reshape(S, A, S).transpose(1, 0, 2).copy(), R, discount
 
 
@@ -286,7 +286,7 @@ def to_quantecon(mdp: MDP, *, sparse: bool | None = None) -> Any:
     if sparse is None:
         sparse = P.nnz < 0.25 * L * S
     if sparse:
-        return ddp(R, cast(Any, sp).csr_matrix(P.csr), beta, np.array(mdp.state), np.array(mdp.action))
+        return ddp(R, sp.csr_matrix(P.csr), beta, np.array(mdp.state), np.array(mdp.action))
     Q = P.toarray()
     if L == S * A:
         return ddp(R.reshape(S, A), Q.reshape(S, A, S), beta)

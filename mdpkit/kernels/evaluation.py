@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import ModelError
+from mdpkit.kernels.sparse import sp
 from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["Factorization", "entries_of", "solve_policy", "take_rows"]
@@ -33,7 +34,6 @@ class Factorization:
 
     def __init__(self, indptr: Array, indices: Array, data: Floats):
         la: Any = import_module("scipy.linalg")
-        sp: Any = import_module("scipy.sparse")
         spl: Any = import_module("scipy.sparse.linalg")
         n = len(indptr) - 1
         M = sp.csr_array((data, np.asarray(indices, dtype=np.int64), indptr), shape=(n, n))

@@ -9,6 +9,7 @@ import numpy as np
 
 from mdpkit.errors import OptionError
 from mdpkit.kernels import reference
+from mdpkit.kernels.sparse import sp
 from mdpkit.typing import Floats, Ints
 
 __all__ = ["TOLERANCE", "busiest", "check_options", "solve_program"]
@@ -50,7 +51,6 @@ def solve_program(A: Any, r: Floats, rho: Floats, form: str, through: str) -> tu
     OptionError
         If the solver fails, or cvxpy is missing.
     """
-    sp: Any = import_module("scipy.sparse")
     scale = max(1.0, float(np.max(np.abs(r), initial=0.0)))
     if through == "cvxpy":
         return _cvxpy(A, r / scale, rho, scale, form)
@@ -77,7 +77,6 @@ def _cvxpy(A: Any, r: Floats, rho: Floats, scale: float, form: str) -> tuple[Flo
         cp: Any = import_module("cvxpy")
     except ImportError:
         raise OptionError("cvxpy is not installed", way_out='pip install "mdpkit[lp]", or through="scipy"') from None
-    sp: Any = import_module("scipy.sparse")
     if form == "primal":
         unknown = cp.Variable(A.shape[1])
         constraint = A @ unknown >= r

@@ -18,6 +18,7 @@ from mdpkit.errors import ModelError, OptionError
 from mdpkit.kernels import graph as g
 from mdpkit.kernels.evaluation import Factorization, take_rows
 from mdpkit.kernels.rational import rationalize_array, row_dot, solve_chain, to_fraction
+from mdpkit.kernels.sparse import sp
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
 
 __all__ = [
@@ -96,7 +97,6 @@ def _restricted(indptr: Ints, indices: Ints, data: Array, states: Ints) -> tuple
 
 
 def _csr(indptr: Ints, indices: Ints, data: Floats, shape: tuple[int, int]) -> Any:
-    sp: Any = import_module("scipy.sparse")
     return sp.csr_array((data, indices, indptr), shape=shape)
 
 
@@ -481,7 +481,6 @@ class _Passing:
     def _in_krylov_space(self, b: Floats) -> Any:
         """Restarted GMRES as long as each round gains three digits, down to the rounding of the residual; or None."""
         gmres: Any = import_module("scipy.sparse.linalg").gmres
-        sp: Any = import_module("scipy.sparse")
         A = sp.identity(len(b), format="csr") - self._Q
         x, rest = np.zeros(len(b)), b
         for _ in range(8):

@@ -10,10 +10,10 @@ from functools import cached_property, partial
 from typing import Any, cast
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import ModelError, ModelWarning, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import dyadic_array, rationalize_array, to_fraction
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
 from mdpkit.models.rewards import Reward, exact_array, make_reward
 from mdpkit.models.transitions import Transitions
@@ -706,11 +706,11 @@ def _listed(x: Any) -> bool:
 
 
 def _sparse(x: Any) -> bool:
-    return bool(cast(Any, sp).issparse(x))
+    return bool(sp.issparse(x))
 
 
 def _vstack(parts: list[Any]) -> Any:
-    return cast(Any, sp).vstack(parts)
+    return sp.vstack(parts)
 
 
 def _is_matrix(part: Any) -> bool:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import ModelError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Floats, Ints, Objects
 
@@ -134,7 +134,7 @@ def _listed(x: Any) -> bool:
 
 
 def _sparse(x: Any) -> bool:
-    return bool(cast(Any, sp).issparse(x))
+    return bool(sp.issparse(x))
 
 
 def make_reward(

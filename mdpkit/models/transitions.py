@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import SizeError
 from mdpkit.kernels.evaluation import entries_of
+from mdpkit.kernels.sparse import sp
 from mdpkit.typing import Array, Floats, Ints, Objects
 
 __all__ = ["Transitions", "check_memory"]

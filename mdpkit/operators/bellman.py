@@ -16,11 +16,11 @@ from functools import cached_property
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import scipy.sparse as sp
 
 from mdpkit.errors import UnsupportedError
 from mdpkit.kernels import reference
 from mdpkit.kernels.evaluation import solve_policy, take_rows
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Stationary

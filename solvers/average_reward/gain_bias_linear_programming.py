@@ -3,14 +3,14 @@ r"""The linear programs of gain and bias, primal and dual."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from mdpkit.kernels import graph as g
 from mdpkit.kernels.gain import evaluate_average, improved_average
 from mdpkit.kernels.linear_program import TOLERANCE, busiest, check_options, solve_program
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical
 from mdpkit.solver import Answer, DirectSolver
 from mdpkit.typing import Floats, Ints
@@ -72,7 +72,6 @@ class GainBiasLinearProgramming(DirectSolver):
 
     def run(self, problem: Canonical, rng: np.random.Generator | None = None) -> Answer:
         """Solve the program and evaluate the policy that its dual names."""
-        sp: Any = import_module("scipy.sparse")
         P, S, L = problem.P, problem.n_states, len(problem.r)
         here = sp.csr_array((np.ones(L), (np.arange(L), problem.state)), shape=(L, S))
         drift = here - P.csr

@@ -3,20 +3,18 @@ r"""Linear programming: the value as the least supersolution, the occupancy as i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, ClassVar
 
 import numpy as np
 
 from mdpkit.kernels.linear_program import busiest, check_options, solve_program
+from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical
 from mdpkit.reductions.end_components import analyze
 from mdpkit.solver import Answer, DirectSolver
 from mdpkit.typing import Floats
 
 __all__ = ["LinearProgramming"]
-
-sp: Any = import_module("scipy.sparse")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,21 @@ import mdpkit
 from mdpkit.solver import Solver
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = ("numba", "matplotlib", "cvxpy", "sympy", "lark", "typer", "rich", "gymnasium", "flint")
+HEAVY = (
+    "numba",
+    "scipy.sparse",
+    "pandas",
+    "networkx",
+    "umbi",
+    "matplotlib",
+    "cvxpy",
+    "sympy",
+    "lark",
+    "typer",
+    "rich",
+    "gymnasium",
+    "flint",
+)
 SECTIONS = (".. math::", "**Guarantee.**", "*Departures.*", "Parameters\n", "References\n", "Examples\n")
 NEEDED = (".. math::", "**Guarantee.**", "References\n", "Examples\n")
 KINDS = {"upper", "lower", "tight", "identity", "rate", "monotone", "separation", "counterexample"}
