@@ -93,7 +93,7 @@ class Communicating:
         rows = np.flatnonzero(q.pair < 0)
         return rows, self.label[q.members[q.owner[rows]]]
 
-    def best(self, gains: Array, margin: Any = 0.0, choice: Ints | None = None) -> tuple[Array, Ints]:
+    def best(self, gains: Array, margin: Any = 0.0) -> tuple[Array, Ints]:
         """Best gain of each class of the quotient, from the gain of each component, and a policy of the quotient.
 
         ``margin`` is added with each move from class to class, ``(L',)`` or a number.
@@ -106,7 +106,7 @@ class Communicating:
         r[rows] = gains[component]
         if len(rows) == len(q.pair):
             return r, np.arange(q.n)
-        return improve(q, r, choice, margin=0.0)
+        return improve(q, r, margin=0.0)
 
     def policy(self, moves: Ints, stay: Ints) -> Ints:
         """The model's policy that a policy of the quotient stands for; ``stay`` (S,) is what is done to stay."""
