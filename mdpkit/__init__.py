@@ -11,6 +11,7 @@ from mdpkit.models import (
     MDP,
     AverageReward,
     Discounted,
+    EntropyRegularized,
     FiniteHorizon,
     FiniteMemory,
     Invariance,
@@ -26,7 +27,7 @@ from mdpkit.simulate import simulate  # not lazily: the module of this name woul
 from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
-    from mdpkit import certificates, instances, io, operators, plots, proofs, solvers
+    from mdpkit import certificates, claims, instances, io, operators, plots, proofs, solvers
     from mdpkit.io import (
         from_dataframe,
         from_pymdptoolbox,
@@ -46,6 +47,7 @@ __all__ = [
     "MDP",
     "AverageReward",
     "Discounted",
+    "EntropyRegularized",
     "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
@@ -65,6 +67,7 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "claims",
     "classify",
     "evaluate",
     "from_dataframe",
@@ -93,7 +96,7 @@ _IO = (
     "to_quantecon",
 )  # fmt: skip
 _FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
-_MODULES = ("certificates", "instances", "io", "plots", "proofs", "solvers", "operators")
+_MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
 def __getattr__(name: str) -> Any:
@@ -102,7 +105,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward"):
+            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient"):
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

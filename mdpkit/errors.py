@@ -13,6 +13,7 @@ __all__ = [
     "OptionError",
     "OutputExistsError",
     "ParseError",
+    "PrecisionError",
     "PropertyError",
     "SizeError",
     "UndefinedValueError",
@@ -99,6 +100,10 @@ class PropertyError(MDPError):
 
 class OptionError(MDPError):
     """An option, parameter, method or name is unknown or out of range."""
+
+
+class PrecisionError(MDPError):
+    """A computation in balls that needs more bits than the working precision has."""
 
 
 class UnsupportedError(MDPError):

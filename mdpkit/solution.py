@@ -77,6 +77,9 @@ class Solution:
         Certified gap as the run went on.
     times : tuple of float
         Seconds into the run at each entry of ``trace``.
+    last_policy : Stationary or None
+        The randomized policy at which a gradient or mirror-descent method stopped; ``pi`` is greedy for its value, and at
+        least as good.
     why : str
         Why this solver was chosen.
     seconds : float
@@ -96,6 +99,7 @@ class Solution:
     times: tuple[float, ...] = ()
     why: str = ""
     seconds: float = 0.0
+    last_policy: Any = None
 
     @cached_property
     def Q(self) -> Array:

@@ -20,7 +20,7 @@ class Answer(NamedTuple):
     """A solver's raw answer, in the canonical (maximizing) form; nobody believes it until it is certified.
 
     ``below`` and ``above`` are bounds the solver offers, if any; the certificate checks them. For average reward V is a
-    bias, or any relative values.
+    bias, or any relative values. ``policy`` holds the probabilities of pairs ``(L,)`` of a method's own randomized policy.
     """
 
     V: Array
@@ -29,6 +29,7 @@ class Answer(NamedTuple):
     above: Array | None = None
     dual: Array | None = None
     steps: int = 1
+    policy: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,10 @@ class Solver(ABC):
     """Base of all solvers.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
-    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``).
-    Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator they are given.
+    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``,
+    ``"regularized"``). Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator
+    they are given; ``sublinear`` ones come near the solution too slowly for a narrow gap, or not to it at all: give
+    ``max_steps``.
     """
 
     cites: ClassVar[tuple[str, ...]] = ()
@@ -45,6 +48,7 @@ class Solver(ABC):
     kinds: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[str] = ""
     randomized: ClassVar[bool] = False
+    sublinear: ClassVar[bool] = False
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the solver solves problems of this kind."""

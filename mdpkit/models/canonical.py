@@ -17,6 +17,7 @@ from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.criterion import (
     AverageReward,
     Discounted,
+    EntropyRegularized,
     FiniteHorizon,
     Invariance,
     Reachability,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STOCHASTIC", "Canonical", "canonical", "shifted"]
 
-Kind = Literal["discounted", "finite", "total", "average"]
+Kind = Literal["discounted", "finite", "total", "average", "regularized"]
 Miss = Literal["stay", "worst", "best"]
 
 STOCHASTIC = 1e-12
@@ -45,7 +46,7 @@ class Canonical:
     Attributes
     ----------
     mdp : MDP
-    kind : {"discounted", "finite", "total", "average"}
+    kind : {"discounted", "finite", "total", "average", "regularized"}
     sign, offset : int
         The model's value is ``offset + sign * V``.
     r, r_error : (L,) float, or (H*L,)
@@ -59,6 +60,8 @@ class Canonical:
         plus infinity.
     H : int or None
         Number of stages, with ``terminal`` (S,) rewards at the end.
+    tau, reference : float, (L,) float or None
+        Of a regularized problem: the temperature, and the probabilities of the reference policy (None: the entropy).
     """
 
     mdp: MDP
@@ -73,6 +76,8 @@ class Canonical:
     miss: Miss = "stay"
     H: int | None = None
     terminal: Floats | None = None
+    tau: Any = 0.0
+    reference: Any = None
 
     @property
     def P(self) -> Transitions:
@@ -111,7 +116,7 @@ class Canonical:
         """Discount of each pair, as Fractions."""
         c = self.mdp.criterion
         L = self.mdp.n_pairs
-        if isinstance(c, (Discounted, FiniteHorizon)):
+        if isinstance(c, (Discounted, EntropyRegularized, FiniteHorizon)):
             if c.exact is None:
                 raise ModelError("the discount factor is a float", way_out="call .exact() on the model first")
             return _by_pairs(self.mdp, c.exact)
@@ -183,6 +188,12 @@ def canonical(mdp: MDP) -> Canonical:
     if isinstance(c, Discounted):
         gamma = _by_pairs(mdp, c.gamma)
         return Canonical(mdp, "discounted", sign, 0, _signed(sign, mdp.r), mdp.reward.error, gamma)
+    if isinstance(c, EntropyRegularized):
+        reference = None if c.reference is None else _by_pairs(mdp, c.reference)
+        return Canonical(
+            mdp, "regularized", sign, 0, _signed(sign, mdp.r), mdp.reward.error, np.full(L, c.gamma), tau=c.tau,
+            reference=reference,
+        )  # fmt: skip
     if isinstance(c, FiniteHorizon):
         terminal = np.zeros(S) if c.terminal is None else _signed(sign, np.asarray(c.terminal))
         r, error = (zero, zero) if mdp.active is None else (_signed(sign, mdp.r), mdp.reward.error)

@@ -16,6 +16,7 @@ __all__ = [
     "AverageReward",
     "Criterion",
     "Discounted",
+    "EntropyRegularized",
     "FiniteHorizon",
     "Invariance",
     "Reachability",
@@ -115,6 +116,75 @@ class Discounted(Criterion):
     def key(self) -> str:
         """The factors as floats."""
         return "Discounted([" + ",".join(float(x).hex() for x in np.ravel(self.gamma)) + "])"
+
+
+@dataclass(frozen=True, eq=False)
+class EntropyRegularized(Criterion):
+    r"""Expected discounted reward with entropy, :math:`E \sum_t \gamma^t (r_t + \tau H(\pi(\cdot|s_t)))`.
+
+    With a reference policy :math:`\mu` the entropy is :math:`-\mathrm{KL}(\pi \| \mu)`. The optimal policy is stationary and
+    unique, :math:`\pi^* \propto \mu \exp(Q^*_\tau / \tau)` (``geist2019``, recalled).
+
+    Parameters
+    ----------
+    gamma : number
+        Discount factor in [0, 1).
+    tau : number
+        Temperature, positive.
+    reference : array, optional
+        Probabilities ``(S, A)`` or ``(L,)`` of the reference policy, positive on admissible actions and summing to one in each
+        state. Left out: the entropy itself, whose value is larger by :math:`\tau \log |A|/(1-\gamma)` than with the uniform
+        reference where every state has |A| actions.
+
+    Raises
+    ------
+    OptionError
+        If gamma is outside [0, 1), tau is not positive, or a reference probability is negative.
+
+    Examples
+    --------
+    >>> EntropyRegularized("9/10", "1/10")
+    EntropyRegularized(gamma=0.9, tau=0.1)
+    """
+
+    gamma: Any
+    tau: Any
+    reference: Any = None
+    exact: Any = field(init=False, repr=False, default=None)
+    tau_exact: Any = field(init=False, repr=False, default=None)
+    reference_exact: Any = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        value, exact = _number(self.gamma, "discount factor gamma")
+        tau, tau_exact = _number(self.tau, "temperature tau")
+        if np.ndim(value) or not 0 <= value < 1:
+            raise OptionError("the discount factor gamma is outside [0, 1)", found=value, needed="0 <= gamma < 1")
+        if np.ndim(tau) or not 0 < tau < np.inf:
+            raise OptionError(
+                "the temperature tau is not positive",
+                found=tau,
+                needed="tau > 0",
+                way_out="without entropy use Discounted(gamma)",
+            )
+        if self.reference is not None:
+            reference, reference_exact = _number(np.asarray(self.reference), "the reference policy")
+            if np.any(~(np.asarray(reference) >= 0)):
+                raise OptionError("a reference probability is negative", found=float(np.min(reference)), needed=">= 0")
+            object.__setattr__(self, "reference", reference)
+            object.__setattr__(self, "reference_exact", reference_exact)
+        object.__setattr__(self, "gamma", value)
+        object.__setattr__(self, "exact", exact)
+        object.__setattr__(self, "tau", tau)
+        object.__setattr__(self, "tau_exact", tau_exact)
+
+    def key(self) -> str:
+        """The numbers as floats."""
+        numbers = [self.gamma, self.tau, *([] if self.reference is None else np.ravel(self.reference))]
+        return "EntropyRegularized([" + ",".join(float(x).hex() for x in numbers) + "])"
+
+    def __repr__(self) -> str:
+        reference = "" if self.reference is None else ", reference=…"
+        return f"EntropyRegularized(gamma={self.gamma!r}, tau={self.tau!r}{reference})"
 
 
 @dataclass(frozen=True, eq=False)

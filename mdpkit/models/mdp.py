@@ -14,7 +14,7 @@ import numpy as np
 from mdpkit.errors import ModelError, ModelWarning, OptionError, UnsupportedError, nearest
 from mdpkit.kernels.rational import dyadic_array, rationalize_array, to_fraction
 from mdpkit.kernels.sparse import sp
-from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
+from mdpkit.models.criterion import Criterion, Discounted, EntropyRegularized, FiniteHorizon
 from mdpkit.models.rewards import Reward, exact_array, make_reward
 from mdpkit.models.transitions import Transitions
 from mdpkit.typing import Array, Bools, Floats, Ints, Objects
@@ -649,6 +649,8 @@ class MDP:
                 found=np.shape(c.gamma),
                 needed=f"({L},) or ({self.n_states}, {self.n_actions})",
             )
+        if isinstance(c, EntropyRegularized) and c.reference is not None:
+            self._check_reference(c)
         if isinstance(c, FiniteHorizon):
             if self.stages is not None and self.stages != c.H:
                 raise ModelError(
@@ -668,6 +670,33 @@ class MDP:
             value = getattr(c, name, None)
             if value is not None:
                 self.states_of(value)
+
+    def _check_reference(self, c: EntropyRegularized) -> None:
+        shape = np.shape(c.reference)
+        if shape not in ((self.n_pairs,), (self.n_states, self.n_actions)):
+            raise ModelError(
+                "the reference policy has the wrong shape",
+                found=shape,
+                needed=f"({self.n_states}, {self.n_actions}) or ({self.n_pairs},)",
+            )
+        reference = np.asarray(c.reference)
+        weights = reference[self.state, self.action] if reference.ndim == 2 else reference
+        bad = np.flatnonzero(~(weights > 0))
+        if bad.size:
+            k = int(bad[0])
+            raise ModelError(
+                f"the reference policy has no weight on state {int(self.state[k])}, action {int(self.action[k])}",
+                found=float(weights[k]),
+                needed="> 0 on every admissible action",
+            )
+        sums = np.add.reduceat(weights, self.pair_ptr[:-1])
+        off = np.flatnonzero(np.abs(sums - 1) > 1e-9)
+        if off.size:
+            raise ModelError(
+                f"the reference policy's probabilities in state {int(off[0])} do not sum to one",
+                found=float(sums[off[0]]),
+                needed="1",
+            )
 
     def _resolved_criterion(self) -> Criterion:
         """The criterion with labels resolved to masks."""
@@ -1046,6 +1075,9 @@ def _names(names: Sequence[Any] | None, n: int, what: str) -> tuple[Any, ...] | 
 def _criterion_is_exact(c: Criterion | None) -> bool:
     if isinstance(c, Discounted):
         return c.exact is not None
+    if isinstance(c, EntropyRegularized):
+        given = (c.exact, c.tau_exact, *([] if c.reference is None else [c.reference_exact]))
+        return all(x is not None for x in given)
     if isinstance(c, FiniteHorizon):
         return c.exact is not None and (c.terminal is None or c.terminal_exact is not None)
     return True
@@ -1057,6 +1089,15 @@ def _exact_criterion(c: Criterion | None, convert: Callable[[Floats], Objects]) 
     if isinstance(c, Discounted):
         exact = convert(np.atleast_1d(np.asarray(c.gamma, dtype=np.float64)).ravel())
         return Discounted(exact[0] if np.ndim(c.gamma) == 0 else exact.reshape(np.shape(c.gamma)))
+    if isinstance(c, EntropyRegularized):
+        gamma, tau = (
+            exact if exact is not None else convert(np.array([value], dtype=np.float64))[0]
+            for value, exact in ((c.gamma, c.exact), (c.tau, c.tau_exact))
+        )
+        reference = c.reference_exact
+        if c.reference is not None and reference is None:
+            reference = convert(np.ravel(c.reference)).reshape(np.shape(c.reference))
+        return EntropyRegularized(gamma, tau, reference)
     assert isinstance(c, FiniteHorizon)
     gamma = c.exact if c.exact is not None else convert(np.array([c.gamma], dtype=np.float64))[0]
     terminal = c.terminal_exact

@@ -34,6 +34,7 @@ HEAVY = (
     "rich",
     "gymnasium",
     "flint",
+    "joblib",
 )
 SECTIONS = (".. math::", "**Guarantee.**", "*Departures.*", "Parameters\n", "References\n", "Examples\n")
 NEEDED = (".. math::", "**Guarantee.**", "References\n", "Examples\n")
@@ -69,7 +70,7 @@ def bib_keys() -> list[str]:
 
 
 def stated() -> list[dict]:
-    return tomllib.loads((ROOT / "proofs/stated.toml").read_text(encoding="utf-8"))["claim"]
+    return tomllib.loads((ROOT / "proofs/stated.toml").read_text(encoding="utf-8")).get("claim", [])
 
 
 solvers = pytest.mark.parametrize("path", SOLVER_FILES, ids=name)
@@ -102,7 +103,7 @@ def test_cites_are_in_the_bibliography(path):
 
 @solvers
 def test_claims_are_stated_and_promised(path):
-    known = {claim["id"] for claim in stated()}
+    known = {claim["id"] for claim in stated()} | set(mdpkit.claims)
     for kind in classes_of(path):
         assert kind.claims, f"{kind.__name__} claims nothing"
         assert set(kind.claims) <= known
@@ -114,7 +115,7 @@ def test_claims_are_stated_and_promised(path):
 @solvers
 def test_docstring_names_no_other_claim(path):
     for kind in classes_of(path):
-        promised = set(re.findall(r"``([a-z]+\d{4}:[a-z0-9-]+)``", inspect.getdoc(kind)))
+        promised = set(re.findall(r"``([a-z0-9-]+:[a-z0-9-]+)``", inspect.getdoc(kind)))
         assert promised == set(kind.claims)
 
 
@@ -159,6 +160,10 @@ def test_stated_claims_are_whole_and_used():
         assert entry["kind"] in KINDS
         assert "recalled" in entry["where"] or "seen" in entry["where"]
         assert entry["id"] in used, f"{entry['id']} is stated but no solver promises it"
+
+
+def test_stated_claims_are_not_checked_yet():
+    assert not {entry["id"] for entry in stated()} & set(mdpkit.claims), "what runs is no longer only stated"
 
 
 def test_bibliography_has_no_duplicates():

@@ -1,0 +1,161 @@
+"""Instances matched to the hypotheses of claims: small rational models, named, so that each can be built again.
+
+Each function gives ``(level, rng) -> cases``. The names are those of :mod:`mdpkit.instances`; where a model is put under
+another criterion or initial law, the name says so after a comma. ``fast`` takes the first few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from mdpkit.claims.claim import Case, Cases, Level
+from mdpkit.instances import make
+from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.mdp import MDP
+
+__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive"]
+
+GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
+
+
+def joined(*families: Cases) -> Cases:
+    """The cases of several families, one after another."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for family in families:
+            yield from family(level, rng)
+
+    return cases
+
+
+def chosen(cases: Iterable[Case] | Callable[[], Iterable[Case]]) -> Cases:
+    """The same cases at every level."""
+
+    def same(level: Level, rng: Any) -> Iterable[Case]:
+        return cases() if callable(cases) else cases
+
+    return same
+
+
+def once(name: str = "symbols", problem: Any = None) -> Cases:
+    """One case that is no model: for symbolic claims, and those that make their own numbers."""
+    return chosen([Case(name, problem)])
+
+
+def named(*sources: str, gamma: Fraction | None = None) -> Cases:
+    """Instances by name, as on the command line: ``"riverswim?n_states=4"``; under the discount ``gamma`` if it is given."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for source in sources:
+            mdp = _build(source)
+            if gamma is not None:
+                mdp = mdp.under(Discounted(gamma))
+            yield Case(source if gamma is None else f"{source}, gamma={gamma}", mdp)
+
+    return cases
+
+
+def _build(source: str) -> MDP:
+    from mdpkit.instances import parse
+
+    name, params = parse(source)
+    return make(name, **params)
+
+
+def _draw(rng: Any) -> int:
+    return int(rng.integers(0, 10_000))
+
+
+def discounted(
+    *,
+    sizes: Iterable[tuple[int, int]] = ((1, 3), (2, 2), (3, 2), (4, 3)),
+    gammas: Iterable[Fraction] = GAMMAS,
+    fast: int = 4,
+    full: int = 24,
+    rho: str | None = None,
+) -> Cases:
+    """Random discounted models: dense and sparse laws, rewards in [0, 1] with thousandths, seeds from the run's generator.
+
+    ``rho`` is ``"uniform"`` for a uniform initial law, ``"first"`` for state 0; by default the model's own.
+    """
+    sizes, gammas = tuple(sizes), tuple(gammas)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            S, A = sizes[i % len(sizes)]
+            gamma = gammas[i % len(gammas)]
+            seed = _draw(rng)
+            if i % 2:
+                source = f"random-dense?S={S}&A={A}&gamma={gamma}&seed={seed}"
+            else:
+                source = f"garnet?S={S}&A={A}&branching={max(1, min(S, 2))}&gamma={gamma}&seed={seed}"
+            yield _with_law(source, _build(source), rho)
+
+    return cases
+
+
+def _with_law(source: str, mdp: MDP, rho: str | None) -> Case:
+    if rho is None:
+        return Case(source, mdp)
+    if rho == "first":
+        return Case(f"{source}, rho=0", mdp.under(rho=0))
+    law = np.array([Fraction(1, mdp.n_states)] * mdp.n_states, dtype=object)
+    return Case(f"{source}, rho=uniform", mdp.under(rho=law))
+
+
+def positive(**options: Any) -> Cases:
+    """Random models whose transition probabilities are all positive, with a uniform initial law: ergodic under any policy."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(options.get("fast", 4) if level == "fast" else options.get("full", 24)):
+            S, A = tuple(options.get("sizes", ((2, 2), (3, 2), (3, 3))))[i % len(options.get("sizes", (0, 0, 0)))]
+            gamma = tuple(options.get("gammas", GAMMAS))[i % len(options.get("gammas", GAMMAS))]
+            source = f"random-dense?S={S}&A={A}&gamma={gamma}&seed={_draw(rng)}"
+            yield _with_law(source, _build(source), "uniform")
+
+    return cases
+
+
+def deterministic(*, fast: int = 3, full: int = 16, gammas: Iterable[Fraction] = GAMMAS) -> Cases:
+    """Random models with deterministic transitions."""
+    gammas = tuple(gammas)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            source = f"garnet?S={3 + i % 3}&A=2&branching=1&gamma={gammas[i % len(gammas)]}&seed={_draw(rng)}"
+            yield Case(source, _build(source))
+
+    return cases
+
+
+def finite_horizon(*, horizons: Iterable[int] = (2, 3, 5), fast: int = 3, full: int = 16) -> Cases:
+    """Random models over a finite horizon."""
+    horizons = tuple(horizons)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            H = horizons[i % len(horizons)]
+            source = f"garnet?S={2 + i % 3}&A={2 + i % 2}&branching=2&seed={_draw(rng)}"
+            yield Case(f"{source}, H={H}", _build(source).under(FiniteHorizon(H)))
+
+    return cases
+
+
+def bandits(
+    *, arms: Iterable[int] = (2, 3, 5), fast: int = 3, full: int = 9, gamma: Fraction = Fraction(1, 2)
+) -> Cases:
+    """One state with several actions, whose rewards are distinct thousandths: the softmax bandit of the rate theorems."""
+    arms = tuple(arms)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            A = arms[i % len(arms)]
+            r = [Fraction(int(x), 1000) for x in rng.choice(1001, size=A, replace=False)]
+            mdp = MDP([[[Fraction(1)]] * A], [r], Discounted(gamma), rho=0)
+            yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+
+    return cases

@@ -1,0 +1,244 @@
+r"""The judge: exact quantities of a small discounted model in balls, by its own code.
+
+Nothing here calls the kernels or operators that solvers use, so that an error in those cannot mislead both sides. Policies and
+action values are lists over pairs, values are lists over states; the model maximizes. :math:`V^*` comes from rational policy
+iteration that is checked against Bellman's equation, so that it is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mdpkit.errors import ModelError, PrecisionError
+from mdpkit.models.mdp import MDP
+from mdpkit.typing import Array
+
+__all__ = ["Judge", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upper"]
+
+
+def ball(x: Any) -> Any:
+    """A number as a ball; floats by their bits."""
+    flint: Any = import_module("flint")
+    if isinstance(x, Fraction):
+        return flint.arb(flint.fmpq(x.numerator, x.denominator))
+    return flint.arb(x if not isinstance(x, (np.integer, np.floating)) else x.item())
+
+
+def log(x: Any) -> Any:
+    """Natural logarithm as a ball."""
+    return ball(x).log()
+
+
+def exp(x: Any) -> Any:
+    """Exponential as a ball."""
+    return ball(x).exp()
+
+
+def largest(values: Any) -> Any:
+    """The largest of several balls, as a ball."""
+    out = None
+    for x in values:
+        out = ball(x) if out is None else out.max(ball(x))
+    return out
+
+
+def norm(values: Any) -> Any:
+    """Supremum norm as a ball."""
+    return largest([abs(ball(x)) for x in values])
+
+
+def upper(x: Any) -> float:
+    """A float that is at least x."""
+    return float(np.nextafter(float(ball(x).upper()), np.inf))
+
+
+def log_sum_exp(values: Sequence[Any]) -> Any:
+    """The logarithm of the sum of exponentials as a ball."""
+    shift = max(float(ball(x).mid()) for x in values)
+    return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+
+
+class Judge:
+    """Exact quantities of a small discounted model.
+
+    Parameters
+    ----------
+    mdp : MDP
+        Rational, discounted by one factor, maximizing.
+
+    Attributes
+    ----------
+    S, L : int
+        Number of states and pairs.
+    pairs : list of range
+        The pairs of each state.
+    state : list of int
+        The state of each pair.
+    gamma, r, P, rho : ball, (L,), (L, S), (S,)
+        ``rho`` is uniform where the model has no initial law.
+    """
+
+    def __init__(self, mdp: MDP):
+        self.mdp = mdp
+        c: Any = mdp.criterion
+        exact = getattr(c, "exact", None)
+        if mdp.minimize or exact is None or np.ndim(exact) or mdp.stages is not None:
+            raise ModelError("the judge wants a rational, maximizing model with one discount factor", found=mdp)
+        self.gamma_exact = Fraction(exact)
+        self.S, self.L = mdp.n_states, mdp.n_pairs
+        ptr = mdp.pair_ptr.tolist()
+        self.pairs = [range(ptr[s], ptr[s + 1]) for s in range(self.S)]
+        self.state = mdp.state.tolist()
+        reward = mdp.reward.exact
+        if reward is None:
+            raise ModelError("the judge wants rational rewards", way_out="call .exact() on the model")
+        self.r_exact = [Fraction(x) for x in reward.tolist()]
+        self.P_exact = [[Fraction(0)] * self.S for _ in range(self.L)]
+        for k, t, p in zip(mdp.P.row_of.tolist(), mdp.P.indices.tolist(), mdp.P.rationals().tolist(), strict=True):
+            self.P_exact[k][t] += Fraction(p)
+        law = mdp.rho_exact
+        self.rho_exact = [Fraction(1, self.S)] * self.S if law is None else [Fraction(x) for x in law.tolist()]
+        # The balls are made anew at the precision of the moment.
+        self.gamma = ball(self.gamma_exact)
+        self.r = [ball(x) for x in self.r_exact]
+        self.P = [[ball(x) for x in row] for row in self.P_exact]
+        self.rho = [ball(x) for x in self.rho_exact]
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def q(self, V: Any, r: Any = None) -> list[Any]:
+        """r + gamma P V, of each pair."""
+        r = self.r if r is None else r
+        return [
+            ball(r[k]) + self.gamma * sum((self.P[k][t] * ball(V[t]) for t in range(self.S)), ball(0))
+            for k in range(self.L)
+        ]
+
+    def backup(self, V: Any) -> list[Any]:
+        """TV, of each state."""
+        q = self.q(V)
+        return [largest(q[k] for k in pairs) for pairs in self.pairs]
+
+    def mean(self, pi: Any, x: Any) -> list[Any]:
+        """Expectation over the actions of each state."""
+        return [sum((ball(pi[k]) * ball(x[k]) for k in pairs), ball(0)) for pairs in self.pairs]
+
+    # -- policies ----------------------------------------------------------------------------------------------------
+
+    def _matrix(self, pi: Any) -> Any:
+        flint: Any = import_module("flint")
+        A = [[ball(int(s == t)) for t in range(self.S)] for s in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for k in pairs:
+                weight = self.gamma * ball(pi[k])
+                for t in range(self.S):
+                    A[s][t] = A[s][t] - weight * self.P[k][t]
+        return flint.arb_mat(self.S, self.S, [x for row in A for x in row])
+
+    def _solve(self, A: Any, b: Sequence[Any]) -> list[Any]:
+        flint: Any = import_module("flint")
+        try:
+            return list(A.solve(flint.arb_mat(self.S, 1, [ball(x) for x in b])).entries())
+        except ZeroDivisionError:
+            raise PrecisionError("a linear system of balls is not certainly regular", needed="more bits") from None
+
+    def value(self, pi: Any, r: Any = None) -> list[Any]:
+        """The value of a policy; with other rewards r (of pairs), theirs."""
+        return self._solve(self._matrix(pi), self.mean(pi, self.r if r is None else r))
+
+    def visits(self, pi: Any, rho: Any = None) -> list[Any]:
+        """Expected discounted visits to each state, unnormalized: they sum to 1/(1 - gamma)."""
+        return self._solve(self._matrix(pi).transpose(), self.rho if rho is None else rho)
+
+    def occupancy(self, pi: Any, rho: Any = None) -> list[Any]:
+        """Visits times (1 - gamma): a law over states."""
+        return [(1 - self.gamma) * x for x in self.visits(pi, rho)]
+
+    def advantage(self, V: Any) -> list[Any]:
+        """Action values less the value of the state, of each pair."""
+        q = self.q(V)
+        return [q[k] - ball(V[self.state[k]]) for k in range(self.L)]
+
+    def objective(self, V: Any, rho: Any = None) -> Any:
+        """The value at the initial law."""
+        return sum((ball(x) * ball(v) for x, v in zip(self.rho if rho is None else rho, V, strict=True)), ball(0))
+
+    # -- optima ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def optimal(self) -> list[Fraction]:
+        """V*, exactly: from rational policy iteration, and checked against Bellman's equation here."""
+        from mdpkit.certificates import certify_exact
+        from mdpkit.models.criterion import Discounted
+
+        plain = self.mdp if isinstance(self.mdp.criterion, Discounted) else self.mdp.under(Discounted(self.gamma_exact))
+        V = [Fraction(x) for x in certify_exact(plain, self.mdp.pair_ptr[:-1].copy()).lower.tolist()]
+        for s, pairs in enumerate(self.pairs):
+            best = max(self._q_exact(k, V) for k in pairs)
+            if best != V[s]:
+                raise ModelError("the optimal value does not solve Bellman's equation", found=f"state {s}")
+        return V
+
+    def _q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+        return self.r_exact[k] + self.gamma_exact * sum(
+            (p * v for p, v in zip(self.P_exact[k], V, strict=True)), Fraction(0)
+        )
+
+    @cached_property
+    def optimal_q(self) -> list[Fraction]:
+        """Q*, exactly, of each pair."""
+        return [self._q_exact(k, self.optimal) for k in range(self.L)]
+
+    @cached_property
+    def optimal_pairs(self) -> list[list[int]]:
+        """The optimal pairs of each state, exactly."""
+        return [[k for k in pairs if self.optimal_q[k] == self.optimal[s]] for s, pairs in enumerate(self.pairs)]
+
+    @cached_property
+    def optimal_policy(self) -> list[int]:
+        """A deterministic optimal policy, as probabilities of pairs."""
+        first = {pairs[0] for pairs in self.optimal_pairs}
+        return [int(k in first) for k in range(self.L)]
+
+    def soft_backup(self, V: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        r""":math:`\tau \log \sum_a \mu e^{q/\tau}`; without a reference, of the entropy: mu counts one for each action."""
+        q, tau = self.q(V), ball(tau)
+        if log_reference is not None:
+            q = [q[k] + tau * ball(log_reference[k]) for k in range(self.L)]
+        return [tau * log_sum_exp([q[k] / tau for k in pairs]) for pairs in self.pairs]
+
+    def soft_optimal(self, tau: Any, log_reference: Any = None) -> list[Any]:
+        """The optimal value with entropy regularization, enclosed: Newton's steps, then the bound of the contraction."""
+        flint: Any = import_module("flint")
+        tau = ball(tau)
+        V: list[Any] = [ball(x) for x in self.optimal]
+        least = None
+        for _ in range(200):
+            V = [ball(x).mid() for x in V]
+            TV = self.soft_backup(V, tau, log_reference)
+            gap = norm([x - y for x, y in zip(TV, V, strict=True)])
+            bound = gap / (1 - self.gamma)
+            radius = float(bound.upper())
+            if least is not None and radius >= 0.5 * least:
+                break
+            least = radius
+            q = self.q(V)
+            if log_reference is not None:
+                q = [q[k] + tau * ball(log_reference[k]) for k in range(self.L)]
+            pi = [exp((q[k] - TV[self.state[k]]) / tau) for k in range(self.L)]
+            correction = self._solve(self._matrix(pi), [x - y for x, y in zip(TV, V, strict=True)])
+            best, V = V, [x + y for x, y in zip(V, correction, strict=True)]
+            enclosed = [x + flint.arb(0, bound.upper()) for x in best]
+        return enclosed  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    def array(self, values: Any) -> Array:
+        """Balls as an object array."""
+        out = np.empty(len(values), dtype=object)
+        out[:] = [ball(x) for x in values]
+        return out

@@ -1,0 +1,362 @@
+"""Faults that every claim about code should notice: the generic mutations, applied wherever they apply.
+
+A fault changes the problem that the solver sees, a parameter of the solver, or a function that the solver calls, and only
+while the solver's own code runs. It *applies* to a claim if it changed something on the way: the problem, a parameter, or a
+value returned to the solver. It is *killed* if the claim is then refuted, or if the solver breaks down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from mdpkit.models.mdp import MDP
+
+__all__ = ["GENERIC", "Fault", "generic"]
+
+Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Fault:
+    """No fault: the base of the others."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        self.touched = False
+        self._places: list[tuple[Any, str, Any, Any]] | None = None
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model as the solver sees it."""
+        return mdp
+
+    def solver(self, solver: Any) -> Any:
+        """The solver with another parameter."""
+        return solver
+
+    def skipped(self) -> int:
+        """How many states are dropped at the start."""
+        return 0
+
+    def patches(self) -> dict[tuple[str, str], Wrapper]:
+        """``(module, name)`` of functions, or ``(module, "Class.method")``, and what is put around them."""
+        return {}
+
+    def _find(self) -> list[tuple[Any, str, Any, Any]]:
+        found: list[tuple[Any, str, Any, Any]] = []
+        for (module, path), wrapper in self.patches().items():
+            home = sys.modules.get(module)
+            if home is None:  # never imported, so never called
+                continue
+            *owner, attribute = path.split(".")
+            place = getattr(home, owner[0]) if owner else home
+            original = getattr(place, attribute)
+            changed = wrapper(original)
+            found.append((place, attribute, original, changed))
+            if owner:
+                continue
+            for name, other in list(sys.modules.items()):
+                if name.startswith("mdpkit.") and other is not home and not name.startswith("mdpkit.claims"):
+                    found += [
+                        (other, key, original, changed) for key, value in list(vars(other).items()) if value is original
+                    ]
+        return found
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """The patches in place; reentrant."""
+        if self._places is None:
+            self._places = self._find()
+        before = [(place, name, getattr(place, name)) for place, name, _, _ in self._places]
+        for place, name, _, changed in self._places:
+            setattr(place, name, changed)
+        try:
+            yield
+        finally:
+            for place, name, value in before:
+                setattr(place, name, value)
+
+    def _noted(self, right: Any, wrong: Any) -> Any:
+        """The wrong value, noting whether it differs from the right one."""
+        if not self.touched:
+            self.touched = _differs(right, wrong)
+        return wrong
+
+
+def _differs(x: Any, y: Any) -> bool:
+    if isinstance(x, tuple):
+        return any(_differs(a, b) for a, b in zip(x, y, strict=True))
+    a, b = np.asarray(x), np.asarray(y)
+    if a.shape != b.shape:
+        return True
+    if a.dtype == object or b.dtype == object:
+        return any(not (p == q or _overlap(p, q)) for p, q in zip(a.flat, b.flat, strict=True))
+    return not np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _overlap(p: Any, q: Any) -> bool:
+    return hasattr(p, "overlaps") and hasattr(q, "overlaps") and p.overlaps(q)
+
+
+class OtherDiscount(Fault):
+    """The discount factor is (1 + gamma)/2."""
+
+    name = "discount (1+γ)/2"
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model with the fault."""
+        c = mdp.criterion
+        if c is None or not hasattr(c, "gamma"):
+            return mdp
+        exact = getattr(c, "exact", None)
+        gamma = c.gamma if exact is None else exact  # type: ignore[attr-defined]
+        new: Any = (1 + gamma) / 2
+        if not np.any(np.asarray(new) != np.asarray(gamma)):
+            return mdp
+        self.touched = True
+        return mdp.under(dataclasses.replace(c, gamma=new))
+
+
+class Transposed(Fault):
+    """The transition matrix of each action is transposed, its rows divided by their sums."""
+
+    name = "transposed P"
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model with the fault."""
+        if mdp.stages is not None or mdp.active is None:
+            return mdp
+        S, L = mdp.n_states, mdp.n_pairs
+        dense = _dense(mdp)
+        other = dense.copy()
+        full = L == S * mdp.n_actions
+        for a in range(mdp.n_actions):
+            rows = np.flatnonzero(mdp.action == a)
+            if full:
+                block = dense[rows].T.copy()
+                sums = block.sum(axis=1)
+                empty = np.flatnonzero(sums == 0)
+                block[empty, empty], sums[empty] = 1, 1
+                other[rows] = block / sums[:, None]
+            else:  # not every action everywhere: the next states in reverse order
+                other[rows] = dense[rows][:, ::-1]
+        if not _differs(dense, other):
+            return mdp
+        self.touched = True
+        reward = mdp.reward.exact if mdp.reward.exact is not None else mdp.r
+        return MDP(
+            other, reward, mdp.criterion, state=mdp.state, action=mdp.action, rho=_rho(mdp), minimize=mdp.minimize
+        )
+
+
+class ShiftedRewards(Fault):
+    """Each pair is paid the reward of the next one."""
+
+    name = "rewards of the next pair"
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model with the fault."""
+        if mdp.stages is not None or mdp.active is None:
+            return mdp
+        reward = np.asarray(mdp.reward.exact if mdp.reward.exact is not None else mdp.r)
+        other = np.roll(reward, -1)
+        if not _differs(reward, other):
+            return mdp
+        self.touched = True
+        return MDP(
+            _dense(mdp), other, mdp.criterion, state=mdp.state, action=mdp.action, rho=_rho(mdp), minimize=mdp.minimize
+        )
+
+
+def _dense(mdp: MDP) -> Any:
+    exact = mdp.P.exact is not None
+    rows: Any = np.full((mdp.n_pairs, mdp.n_states), Fraction(0) if exact else 0.0, dtype=object if exact else float)
+    rows[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals() if exact else mdp.P.data
+    return rows
+
+
+def _rho(mdp: MDP) -> Any:
+    return mdp.rho if mdp.rho_exact is None else mdp.rho_exact
+
+
+class Scaled(Fault):
+    """A step size or a temperature times a factor."""
+
+    field, factor = "eta", Fraction(2)
+
+    def solver(self, solver: Any) -> Any:
+        """The solver with the fault."""
+        if solver is None:
+            return None
+        value = getattr(solver, self.field, None)
+        if value is None or isinstance(value, bool):
+            return solver
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):  # a rule of step sizes
+            new: Any = self.solver(value)
+        elif isinstance(value, (int, float, Fraction)) and value != 0:
+            new = self.factor * value if not isinstance(value, float) else float(self.factor) * value
+        else:
+            return solver
+        try:
+            changed = dataclasses.replace(solver, **{self.field: new})
+        except (ValueError, TypeError):  # the factor leads out of the parameter's range
+            return solver
+        self.touched = self.touched or new != value
+        return changed
+
+
+def _scaled(field: str, factor: Fraction, name: str) -> type[Scaled]:
+    return type("Scaled", (Scaled,), {"field": field, "factor": factor, "name": name})
+
+
+class OffByOne(Fault):
+    """The first state is dropped, so that state k is called k - 1."""
+
+    name = "off by one in k"
+
+    def skipped(self) -> int:
+        """One."""
+        self.touched = True
+        return 1
+
+
+class _Patched(Fault):
+    targets: tuple[tuple[str, str], ...] = ()
+
+    def patches(self) -> dict[tuple[str, str], Wrapper]:
+        """The functions with the fault."""
+        return {target: self._wrapper for target in self.targets}
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        raise NotImplementedError
+
+
+class Stale(_Patched):
+    """Action values, or the values of policies, are those of the call before."""
+
+    name = "stale values"
+    targets = (
+        ("mdpkit.kernels.reference", "q_values"),
+        ("mdpkit.kernels.occupancy", "evaluate"),
+        ("mdpkit.operators.bellman", "Sweeper.backup"),
+    )
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        last: list[Any] = []
+
+        def stale(*arguments: Any, **options: Any) -> Any:
+            value = original(*arguments, **options)
+            before = last[0] if last and np.shape(_first(last[0])) == np.shape(_first(value)) else value
+            last[:] = [value]
+            return self._noted(value, before)
+
+        return stale
+
+
+def _first(x: Any) -> Any:
+    return x[0] if isinstance(x, tuple) else x
+
+
+class ArgMin(_Patched):
+    """Minima and minimizers in place of maxima and maximizers."""
+
+    name = "argmin for argmax"
+    targets = (
+        ("mdpkit.kernels.reference", "best"),
+        ("mdpkit.kernels.reference", "greedy"),
+        ("mdpkit.kernels.reference", "greedy_stable"),
+        ("mdpkit.operators.bellman", "Sweeper.backup"),
+        ("mdpkit.operators.bellman", "Sweeper.gauss_seidel"),
+    )
+
+    def patches(self) -> dict[tuple[str, str], Wrapper]:
+        """The functions with the fault."""
+        return {target: self._sweeper if target[1].startswith("Sweeper") else self._negated for target in self.targets}
+
+    def _negated(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def least(q: Any, *arguments: Any, **options: Any) -> Any:
+            right = original(q, *arguments, **options)
+            wrong = original(-q, *arguments, **options)
+            # What holds values is turned back; pairs are kept.
+            return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
+
+        return least
+
+    def _sweeper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def least(sweeper: Any, V: Any) -> Any:
+            right = original(sweeper, V)
+            other = dataclasses.replace(sweeper, problem=dataclasses.replace(sweeper.problem, r=-sweeper.problem.r))
+            value, choice, low, high = original(other, -V)
+            return self._noted(right, (-value, choice, -high, -low))
+
+        return least
+
+
+class SwappedKL(_Patched):
+    """The arguments of relative entropies are swapped."""
+
+    name = "swapped KL arguments"
+    targets = (("mdpkit.kernels.softmax", "relative_entropy"),)
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def swapped(pi: Any, log_pi: Any, log_other: Any, pair_ptr: Any) -> Any:
+            right = original(pi, log_pi, log_other, pair_ptr)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return self._noted(right, original(np.exp(log_other), log_other, log_pi, pair_ptr))
+
+        return swapped
+
+
+class NoEntropy(_Patched):
+    """Entropies and relative entropies count nothing."""
+
+    name = "dropped entropy term"
+    targets = (("mdpkit.kernels.softmax", "relative_entropy"), ("mdpkit.kernels.softmax", "entropy"))
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def dropped(*arguments: Any) -> Any:
+            right = original(*arguments)
+            return self._noted(right, right * 0)
+
+        return dropped
+
+
+class InitialForVisits(_Patched):
+    """The initial law in place of the discounted visits."""
+
+    name = "ρ for the visits"
+    targets = (("mdpkit.kernels.occupancy", "visits"),)
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def initial(P: Any, gamma: Any, pi: Any, pair_ptr: Any, rho: Any) -> Any:
+            right = original(P, gamma, pi, pair_ptr, rho)
+            return self._noted(right, rho / (1 - gamma[0]))
+
+        return initial
+
+
+GENERIC: tuple[type[Fault], ...] = (
+    OtherDiscount,
+    Transposed,
+    ShiftedRewards,
+    _scaled("eta", Fraction(2), "η → 2η"),
+    _scaled("eta", Fraction(1, 2), "η → η/2"),
+    _scaled("tau", Fraction(2), "τ → 2τ"),
+    OffByOne,
+    Stale,
+    ArgMin,
+    SwappedKL,
+    NoEntropy,
+    InitialForVisits,
+)
+
+
+def generic() -> list[Fault]:
+    """The generic faults, new ones each time: some have a memory."""
+    return [kind() for kind in GENERIC]

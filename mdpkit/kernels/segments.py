@@ -1,0 +1,104 @@
+r"""Sums, maxima and solutions of linear systems in whatever numbers the arrays hold: floats, Fractions, or balls.
+
+Balls are the ``arb`` of python-flint: midpoint and radius, with every operation rounded outward, so that a result encloses
+the exact one. An array of them, as of Fractions, has dtype object. Pairs are sorted by state, those of state s being rows
+``pair_ptr[s]`` to ``pair_ptr[s + 1] - 1``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from mdpkit.errors import ModelError, PrecisionError
+from mdpkit.typing import Array, Ints
+
+__all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total"]
+
+
+def is_ball(x: Any) -> bool:
+    """Whether a number is a ball."""
+    return type(x).__name__ == "arb"
+
+
+def ball(x: Any) -> Any:
+    """A number as a ball: a float by its bits, a Fraction within an ulp of the working precision."""
+    flint: Any = import_module("flint")
+    if is_ball(x):
+        return x
+    if isinstance(x, Fraction):
+        return flint.arb(flint.fmpq(x.numerator, x.denominator))
+    if isinstance(x, (bool, int, np.integer)):
+        return flint.arb(int(x))
+    if isinstance(x, (float, np.floating)):
+        return flint.arb(float(x))
+    return flint.arb(x)
+
+
+def spread(x: Array, pair_ptr: Ints) -> Array:
+    """A value for each state, repeated for each of its pairs, ``(L,)``."""
+    return np.repeat(x, np.diff(pair_ptr))
+
+
+def total(x: Array, pair_ptr: Ints) -> Array:
+    """Sum over the pairs of each state, ``(S,)``; ``x`` is ``(L,)`` or ``(L, m)``."""
+    return np.add.reduceat(x, pair_ptr[:-1], axis=0)
+
+
+def mean(weights: Array, x: Array, pair_ptr: Ints) -> Array:
+    r"""Expectation over the pairs of each state, :math:`\sum_a \pi(a|s) x(s,a)`, ``(S,)``."""
+    return total(weights * x, pair_ptr)
+
+
+def largest(x: Array, pair_ptr: Ints) -> Array:
+    """Largest entry of each state, ``(S,)``; of balls, a ball that contains it."""
+    if x.dtype != object:
+        return np.maximum.reduceat(x, pair_ptr[:-1])
+    out = np.empty(len(pair_ptr) - 1, dtype=object)
+    for s in range(len(out)):
+        best = x[pair_ptr[s]]
+        for y in x[pair_ptr[s] + 1 : pair_ptr[s + 1]]:
+            best = best.max(y) if is_ball(best) else max(best, y)
+        out[s] = best
+    return out
+
+
+def solve(A: Array, b: Array) -> Array:
+    """The solution of Ax = b, ``A`` dense ``(n, n)`` and ``b`` ``(n,)`` or ``(n, m)``.
+
+    Raises
+    ------
+    ModelError
+        If the matrix is singular.
+    PrecisionError
+        If a matrix of balls is not certainly regular at the working precision.
+    """
+    if A.dtype != object and b.dtype != object:
+        return np.linalg.solve(A, b)
+    flint: Any = import_module("flint")
+    n = len(A)
+    columns = b.reshape(n, -1)
+    balls = is_ball(A.flat[0]) or is_ball(b.flat[0])
+    if balls:
+        left = flint.arb_mat(n, n, [ball(x) for x in A.flat])
+        right = flint.arb_mat(n, columns.shape[1], [ball(x) for x in columns.flat])
+    else:
+        left = flint.fmpq_mat(n, n, [_rational(flint, x) for x in A.flat])
+        right = flint.fmpq_mat(n, columns.shape[1], [_rational(flint, x) for x in columns.flat])
+    try:
+        x = left.solve(right)
+    except ZeroDivisionError:
+        if balls:
+            raise PrecisionError("a linear system of balls is not certainly regular", needed="more bits") from None
+        raise ModelError("the linear system has no unique solution", needed="a regular matrix") from None
+    out = np.empty(n * columns.shape[1], dtype=object)
+    out[:] = x.entries() if balls else [Fraction(int(y.p), int(y.q)) for y in x.entries()]
+    return out.reshape(b.shape)
+
+
+def _rational(flint: Any, x: Any) -> Any:
+    f = Fraction(x)
+    return flint.fmpq(f.numerator, f.denominator)
