@@ -12,6 +12,7 @@ import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
 from mdpkit.certificates.certificate import middle, width
+from mdpkit.certificates.soft import no_rationals
 from mdpkit.errors import ModelError, OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
@@ -144,7 +145,7 @@ def _problem(mdp: MDP, solver: Solver) -> Canonical:
         )
     problem = canonical(mdp)
     if not solver.accepts(problem):
-        names = {"finite": "a finite-horizon", "average": "an average-reward"}
+        names = {"finite": "a finite-horizon", "average": "an average-reward", "regularized": "an entropy-regularized"}
         needed = f"{' or '.join(names.get(kind, f'a {kind}') for kind in solver.kinds)} problem"
         raise UnsupportedError(
             f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
@@ -192,6 +193,8 @@ def run(
         Also after Ctrl-C (status INTERRUPTED), with valid bounds.
     """
     problem = _problem(mdp, solver)
+    if exact and problem.kind == "regularized":
+        raise no_rationals()
     until = Gap() if until is None else until
     if not isinstance(until, StopRule):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(
@@ -376,7 +379,9 @@ def _solution(
         close = problem.kind != "average" and np.all((lower <= inner) & (inner <= upper))  # an average's V is the bias
         V = inner if close else middle(lower, upper)
     pi: Any
-    if certificate.choice.ndim == 2:
+    if certificate.policy is not None:
+        pi = Stationary.of(mdp, certificate.policy)
+    elif certificate.choice.ndim == 2:
         pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))
     else:
         pi = Stationary.from_pairs(mdp, certificate.choice)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.kernels import occupancy, reference, segments
+from mdpkit.kernels import occupancy, reference, segments, softmax
 from mdpkit.models.arithmetic import InArithmetic, number
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array
@@ -56,7 +56,9 @@ class OnPolicy:
         r"""A bound on :math:`V^* - V^\pi` for V the value of a policy; infinite in other numbers than floats."""
         if V.dtype == object:
             return np.inf
-        change = float(np.max(reference.best(self.q(V), self.pair_ptr) - V))
+        regularized = self.problem.kind == "regularized"
+        backup = self.soft_maximum(self.q(V)) if regularized else reference.best(self.q(V), self.pair_ptr)
+        change = float(np.max(backup - V))
         return max(0.0, change) / (1 - float(np.max(self.gamma)))
 
     def number(self, x: Any) -> Any:
@@ -76,6 +78,26 @@ class OnPolicy:
     def value(self, pi: Array, r: Array | None = None) -> Array:
         """The value of a policy, ``(S,)``; with other rewards ``r``, ``(L,)`` or ``(L, m)``, theirs."""
         return occupancy.evaluate(self.P, self.r if r is None else r, self.gamma, pi, self.pair_ptr)
+
+    def soft_maximum(self, q: Array) -> Array:
+        r""":math:`\max_\pi \langle \pi, q \rangle + \tau H(\pi)`, or with :math:`-\tau \mathrm{KL}(\pi \| \mu)`, ``(S,)``."""
+        return softmax.soft_maximum(q, self.problem.tau, self.pair_ptr, self.log_reference)
+
+    def log_softmax(self, q: Array) -> Array:
+        r"""Logarithms of the policy that attains the soft maximum, :math:`\pi \propto \mu e^{q/\tau}`, ``(L,)``."""
+        x = q / self.problem.tau
+        return softmax.log_softmax(x if self.log_reference is None else x + self.log_reference, self.pair_ptr)
+
+    def regularizer(self, log_pi: Array) -> Array:
+        r""":math:`\tau H(\pi)` of each state, or :math:`-\tau \mathrm{KL}(\pi \| \mu)` with a reference, ``(S,)``."""
+        pi, tau = np.exp(log_pi), self.problem.tau
+        if self.log_reference is None:
+            return tau * softmax.entropy(pi, log_pi, self.pair_ptr)
+        return -tau * softmax.relative_entropy(pi, log_pi, self.log_reference, self.pair_ptr)
+
+    def soft_value(self, log_pi: Array) -> Array:
+        """The value of a policy with its entropy, as the criterion counts it, ``(S,)``."""
+        return self.value(np.exp(log_pi), self.r + self.spread(self.regularizer(log_pi)))
 
     def mean(self, pi: Array, x: Array) -> Array:
         """Expectation over the actions of each state, ``(S,)``."""

@@ -1,3 +1,6 @@
 """Regularized dynamic programming: entropy and relative entropy in the backup."""
 
-__all__: list[str] = []
+from mdpkit.solvers.regularized_dp.soft_policy_iteration import SoftPolicyIteration
+from mdpkit.solvers.regularized_dp.soft_value_iteration import SoftValueIteration
+
+__all__ = ["SoftPolicyIteration", "SoftValueIteration"]
