@@ -14,10 +14,10 @@ import numpy as np
 
 from mdpkit.claims.claim import Case, Cases, Level
 from mdpkit.instances import make
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive"]
+__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive", "regularized"]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 
@@ -116,6 +116,29 @@ def positive(**options: Any) -> Cases:
             gamma = tuple(options.get("gammas", GAMMAS))[i % len(options.get("gammas", GAMMAS))]
             source = f"random-dense?S={S}&A={A}&gamma={gamma}&seed={_draw(rng)}"
             yield _with_law(source, _build(source), "uniform")
+
+    return cases
+
+
+TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
+
+
+def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **options: Any) -> Cases:
+    """The models of :func:`discounted` with entropy; every other one with a reference policy, unless ``references`` is false."""
+    taus = tuple(taus)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i, case in enumerate(discounted(**options)(level, rng)):
+            mdp: MDP = case.problem
+            tau, mu = taus[i % len(taus)], None
+            name = f"{case.name}, tau={tau}"
+            if references and i % 2:
+                n = np.diff(mdp.pair_ptr)[mdp.state]
+                weight = np.arange(mdp.n_pairs) - mdp.pair_ptr[mdp.state] + 1
+                mu = np.array([Fraction(2 * int(w), int(m) * (int(m) + 1)) for w, m in zip(weight, n, strict=True)])
+                name += ", reference in proportion to 1, 2, …"
+            gamma = Fraction(mdp.criterion.exact)  # type: ignore[union-attr]
+            yield Case(name, mdp.under(EntropyRegularized(gamma, tau, mu)))
 
     return cases
 

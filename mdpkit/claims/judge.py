@@ -206,6 +206,38 @@ class Judge:
         first = {pairs[0] for pairs in self.optimal_pairs}
         return [int(k in first) for k in range(self.L)]
 
+    @property
+    def temperature(self) -> Any:
+        """The temperature of a regularized model, as a ball."""
+        c: Any = self.mdp.criterion
+        return ball(Fraction(c.tau_exact))
+
+    @property
+    def log_reference(self) -> list[Any] | None:
+        """Logarithms of the reference policy of a regularized model; None for the entropy."""
+        c: Any = self.mdp.criterion
+        if c.reference_exact is None:
+            return None
+        actions = self.mdp.action.tolist()
+        mu = c.reference_exact if np.ndim(c.reference_exact) == 1 else None
+        return [
+            log(Fraction(c.reference_exact[self.state[k], actions[k]] if mu is None else mu[k])) for k in range(self.L)
+        ]
+
+    def log_softmax(self, q: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """Logarithms of the policy in proportion to mu exp(q / tau), of each pair."""
+        x = [ball(v) / ball(tau) for v in q]
+        if log_reference is not None:
+            x = [v + ball(m) for v, m in zip(x, log_reference, strict=True)]
+        total = [log_sum_exp([x[k] for k in pairs]) for pairs in self.pairs]
+        return [x[k] - total[self.state[k]] for k in range(self.L)]
+
+    def soft_value(self, log_pi: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """The value of a policy whose action a costs tau log(pi/mu), by one linear solve."""
+        mu = [0] * self.L if log_reference is None else log_reference
+        paid = [self.r[k] - ball(tau) * (ball(log_pi[k]) - ball(mu[k])) for k in range(self.L)]
+        return self.value([exp(x) for x in log_pi], paid)
+
     def soft_backup(self, V: Any, tau: Any, log_reference: Any = None) -> list[Any]:
         r""":math:`\tau \log \sum_a \mu e^{q/\tau}`; without a reference, of the entropy: mu counts one for each action."""
         q, tau = self.q(V), ball(tau)

@@ -120,7 +120,12 @@ class OtherDiscount(Fault):
         if not np.any(np.asarray(new) != np.asarray(gamma)):
             return mdp
         self.touched = True
-        return mdp.under(dataclasses.replace(c, gamma=new))
+        kept = {
+            spec.name: exact
+            for spec in dataclasses.fields(c)
+            if spec.init and (exact := getattr(c, f"{spec.name}_exact", None)) is not None
+        }
+        return mdp.under(dataclasses.replace(c, **{**kept, "gamma": new}))
 
 
 class Transposed(Fault):
@@ -279,10 +284,19 @@ class ArgMin(_Patched):
         """The functions with the fault."""
         return {target: self._sweeper if target[1].startswith("Sweeper") else self._negated for target in self.targets}
 
+    nested = False
+    """Whether one of the functions is being called by another: a minimum of a minimum would be the maximum again."""
+
     def _negated(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def least(q: Any, *arguments: Any, **options: Any) -> Any:
-            right = original(q, *arguments, **options)
-            wrong = original(-q, *arguments, **options)
+            if self.nested:
+                return original(q, *arguments, **options)
+            self.nested = True
+            try:
+                right = original(q, *arguments, **options)
+                wrong = original(-q, *arguments, **options)
+            finally:
+                self.nested = False
             # What holds values is turned back; pairs are kept.
             return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
 
