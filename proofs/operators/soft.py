@@ -123,5 +123,8 @@ def costs(mdp: MDP, *, sign: int = -1) -> Iterator[Row]:
     V = [Fraction(1), Fraction(-2)]
     cost = judge.q(V)
     expected = [sign * t * log_sum_exp([sign * cost[k] / t for k in pairs]) for pairs in judge.pairs]
-    yield all_equal(applied(soft, V).value, expected, "the soft minimum")
+    value, choice, *_ = applied(soft, V)
+    yield all_equal(value, expected, "the soft minimum")
+    dear = middles(cost)
+    yield fact(all(dear[k] == min(dear[j] for j in judge.pairs[s]) for s, k in enumerate(choice)), "its likeliest pairs")
     yield fact(soft.minimize, "the model minimizes")

@@ -33,12 +33,11 @@ class SoftPolicyIteration(IterativeSolver[State]):
     It starts from the reference policy, or from the uniform one where the regularizer is the entropy.
 
     **Guarantee.** Each step is Newton's, :math:`V_{k+1} = V_k + (I - \gamma P_{\pi_{k+1}})^{-1} (T_\tau V_k - V_k)`; checked
-    by ``sac:newton``. Hence :math:`V_{k+1} \ge T_\tau V_k \ge V_k`, also where the improvement only decreases
-    :math:`\mathrm{KL}(\pi \| \pi_{k+1})`, as within a restricted class; checked by ``sac:monotone`` and
-    ``sac:restricted-class``. The error falls quadratically,
+    by ``sac:newton``. Hence :math:`V_{k+1} \ge T_\tau V_k \ge V_k`; checked by ``sac:monotone``. The error falls quadratically,
     :math:`\|V^*_\tau - V_{k+1}\|_\infty \le \frac{\gamma^2}{8\tau(1-\gamma)} \|V^*_\tau - V_k\|_\infty^2`; checked by
     ``sac:quadratic-rate``. The entropy costs little, :math:`0 \le V^*_\tau - V^* \le \frac{\tau \log |A|}{1-\gamma}`; checked
-    by ``sac:entropy-gap``, and attained by ``sac:entropy-gap-tight``.
+    by ``sac:entropy-gap``, attained in ``sac:entropy-gap-tight``, and vanishing with the temperature in
+    ``sac:zero-temperature``.
 
     References
     ----------
@@ -57,10 +56,10 @@ class SoftPolicyIteration(IterativeSolver[State]):
     claims: ClassVar = (
         "sac:newton",
         "sac:monotone",
-        "sac:restricted-class",
         "sac:quadratic-rate",
         "sac:entropy-gap",
         "sac:entropy-gap-tight",
+        "sac:zero-temperature",
     )
     kinds: ClassVar = ("regularized",)
 
