@@ -61,7 +61,8 @@ def upper(x: Any) -> float:
 def log_sum_exp(values: Sequence[Any]) -> Any:
     """The logarithm of the sum of exponentials as a ball."""
     shift = max(float(ball(x).mid()) for x in values)
-    return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+    total: Any = sum((exp(ball(x) - shift) for x in values), ball(0))
+    return ball(shift) + total.log()
 
 
 class Judge:
