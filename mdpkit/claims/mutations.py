@@ -82,6 +82,13 @@ class Fault:
             for place, name, value in before:
                 setattr(place, name, value)
 
+    def replaced(self, function: Any) -> Any:
+        """The patched form of a function that was looked up before the patches were in place."""
+        for _, _, original, changed in self._places or ():
+            if function is original:
+                return changed
+        return function
+
     def _noted(self, right: Any, wrong: Any) -> Any:
         """The wrong value, noting whether it differs from the right one."""
         if not self.touched:

@@ -43,6 +43,8 @@ def fit(rows: Sequence[Row], scale: str = "power") -> Slope | None:
     spread = np.log([row.ends[1] for row in usable]) - np.log([row.ends[0] for row in usable])
     result = stats.linregress(x, y)
     half = float(stats.t.ppf(0.975, len(x) - 2) * result.stderr)
+    if not math.isfinite(half):  # scipy's word for points on a line parallel to the axis
+        half = 0.0
     # The largest change of the slope when every value moves inside its enclosure.
     centered = x - x.mean()
     half += float(np.abs(centered) @ (spread / 2) / (centered @ centered))

@@ -115,4 +115,5 @@ def answer(
 def call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Call any function as the code under test: an estimator, a kernel, an operator."""
     with _inside():
-        return function(*arguments, **options)
+        fault = _fault.get()
+        return (function if fault is None else fault.replaced(function))(*arguments, **options)

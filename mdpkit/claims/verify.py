@@ -29,9 +29,7 @@ UNKNOWN = 2.0
 
 
 def _root() -> Path:
-    import mdpkit
-
-    return Path(mdpkit.__file__).parent
+    return Path(__file__).resolve().parents[1]
 
 
 @cache
