@@ -28,6 +28,7 @@ from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
     from mdpkit import certificates, claims, instances, io, operators, plots, proofs, solvers
+    from mdpkit.cite import cite
     from mdpkit.io import (
         from_dataframe,
         from_pymdptoolbox,
@@ -67,6 +68,7 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "cite",
     "claims",
     "classify",
     "evaluate",
@@ -95,7 +97,7 @@ _IO = (
     "from_dataframe", "from_pymdptoolbox", "from_quantecon", "load", "save", "to_dataframe", "to_networkx", "to_pymdptoolbox",
     "to_quantecon",
 )  # fmt: skip
-_FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
+_FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating", "cite": "mdpkit.cite"}
 _MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
