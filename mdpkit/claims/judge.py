@@ -149,7 +149,7 @@ class Judge:
     def _solve(self, A: Any, b: Sequence[Any]) -> list[Any]:
         flint: Any = import_module("flint")
         try:
-            return list(A.solve(flint.arb_mat(self.S, 1, [ball(x) for x in b])).entries())
+            return list(A.solve(flint.arb_mat(len(b), 1, [ball(x) for x in b])).entries())
         except ZeroDivisionError:
             raise PrecisionError("a linear system of balls is not certainly regular", needed="more bits") from None
 
