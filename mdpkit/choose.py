@@ -144,7 +144,10 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
         what = f"entropy-regularized with {size}"
         slow = p.gamma.max() >= SLOW
         if mdp.n_states <= DIRECT_STATES or (slow and _elimination_work(p) <= DIRECT_WORK):
-            return soft.SoftPolicyIteration(), f"{what}: softmax policies evaluated by factorization, quadratic convergence"
+            return (
+                soft.SoftPolicyIteration(),
+                f"{what}: softmax policies evaluated by factorization, quadratic convergence",
+            )
         return soft.SoftValueIteration(), f"{what}: soft sweeps cost less than factorizations"
     dense = mdp.P.dense is not None
     if mdp.n_states > DIRECT_STATES and not dense:

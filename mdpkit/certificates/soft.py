@@ -117,7 +117,9 @@ def enclose(p: Canonical, answer: Answer, shortfall: Shortfall) -> tuple[Floats,
     rest = (1.0 - float(p.gamma[0])) * (1 - 4 * UNIT)
     D, E = shortfall(p, V, False)
     rise, pi = _soft(p, D)
-    V = V + 0.5 * float(np.max(rise) + np.min(rise)) / rest  # errors are relative to values: measure them where the bounds are
+    V = (
+        V + 0.5 * float(np.max(rise) + np.min(rise)) / rest
+    )  # errors are relative to values: measure them where the bounds are
     D, E = shortfall(p, V, False)
     rise, pi = _soft(p, D)
     choice = reference.greedy(pi, p.pair_ptr)

@@ -17,7 +17,18 @@ from mdpkit.instances import make
 from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive", "regularized"]
+__all__ = [
+    "bandits",
+    "chosen",
+    "deterministic",
+    "discounted",
+    "finite_horizon",
+    "joined",
+    "named",
+    "once",
+    "positive",
+    "regularized",
+]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 

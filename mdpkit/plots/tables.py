@@ -88,7 +88,11 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
 def _visits_name(mdp: MDP, event: str) -> str:
     if isinstance(mdp.criterion, AverageReward):
         return "long-run frequency"
-    return f"occupancy (1 − γ) Σ γᵗ {event}" if isinstance(mdp.criterion, (Discounted, EntropyRegularized)) else "expected number of visits"
+    return (
+        f"occupancy (1 − γ) Σ γᵗ {event}"
+        if isinstance(mdp.criterion, (Discounted, EntropyRegularized))
+        else "expected number of visits"
+    )
 
 
 def _pair_table(ax: Any, mdp: MDP, numbers: Array, label: str, limits: Any = None) -> Any:

@@ -82,7 +82,9 @@ def operators(
     best = judge.log_softmax(judge.q(W if other else V), tau, mu)
     yield all_equal(applied(mdp, V, balls(best)).value, TV, "the softmax policy attains it")
     likely = middles(best)
-    yield fact(all(likely[k] == max(likely[j] for j in judge.pairs[s]) for s, k in enumerate(choice)), "its likeliest pairs")
+    yield fact(
+        all(likely[k] == max(likely[j] for j in judge.pairs[s]) for s, k in enumerate(choice)), "its likeliest pairs"
+    )
     for name, policy in (("T", None), ("T_pi", balls(log_pi))):
         TV, TW = applied(mdp, V, policy).value, applied(mdp, W, policy).value
         yield all_leq(TV, TW, f"{name} is monotone")
@@ -126,5 +128,7 @@ def costs(mdp: MDP, *, sign: int = -1) -> Iterator[Row]:
     value, choice, *_ = applied(soft, V)
     yield all_equal(value, expected, "the soft minimum")
     dear = middles(cost)
-    yield fact(all(dear[k] == min(dear[j] for j in judge.pairs[s]) for s, k in enumerate(choice)), "its likeliest pairs")
+    yield fact(
+        all(dear[k] == min(dear[j] for j in judge.pairs[s]) for s, k in enumerate(choice)), "its likeliest pairs"
+    )
     yield fact(soft.minimize, "the model minimizes")

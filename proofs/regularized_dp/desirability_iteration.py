@@ -166,11 +166,15 @@ def doob(
     pi = judge.tilt(mu, [x ** ball(heat) for x in ahead]) if heat != 1 else list(policy)
     value = judge.evidence(mu if of_reference else pi, mu, goal, free)
     yield all_equal(value, [log(mine[s]) + late * log(judge.gamma) for s in free], "the evidence of the transform")
-    for name, other in (("the reference", mu), ("a half tilt", judge.tilt(mu, [x ** ball(Fraction(1, 2)) for x in ahead]))):
+    for name, other in (
+        ("the reference", mu),
+        ("a half tilt", judge.tilt(mu, [x ** ball(Fraction(1, 2)) for x in ahead])),
+    ):
         yield all_leq(judge.evidence(other, mu, goal, free), [log(mine[s]) for s in free], f"the evidence of {name}")
-    *_, state = iterates(paid(mdp, goal), DesirabilityIteration(), steps)
-    inside = [k for s in free for k in judge.pairs[s]]
-    yield all_equal([state.pi[k] for k in inside], [judge.tilt(mu, ahead)[k] for k in inside], "the solver's policy")
+    *_, state = iterates(problem := paid(mdp, goal), DesirabilityIteration(), steps)
+    inside, transform = [k for s in free for k in judge.pairs[s]], judge.tilt(mu, ahead)
+    yield all_equal([state.pi[k] for k in inside], [transform[k] for k in inside], "the solver's policy")
+    yield all_equal(state.V, Judge(problem).value(state.pi), "its value")
 
 
 def slippery() -> list[Case]:
@@ -301,7 +305,11 @@ class Stale(DesirabilityIteration):
     where="derived, see docs; rewards that are not negative",
     kind="monotone",
     mode="numeric",
-    instances=joined(discounted(sizes=((2, 3), (3, 2), (4, 3)), full=12), bandits(fast=2, full=4, gamma=Fraction(0)), deterministic(fast=1, full=4)),
+    instances=joined(
+        discounted(sizes=((2, 3), (3, 2), (4, 3)), full=12),
+        bandits(fast=2, full=4, gamma=Fraction(0)),
+        deterministic(fast=1, full=4),
+    ),
     controls=[
         mutant("from the uniform policy each time", tested=Stale()),
         mutant("tilted by the square of the action values", power=2),

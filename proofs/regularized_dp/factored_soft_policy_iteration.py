@@ -196,7 +196,9 @@ def restricted(
                 for log_pi in (state.log_pi, last.log_pi)
             )
             yield all_leq(near, far, f"policy {k} is nearer to the softmax")
-            lifted = judge.mean([exp(x) for x in state.log_pi], [x - tau * y for x, y in zip(q, state.log_pi, strict=True)])
+            lifted = judge.mean(
+                [exp(x) for x in state.log_pi], [x - tau * y for x, y in zip(q, state.log_pi, strict=True)]
+            )
             soft = judge.soft_backup(last.V, tau)
             if heat == 1:
                 drop = [x - tau * y for x, y in zip(soft, near, strict=True)]
@@ -334,7 +336,9 @@ def _rise(mdp: MDP, solver: FactoredSoftPolicyIteration, steps: int) -> Iterator
     controls=[mutant("one part after the other", solver=FactoredSoftPolicyIteration(SIZES))],
     about=[FactoredSoftPolicyIteration],
 )
-def simultaneous(mdp: MDP, *, solver: FactoredSoftPolicyIteration = Simultaneous(SIZES), steps: int = 4) -> Iterator[Row]:  # noqa: B008
+def simultaneous(
+    mdp: MDP, *, solver: FactoredSoftPolicyIteration = Simultaneous(SIZES), steps: int = 4
+) -> Iterator[Row]:  # noqa: B008
     """All parts at once can lose value: each answers what the others were."""
     yield from _rise(mdp, solver, steps)
 

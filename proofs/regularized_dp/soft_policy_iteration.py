@@ -86,7 +86,9 @@ def newton(
             rise = [x - y for x, y in zip(TV, last.V, strict=True)]
             pi = [exp(x) for x in (last if before else state).log_pi]
             correction = judge.value(pi, [rise[s] for s in judge.state]) if inverse else rise
-            yield all_equal(state.V, [x + y for x, y in zip(last.V, correction, strict=True)], f"V_{k} by Newton's step")
+            yield all_equal(
+                state.V, [x + y for x, y in zip(last.V, correction, strict=True)], f"V_{k} by Newton's step"
+            )
         yield from rows
         last = state
 
@@ -256,7 +258,9 @@ def zero_temperature(mdp: MDP, *, sign: int = 1, horizon: bool = True, cooled: b
         best = judge.soft_optimal(tau)
         yield all_equal(state.V, best, f"tau={tau}: the last value is optimal")
         if above is not None:
-            yield all_leq([sign * x for x in best], [sign * x for x in above], f"tau={tau}: below the value at four times tau")
+            yield all_leq(
+                [sign * x for x in best], [sign * x for x in above], f"tau={tau}: below the value at four times tau"
+            )
         above = best
         pi = [exp(x) for x in state.log_pi]
         loss = norm([ball(x) - y for x, y in zip(plain.optimal, plain.value(pi), strict=True)])

@@ -140,7 +140,9 @@ class FactoredSoftPolicyIteration(IterativeSolver[State]):
         for j in reversed(range(len(factors))):
             if j != i:
                 n = factors[j].shape
-                q = (q * np.exp(factors[j]).reshape(n[0], *[n[1] if k == j else 1 for k in range(q.ndim - 1)])).sum(axis=j + 1)
+                q = (q * np.exp(factors[j]).reshape(n[0], *[n[1] if k == j else 1 for k in range(q.ndim - 1)])).sum(
+                    axis=j + 1
+                )
         x = q / (on.problem.tau * self._weight(on, i))
         return softmax.log_softmax(x.ravel(), _ptr(x)).reshape(x.shape)
 
