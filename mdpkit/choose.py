@@ -232,6 +232,8 @@ def method(text: str) -> Solver:
                 raise ValueError
             if isinstance(default, bool):
                 values[parameter] = {"true": True, "false": False}[value.lower()]
+            elif isinstance(default, tuple):
+                values[parameter] = tuple(int(x) if x.isdigit() else float(x) for x in value.split(","))
             else:
                 values[parameter] = type(default)(value)
         except (ValueError, KeyError):

@@ -86,7 +86,7 @@ CriterionName = Annotated[
     typer.Option(
         "--criterion",
         metavar="NAME",
-        help="discounted, finite-horizon, total or average; the source's own if it has one.",
+        help="discounted, finite-horizon, total, average or regularized; the source's own if it has one.",
     ),
 ]
 Gamma = Annotated[
@@ -94,6 +94,10 @@ Gamma = Annotated[
     typer.Option(
         "--gamma", metavar="X", help="Discount factor, read as a rational: 0.95 is 19/20. Implies discounted."
     ),
+]
+Tau = Annotated[
+    str | None,
+    typer.Option("--tau", metavar="X", help="Temperature of the entropy, read as a rational. Implies regularized."),
 ]
 Horizon = Annotated[
     int | None, typer.Option("--horizon", metavar="H", help="Number of stages. Implies finite-horizon.")
@@ -161,6 +165,7 @@ def solve(
     property: PropertyText = None,
     criterion: CriterionName = None,
     gamma: Gamma = None,
+    tau: Tau = None,
     horizon: Horizon = None,
     reward: RewardName = None,
     minimize: Minimize = None,
@@ -210,7 +215,7 @@ def solve(
     """
 
     def run() -> int:
-        question = _question(property, criterion, gamma, horizon, reward, minimize, initial)
+        question = _question(property, criterion, gamma, horizon, reward, minimize, initial, tau)
         _check_outputs(source, {"--out": out, "--cert": cert}, force)
         until = _until(rel, abs)
         solver = _method(method)
@@ -344,6 +349,7 @@ def methods(
     property: PropertyText = None,
     criterion: CriterionName = None,
     gamma: Gamma = None,
+    tau: Tau = None,
     horizon: Horizon = None,
     reward: RewardName = None,
     minimize: Minimize = None,
@@ -358,7 +364,7 @@ def methods(
 
         chosen, why = None, ""
         problem = None
-        question = _question(property, criterion, gamma, horizon, reward, minimize, None)
+        question = _question(property, criterion, gamma, horizon, reward, minimize, None, tau)
         if source is not None:
             posed, _ = _pose(source, question, None)
             solver, why = choose(posed)
@@ -613,12 +619,13 @@ def _question(
     reward: str | None,
     minimize: bool | None,
     initial: int | None,
+    tau: str | None,
 ) -> Question:
-    from mdpkit.io.pose import Question, read_gamma
+    from mdpkit.io.pose import Question, read_gamma, read_tau
 
-    return Question(
-        property, criterion, None if gamma is None else read_gamma(gamma), horizon, reward, minimize, initial
-    )
+    factor = None if gamma is None else read_gamma(gamma)
+    temperature = None if tau is None else read_tau(tau)
+    return Question(property, criterion, factor, horizon, reward, minimize, initial, temperature)
 
 
 def _pose(source: str, question: Question, progress: Progress | None) -> tuple[MDP, Property | None]:
@@ -730,6 +737,8 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         "seconds": solution.seconds,
         "certificate": {"type": certificate.theorem, "arithmetic": certificate.arithmetic, "valid": certificate.valid},
     }
+    if hasattr(problem.criterion, "tau"):
+        report["tau"] = _plain(getattr(problem.criterion, "tau", None))
     if solution.classes is not None:
         report["classes"] = solution.classes.as_dict()
     if values:
@@ -740,8 +749,10 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
 
 
 def _policy(solution: Solution) -> Any:
-    """Action ids, ``(S,)`` or ``(H, S)``."""
+    """Action ids, ``(S,)`` or ``(H, S)``; probabilities ``(S, A)`` of a randomized policy."""
     problem = solution.problem
+    if solution.certificate.policy is not None:
+        return np.asarray(solution.pi)
     return problem.action[solution.certificate.choice]
 
 
@@ -1019,14 +1030,18 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
 
 def _values_table(solution: Solution) -> Table:
     problem = solution.problem
-    value, policy = _first(solution.V), _first(_policy(solution))
+    randomized = solution.certificate.policy is not None
+    value, policy = _first(solution.V), _policy(solution) if randomized else _first(_policy(solution))
     choice, exact = _first(solution.certificate.choice), _first(solution.exact)
     bias = solution.exact_bias if solution.exact_bias is not None else solution.bias
     columns = ["V" if bias is None else "gain"] + (["exact"] if exact is not None else [])
     table = _grid("state", *columns, *([] if bias is None else ["bias"]), "action")
     for s in range(min(problem.n_states, SHOWN)):
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
-        action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
+        likely = problem.action[choice[s]] if randomized else policy[s]
+        action = str(likely) if problem.pair_names is None else f"{likely} {problem.pair_names[choice[s]]}"
+        if randomized:
+            action += f" with probability {policy[s][likely]:.4g}"
         numbers = [_text(value[s])] + ([_short(_rational(exact[s]) or "")] if exact is not None else [])
         if bias is not None:
             numbers.append(_text(bias[s]) if isinstance(bias[s], float) else _short(_rational(bias[s]) or ""))

@@ -135,7 +135,7 @@ TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
 
 
 def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **options: Any) -> Cases:
-    """The models of :func:`discounted` with entropy; every other one with a reference policy, unless ``references`` is false."""
+    """The models of :func:`discounted` with entropy; every other one has a reference policy if ``references``."""
     taus = tuple(taus)
 
     def cases(level: Level, rng: Any) -> Iterator[Case]:

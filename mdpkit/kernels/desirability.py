@@ -19,7 +19,7 @@ __all__ = ["hitting", "tilted"]
 
 def hitting(P: Any, gamma: Array, pi: Array, pair_ptr: Ints, goal: Bools) -> Array:
     r""":math:`\mathrm{E}_\pi[\gamma^{T}]` of each state, T the time at which ``goal`` is first entered, ``(S,)``."""
-    M = occupancy.induced(P, gamma, pi, pair_ptr)
+    M: Any = occupancy.induced(P, gamma, pi, pair_ptr)
     inside = goal.astype(np.int64)
     if isinstance(M, np.ndarray):
         return segments.solve(np.eye(len(M), dtype=np.int64) - M * (1 - inside)[:, None], inside + 0 * M[:, 0])

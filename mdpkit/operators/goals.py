@@ -44,7 +44,7 @@ class Goal:
         self.on = OnPolicy(problem)
         self.goal = problem.mdp.states_of([goal] if isinstance(goal, (int, np.integer)) else goal)
         if not self.goal.any():
-            raise OptionError("the goal is empty", found=goal, needed="at least one state")
+            raise OptionError("the goal is empty", needed="at least one state")
         self.reference = self.on.uniform() if reference is None else reference
 
     @cached_property
@@ -55,7 +55,7 @@ class Goal:
 
     @cached_property
     def policy(self) -> Array:
-        r"""Doob's transform :math:`\mu(a|s) (P h)(s,a) / (P_\mu h)(s)`, ``(L,)``; the reference where the goal is out of reach."""
+        r"""Doob's transform :math:`\mu(a|s) (P h)(s,a) / (P_\mu h)(s)`, ``(L,)``; the reference where no path arrives."""
         return desirability.tilted(self.reference, self.on.P @ self.h, self.on.pair_ptr)
 
 

@@ -2,7 +2,8 @@ r"""Soft Bellman operators, of entropy-regularized problems.
 
 .. math::
 
-   (T_\tau V)(s) &= \tau \log \sum_a \mu(a|s) e^{q(s,a)/\tau} = \max_\pi \langle \pi, q \rangle - \tau \mathrm{KL}(\pi \| \mu) \\
+   (T_\tau V)(s) &= \tau \log \sum_a \mu(a|s) e^{q(s,a)/\tau}
+                  = \max_\pi \langle \pi, q \rangle - \tau \mathrm{KL}(\pi \| \mu) \\
    (T_{\pi,\tau} V)(s) &= \langle \pi, q \rangle - \tau \mathrm{KL}(\pi \| \mu),
    \qquad q(s,a) = r(s,a) + \gamma \sum_{s'} P(s'|s,a) V(s')
 

@@ -271,7 +271,7 @@ def subgoals(case: Any, *, turned: bool = False, from_start: bool = False, pause
 @claim(
     "vsc-rl:no-doorway",
     says=r"\text{false: } \sum_i \log h_{g_i}(g_{i-1}) = \log h_{g_N}(g_0) \text{ for any subgoals on some path to the goal}",
-    where="the equivalence as the paper's abstract states it (seen: arXiv 2502.07949, abstract), without the hypothesis of a doorway",
+    where="the equivalence that the abstract states (seen: arXiv 2502.07949), without the hypothesis of a doorway",
     kind="counterexample",
     mode="numeric",
     instances=chosen(lambda: [Case("two rooms, two holes, one of them the subgoal", rooms([0, 2]))]),

@@ -275,7 +275,7 @@ def games() -> list[Case]:
 
 @claim(
     "ace:fixed-point",
-    says=r"\pi_i \propto \exp \frac{\mathrm{E}_{a_j \sim \pi_j, j \ne i} Q^\pi}{\tau b_i} \text{ for all } i \text{ in the limit}",
+    says=r"\pi_i \propto \exp \frac{\mathrm{E}_{a_j \sim \pi_j, j \ne i} Q^\pi}{\tau b_i}\ \forall i, \text{ in the limit}",
     where="derived, see docs",
     kind="identity",
     mode="numeric",
@@ -298,9 +298,7 @@ def fixed_point(
     """In the limit every part is the softmax of its own mean action values."""
     judge = Judge(mdp)
     on = Product(judge, SIZES, (told or solver).weights or (Fraction(1),) * 2)
-    state: Any = None
-    for state in iterates(mdp, solver, steps):
-        pass
+    *_, state = iterates(mdp, solver, steps)
     V = on.value(state.factors)
     yield all_equal(state.V, V, "the value")
     for i in range(2):
@@ -338,7 +336,7 @@ def _rise(mdp: MDP, solver: FactoredSoftPolicyIteration, steps: int) -> Iterator
 )
 def simultaneous(
     mdp: MDP, *, solver: FactoredSoftPolicyIteration = Simultaneous(SIZES), steps: int = 4
-) -> Iterator[Row]:  # noqa: B008
+) -> Iterator[Row]:
     """All parts at once can lose value: each answers what the others were."""
     yield from _rise(mdp, solver, steps)
 
@@ -365,7 +363,7 @@ def uneven() -> list[Case]:
 def one_temperature(
     mdp: MDP,
     *,
-    solver: FactoredSoftPolicyIteration = OneTemperature(SIZES, (Fraction(1), Fraction(3))),  # noqa: B008
+    solver: FactoredSoftPolicyIteration = OneTemperature(SIZES, (Fraction(1), Fraction(3))),
     steps: int = 1,
 ) -> Iterator[Row]:
     """One temperature for parts of unequal weights can lose value."""
@@ -391,8 +389,6 @@ def not_the_best(mdp: MDP, *, steps: int = 12, rewards: tuple[int, ...] = ()) ->
     """The limit of coordinates in turn need not be the best product policy."""
     problem = one_state(list(rewards), Fraction(1, 10)) if rewards else mdp
     on = Product(Judge(problem), SIZES, (Fraction(1),) * 2)
-    state: Any = None
-    for state in iterates(problem, FactoredSoftPolicyIteration(SIZES), steps):
-        pass
+    *_, state = iterates(problem, FactoredSoftPolicyIteration(SIZES), steps)
     near = [[[log(Fraction(1, 100)), log(Fraction(99, 100))]] for _ in SIZES]
     yield leq(on.value(near)[0], on.value(state.factors)[0], "the limit is above the policy that tends to (1, 1)")

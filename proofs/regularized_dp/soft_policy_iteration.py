@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, regularized
 from mdpkit.claims.judge import Judge, ball, exp, log, norm

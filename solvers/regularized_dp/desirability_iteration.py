@@ -35,10 +35,10 @@ class DesirabilityIteration(IterativeSolver[State]):
     and a step is its transform by h. Subgoals are in :mod:`mdpkit.operators.goals`.
 
     **Guarantee.** :math:`V^{\pi_{k+1}} \ge V^{\pi_k}`: the mean of Q under the new policy is :math:`\mathrm{E}_{\pi_k}[Q^2] /
-    \mathrm{E}_{\pi_k}[Q]`; checked by ``vsc-rl:iterated-transform``. With one state :math:`\pi_k \propto r^k`. Where transitions
-    are deterministic the first step attains the evidence lower bound of the goal; checked by ``vsc-rl:doob``. Where they are
-    random no policy does: see ``vsc-rl:random-transitions``. Subgoals one after another are worth at most the goal, and as
-    much where they are doorways; checked by ``vsc-rl:subgoals``. Elsewhere less: see ``vsc-rl:no-doorway``.
+    \mathrm{E}_{\pi_k}[Q]`; checked by ``vsc-rl:iterated-transform``. With one state :math:`\pi_k \propto r^k`. Where
+    transitions are deterministic the first step attains the evidence lower bound of the goal; checked by ``vsc-rl:doob``. Where
+    they are random no policy does: see ``vsc-rl:random-transitions``. Subgoals one after another are worth at most the goal,
+    and as much where they are doorways; checked by ``vsc-rl:subgoals``. Elsewhere less: see ``vsc-rl:no-doorway``.
 
     *Departures.* The paper fits a network by weighted regression, with an imitation loss that is a forward divergence, and lets
     a model of language choose the subgoals; here values and policies are exact, and subgoals are given.
