@@ -1,9 +1,9 @@
 """What mdpkit does, in some minutes: ``make demo``, or ``python examples/demo.py [FOLDER]``.
 
 Solves problems of every kind through the command line, checks each certificate again in a process of its own, prints
-one table, and draws a picture. Then ``mdpkit verify --level fast`` checks the library's claims about its algorithms, and
-writes a page of them. Everything is written to the folder (``demo-output``); nothing is opened. The exit code is 1 if a certificate fails or
-a claim does not stand.
+one table, and draws a picture. Then ``mdpkit verify --level fast`` checks the library's claims about its algorithms,
+and writes a page of them. Everything is written to the folder (``demo-output``); nothing is opened. The exit code is 1
+if a certificate fails or a claim does not stand.
 """
 
 from __future__ import annotations
