@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mdpkit.choose import solve, solve_many
+from mdpkit.cite import cite  # this one and simulate not lazily: the modules would take their names
 from mdpkit.errors import MDPError, ModelError, ModelWarning
 from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
@@ -23,12 +24,11 @@ from mdpkit.models import (
     TotalReward,
 )
 from mdpkit.run import Gap, Residual, Steps, iterates
-from mdpkit.simulate import simulate  # not lazily: the module of this name would take its place
+from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
     from mdpkit import certificates, claims, instances, io, operators, plots, proofs, solvers
-    from mdpkit.cite import cite
     from mdpkit.io import (
         from_dataframe,
         from_pymdptoolbox,
@@ -97,7 +97,7 @@ _IO = (
     "from_dataframe", "from_pymdptoolbox", "from_quantecon", "load", "save", "to_dataframe", "to_networkx", "to_pymdptoolbox",
     "to_quantecon",
 )  # fmt: skip
-_FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating", "cite": "mdpkit.cite"}
+_FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
 _MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from mdpkit.errors import OptionError, nearest
@@ -24,6 +23,8 @@ class Citation(str):
 @cache
 def bibliography() -> dict[str, str]:
     """The entries of the bibliography by key, as BibTeX."""
+    from importlib.resources import files
+
     text = files("mdpkit").joinpath("references.bib").read_text(encoding="utf-8")
     entries = (entry.strip() for entry in re.split(r"^(?=@)", text, flags=re.M)[1:])
     return {entry[entry.index("{") + 1 : entry.index(",")].strip(): entry for entry in entries}
