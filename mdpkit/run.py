@@ -309,7 +309,7 @@ def _iterate(
                         trace.append((steps, float(state.gap), time.perf_counter() - started))
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
                 if done or (stalled >= 3 and not trying):
-                    status = Status.ROUNDING
+                    status = Status.STALLED if solver.sublinear and solver.finished(state) else Status.ROUNDING
                     break
                 if trying:
                     attempt = 2 * steps

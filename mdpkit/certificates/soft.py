@@ -122,8 +122,10 @@ def enclose(p: Canonical, answer: Answer, shortfall: Shortfall) -> tuple[Floats,
     )  # errors are relative to values: measure them where the bounds are
     D, E = shortfall(p, V, False)
     rise, pi = _soft(p, D)
-    choice = reference.greedy(pi, p.pair_ptr)
     n = np.diff(p.pair_ptr)
+    if not np.all(np.isfinite(pi)):  # beyond floats, which the check refuses
+        pi = 1.0 / n[p.state]
+    choice = reference.greedy(pi, p.pair_ptr)
     noise = UNIT * (np.abs(V) + reference.best(np.abs(p.r), p.pair_ptr)) + np.maximum.reduceat(E, p.pair_ptr[:-1])
     noise = noise + np.where(_alone(p), 0.0, UNIT * (n + 8.0) * p.tau * (1.0 + np.log(n)))
     below, above, inflate = V, V, 2.0
