@@ -50,7 +50,7 @@ class SoftValueIteration(IterativeSolver[State]):
     >>> import mdpkit as mk
     >>> mdp = mk.instances.make("puterman-two-state").under(mk.EntropyRegularized("19/20", "1/2"))
     >>> mk.solve(mdp, SoftValueIteration()).V.round(4)
-    array([ -8.5459, -20.    ])
+    array([ -8.3011, -20.    ])
     """
 
     V0: Any = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction as F
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -80,7 +80,7 @@ def test_a_witness_belongs_to_no_other_criterion() -> None:
 def test_no_exact_certificate() -> None:
     mdp = garnet()
     c = mk.solve(mdp).certificate
-    exact = np.array([F(x) for x in c.above], dtype=object)
+    exact = np.array([Fraction(x) for x in c.above], dtype=object)
     forged = moved(c, arithmetic="exact", above=exact, below=exact)
     assert "no rationals" in forged.verify(mdp).reason
     with pytest.raises(UnsupportedError, match="no rationals"):

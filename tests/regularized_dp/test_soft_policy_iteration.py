@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction as F
+from fractions import Fraction
 from itertools import islice
 
 import numpy as np
@@ -17,7 +17,10 @@ from mdpkit.solvers.regularized_dp import SoftPolicyIteration
 
 def garnet(tau: object = "1/3", **options: object) -> mk.MDP:
     mdp = mk.instances.make("garnet", S=3, A=3, branching=2, seed=6)
-    return mdp.under(mk.EntropyRegularized("4/5", tau, options.get("reference")), rho=[F(1, 2), F(1, 4), F(1, 4)])
+    return mdp.under(
+        mk.EntropyRegularized("4/5", tau, options.get("reference")),
+        rho=[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)],
+    )
 
 
 def soft_objective(mdp: mk.MDP, pi: np.ndarray, tau: float, gamma: float) -> float:
@@ -65,7 +68,7 @@ def test_the_solution_is_a_fixed_point() -> None:
 
 
 def test_entropy_and_uniform_reference_differ_by_a_constant() -> None:
-    uniform = np.full((3, 3), F(1, 3), dtype=object)
+    uniform = np.full((3, 3), Fraction(1, 3), dtype=object)
     with_reference = mk.solve(garnet(reference=uniform))
     plain = mk.solve(garnet())
     assert np.allclose(plain.V - with_reference.V, np.log(3) / 3 / (1 - 0.8), rtol=1e-10)
@@ -85,7 +88,9 @@ def test_a_hot_problem_is_uniform() -> None:
 
 
 @pytest.mark.parametrize("minimize_", [False, True])
-@pytest.mark.parametrize("reference", [None, np.array([[F(1, 2), F(1, 4), F(1, 4)]] * 3, dtype=object)])
+@pytest.mark.parametrize(
+    "reference", [None, np.array([[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)]] * 3, dtype=object)]
+)
 def test_the_policy_attains_its_value(minimize_: bool, reference: object) -> None:
     mdp = garnet(reference=reference).under(minimize=minimize_)
     sol = mk.solve(mdp)
@@ -117,13 +122,13 @@ def test_policies_with_memory() -> None:
     mdp = garnet()
     alternating = mk.FiniteMemory(lambda s: 0, lambda m, s: np.full(3, 1 / 3), lambda m, s, a, t: 1 - m, 3)
     assert np.allclose(mk.evaluate(mdp, alternating).V, mk.evaluate(mdp, mk.Stationary.uniform(mdp)).V)
-    reference = np.full((3, 3), F(1, 3), dtype=object)
+    reference = np.full((3, 3), Fraction(1, 3), dtype=object)
     with pytest.raises(UnsupportedError, match="reference policy"):
         mk.evaluate(garnet(reference=reference), alternating)
 
 
 def test_a_given_policy_against_a_reference() -> None:
-    mu = np.array([[F(1, 2), F(1, 4), F(1, 4)]] * 3, dtype=object)
+    mu = np.array([[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)]] * 3, dtype=object)
     mdp = garnet(reference=mu)
     fixed = mk.evaluate(mdp, [0, 1, 2])
     plain = mk.evaluate(mdp.under(mk.Discounted("4/5")), [0, 1, 2])
@@ -133,7 +138,7 @@ def test_a_given_policy_against_a_reference() -> None:
 
 
 def test_files_keep_the_criterion(tmp_path: object) -> None:
-    mu = np.array([[F(1, 2), F(1, 4), F(1, 4)]] * 3, dtype=object)
+    mu = np.array([[Fraction(1, 2), Fraction(1, 4), Fraction(1, 4)]] * 3, dtype=object)
     for i, mdp in enumerate((garnet(), garnet(reference=mu), garnet(tau=0.3), garnet(reference=mu.astype(float)))):
         path = f"{tmp_path}/{i}.npz"
         mdp.save(path)
