@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -226,21 +226,21 @@ def method(text: str) -> Solver:
         parameter, equals, value = part.partition("=")
         if parameter not in fields:
             raise OptionError(f"method {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
-        default = fields[parameter].default
+        known_type = cast("Any", fields[parameter].default).__class__
         try:
             if not equals:
                 raise ValueError
-            if isinstance(default, bool):
+            if known_type is bool:
                 values[parameter] = {"true": True, "false": False}[value.lower()]
-            elif isinstance(default, tuple):
+            elif known_type is tuple:
                 values[parameter] = tuple(int(x) if x.isdigit() else float(x) for x in value.split(","))
             else:
-                values[parameter] = type(default)(value)
+                values[parameter] = known_type(value)
         except (ValueError, KeyError):
             raise OptionError(
                 f"parameter {parameter!r} of method {name!r} does not read",
                 found=value,
-                needed=f"a value of type {type(default).__name__}",
+                needed=f"a value of type {known_type.__name__}",
             ) from None
     return kind(**values)
 

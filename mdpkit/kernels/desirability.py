@@ -22,7 +22,7 @@ def hitting(P: Any, gamma: Array, pi: Array, pair_ptr: Ints, goal: Bools) -> Arr
     M: Any = occupancy.induced(P, gamma, pi, pair_ptr)
     inside = goal.astype(np.int64)
     if isinstance(M, np.ndarray):
-        return segments.solve(np.eye(len(M), dtype=np.int64) - M * (1 - inside)[:, None], inside + 0 * M[:, 0])
+        return segments.solve(np.eye(len(inside), dtype=np.int64) - M * (1 - inside)[:, None], inside + 0 * M[:, 0])
     from mdpkit.kernels.evaluation import Factorization
 
     kept: Any = sp.csr_array(sp.diags_array((1 - inside).astype(np.float64)) @ M)
