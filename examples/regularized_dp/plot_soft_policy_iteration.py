@@ -7,8 +7,8 @@ the maximum over actions becomes a log-sum-exp. That is smooth, so policy iterat
 """
 
 # %%
-# RiverSwim pays a little for staying on the left bank, and a lot for swimming to the right. The temperature :math:`\tau` is the
-# price at which reward is exchanged for entropy: a cold policy swims, a hot one drifts.
+# RiverSwim pays a little for staying on the left bank, and a lot for swimming to the right. The temperature
+# :math:`\tau` is the price at which reward is exchanged for entropy: a cold policy swims, a hot one drifts.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,9 +29,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# What does the entropy add? The regularized optimum lies above the plain one by at most :math:`\tau \log|A| / (1-\gamma)`, the
-# largest entropy in every step. Hot policies come close to it: they collect entropy, and little else. What they lose in reward
-# is at most as much.
+# What does the entropy add? The regularized optimum lies above the plain one by at most :math:`\tau \log|A| /
+# (1-\gamma)`, the largest entropy in every step. Hot policies come close to it: they collect entropy, and little
+# else. What they lose in reward is at most as much.
 
 plain = mk.solve(river)
 gap = [np.max(sol.V - plain.V) for sol in found]
@@ -48,10 +48,10 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# Soft value iteration applies the soft backup :math:`T_\tau` and gains a factor :math:`\gamma` a sweep. Soft policy iteration, the
-# core of the soft actor-critic, evaluates the policy :math:`\pi_{k+1} \propto e^{Q_k/\tau}` instead. Since this policy's kernel is
-# the derivative of the backup, the step is Newton's for the equation :math:`T_\tau V = V`, and the error is squared, down to the
-# rounding of floats:
+# Soft value iteration applies the soft backup :math:`T_\tau` and gains a factor :math:`\gamma` a sweep. Soft policy
+# iteration, the core of the soft actor-critic, evaluates the policy :math:`\pi_{k+1} \propto e^{Q_k/\tau}` instead.
+# Since this policy's kernel is the derivative of the backup, the step is Newton's for the equation :math:`T_\tau V =
+# V`, and the error is squared, down to the rounding of floats:
 #
 # .. math:: \|V^*_\tau - V_{k+1}\|_\infty \le \frac{\gamma^2}{8 \tau (1-\gamma)} \|V^*_\tau - V_k\|_\infty^2.
 
@@ -80,14 +80,14 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# The theorem is a claim that runs: in balls that enclose every number, on models it has not seen, and against wrong variants that
-# it must refute.
+# The theorem is a claim that runs: in balls that enclose every number, on models it has not seen, and against wrong
+# variants that it must refute.
 
 print(mk.claims["sac:quadratic-rate"].run())
 
 # %%
-# The answer carries a certificate: two bounds that the soft Bellman operator moves inward, and the policy that attains the lower
-# one. It is checked in floats with all their rounding errors, or in balls.
+# The answer carries a certificate: two bounds that the soft Bellman operator moves inward, and the policy that
+# attains the lower one. It is checked in floats with all their rounding errors, or in balls.
 
 solution = mk.solve(mdp)
 print(solution)
