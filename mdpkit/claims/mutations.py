@@ -120,7 +120,12 @@ class OtherDiscount(Fault):
         if not np.any(np.asarray(new) != np.asarray(gamma)):
             return mdp
         self.touched = True
-        return mdp.under(dataclasses.replace(c, gamma=new))
+        kept = {
+            spec.name: exact
+            for spec in dataclasses.fields(c)
+            if spec.init and (exact := getattr(c, f"{spec.name}_exact", None)) is not None
+        }
+        return mdp.under(dataclasses.replace(c, **{**kept, "gamma": new}))
 
 
 class Transposed(Fault):
