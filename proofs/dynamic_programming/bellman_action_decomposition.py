@@ -16,16 +16,18 @@ import mdpkit as mk
 from mdpkit.certificates import certify_exact
 from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, named
-from mdpkit.claims.judge import Judge
+from mdpkit.claims.judge import Judge, ball, log
 from mdpkit.claims.trial import answer, call, iterates, pose
 from mdpkit.proofs.dynamic_programming.words import RAGGED, Words, distance
 from mdpkit.reductions.prefix_expansion import PrefixExpansion
 from mdpkit.solvers.dynamic_programming import BellmanActionDecomposition
 
 F = Fraction
+QUARTER = F(1, 4)
 BAD = BellmanActionDecomposition(RAGGED)
 NAIVE = BellmanActionDecomposition(RAGGED, discount="token")
 EQUAL = "00,01,10,11"
+NAIVE_EQUAL = BellmanActionDecomposition(EQUAL, discount="token")
 
 INSTANCES = joined(
     discounted(sizes=((1, 4), (3, 4), (2, 3), (3, 4)), full=16), named("asset-selling?offers=3&gamma=1/2")
@@ -66,9 +68,7 @@ def _solved_step(mdp: Any, tested: Any, arithmetic: Any, value: Any) -> tuple[An
     ],
     about=[BellmanActionDecomposition],
 )
-def optimality(
-    mdp: Any, *, tested: BellmanActionDecomposition = BAD, words: str = RAGGED, end: Fraction = F(0)
-) -> Iterator[Row]:
+def optimality(mdp: Any, *, tested: BellmanActionDecomposition = BAD, words: str = RAGGED) -> Iterator[Row]:
     """The backup with action decomposition has the optimal values of the words as its fixed point."""
     judge = Judge(mdp)
     spoken = Words(judge, words)
@@ -103,7 +103,7 @@ def soft(
     mdp: Any,
     *,
     tested: BellmanActionDecomposition = BAD,
-    tau: Fraction = F(1, 4),
+    tau: Fraction = QUARTER,
     chain: bool = True,
     counted: bool = True,
 ) -> Iterator[Row]:
@@ -116,11 +116,11 @@ def soft(
             weights = np.array([F(1 + k % 3) for k in range(judge.L)], dtype=object)
             total = np.add.reduceat(weights, mdp.pair_ptr[:-1])
             reference = weights / total[mdp.state]
-        logs = None if reference is None else [judge_log(x) for x in reference]
+        logs = None if reference is None else [log(x) for x in reference]
         V = judge.soft_optimal(tau, logs)
         q = judge.q(V)
         if logs is not None and counted:
-            q = [x + float(tau) * y for x, y in zip(q, logs, strict=True)]  # tau = 1/4 is a float
+            q = [x + ball(tau) * y for x, y in zip(q, logs, strict=True)]
         problem = mdp.under(mk.EntropyRegularized(judge.gamma_exact, tau, reference))
         value: Any = lambda node, q=q: spoken.soft(node, q, tau) if chain else _capped(spoken, node, q, tau)  # noqa: E731
         canonical, solver, before, after = _solved_step(problem, tested, "ball", value)
@@ -128,22 +128,8 @@ def soft(
         yield all_equal(after.V, before.V, f"the backup of the lifted soft values {what}")
         yield all_equal(after.V[: judge.S], V, f"V of the states {what}")
         found = call(solver.answer, canonical, before)
-        policy = [((q[k] - V[s]) / judge_ball(tau)).exp() for k, s in enumerate(judge.state)]
+        policy = [((q[k] - V[s]) / ball(tau)).exp() for k, s in enumerate(judge.state)]
         yield all_equal(found.policy, policy, f"the policy of words {what}")
-
-
-def judge_ball(x: Any) -> Any:
-    """A number as a ball."""
-    from mdpkit.claims.judge import ball
-
-    return ball(x)
-
-
-def judge_log(x: Any) -> Any:
-    """The logarithm of a number as a ball."""
-    from mdpkit.claims.judge import log
-
-    return log(x)
 
 
 def _capped(spoken: Words, node: Any, q: Any, tau: Any) -> Any:
@@ -220,7 +206,7 @@ def naive_discount(
     mdp: Any,
     *,
     ragged: BellmanActionDecomposition = NAIVE,
-    equal_words: BellmanActionDecomposition = BellmanActionDecomposition(EQUAL, discount="token"),
+    equal_words: BellmanActionDecomposition = NAIVE_EQUAL,
     extra: int = 0,
     shift: int = 0,
 ) -> Iterator[Row]:
@@ -234,7 +220,8 @@ def naive_discount(
         other = _with_discounts(judge, [x * y for x, y in zip(late, judge.r_exact, strict=True)], factor)
         V = [F(x) for x in certify_exact(other, mdp.pair_ptr[:-1].copy()).lower.tolist()]
         q = [
-            late[k] * judge.r_exact[k] + factor[k] * sum((p * v for p, v in zip(judge.P_exact[k], V, strict=True)), F(0))
+            late[k] * judge.r_exact[k]
+            + factor[k] * sum((p * v for p, v in zip(judge.P_exact[k], V, strict=True)), F(0))
             for k in range(judge.L)
         ]
         yield fact(all(max(q[k] for k in ks) == V[s] for s, ks in enumerate(judge.pairs)), "V solves the other model")
