@@ -30,7 +30,7 @@ EQUAL = "00,01,10,11"
 NAIVE_EQUAL = BellmanActionDecomposition(EQUAL, discount="token")
 
 INSTANCES = joined(
-    discounted(sizes=((1, 4), (3, 4), (2, 3), (3, 4)), full=16), named("asset-selling?offers=3&gamma=1/2")
+    discounted(sizes=((1, 4), (3, 4), (2, 3), (3, 4)), full=10), named("asset-selling?offers=3&gamma=1/2")
 )
 
 

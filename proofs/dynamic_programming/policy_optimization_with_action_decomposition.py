@@ -90,7 +90,7 @@ def _two_improvements() -> Case:
     kind="upper",
     mode="numeric",
     instances=joined(
-        discounted(sizes=((1, 4), (2, 4), (2, 3)), gammas=(F(1, 2), F(9, 10)), fast=3, full=9),
+        discounted(sizes=((1, 4), (2, 4), (2, 3)), gammas=(F(1, 2), F(9, 10)), fast=2, full=6),
         chosen(lambda: [_two_improvements()]),
     ),
     controls=[
@@ -110,7 +110,7 @@ def mirror_rate(
     tested: PolicyOptimizationWithActionDecomposition | None = None,
     first: int = 1,
     second: int = 1,
-    steps: int = 12,
+    steps: int = 8,
 ) -> Iterator[Row]:
     """Mirror ascent on tokens closes in like 1/K; words enter by their length and by their first probability."""
     solver = solver or POAD()
@@ -165,7 +165,7 @@ def _rational_policy(judge: Judge) -> list[Fraction]:
     where="the estimates as in the published code [code]; the identities derived here",
     kind="identity",
     mode="numeric",
-    instances=discounted(sizes=((2, 4), (2, 3)), gammas=(F(1, 2), F(9, 10)), fast=2, full=6),
+    instances=discounted(sizes=((2, 4), (2, 3)), gammas=(F(1, 2), F(9, 10)), fast=2, full=4),
     controls=[
         mutant("a discount after every token", discount="token"),
         mutant("lambda once for each word", by_words=True),
@@ -220,7 +220,7 @@ def advantages(
     for lambda_ in (F(0), F(2, 5), F(1)):
         means: dict[str, list[Any]] = {token: [F(0), F(0)] for token in "01"}
         for number, (path, end) in enumerate(paths):
-            if number < 12:
+            if number < 6:
                 found, delta, last = estimate(path, end, rough, lambda_)
                 yield all_equal(found, _sums(delta, last, gamma, lambda_, by_words), f"path {number}, lambda={lambda_}")
                 cut = spoken.length[path[0]]
