@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ def advantages(
     pi = _rational_policy(judge)
     V = _value(judge, pi)
     q = spoken.q(V)
-    exact = lambda s, prefix: spoken.mean((s, tuple(prefix)), q, pi)  # noqa: E731
+    exact = cache(lambda s, prefix: spoken.mean((s, tuple(prefix)), q, pi))
     rough = lambda s, prefix: F(s + 1, 3) - F(len(prefix), 7) + F(prefix.count("1"), 5)  # noqa: E731
 
     def estimate(path: Any, end: int, critic: Any, lambda_: Any) -> tuple[list[Any], list[Any], list[bool]]:
@@ -261,6 +262,17 @@ def advantages(
         at = [key for key in now.log if key[0] == node]
         x, y = ([z[key] - z[at[0]] for key in at] for z in (stepped, now.A))
         yield all_equal(x, [HALF.numerator * v / HALF.denominator for v in y], f"the first step after {node}")
+    yield from _naive_values(judge, spoken)
+
+
+def _naive_values(judge: Judge, spoken: Words) -> Iterator[Row]:
+    """With a discount after every token the values are those of words that take as many steps as they have tokens."""
+    problem, solver = pose(judge.mdp, POAD(discount="token"), "ball")
+    state = call(solver.init, problem)
+    words = Tokens(judge, spoken, state.tree.prefixes, state.log_pi).words
+    q = judge.q(state.V[: judge.S])
+    means = [spoken.mean(node, q, words, judge.gamma) for node in state.tree.prefixes]
+    yield all_equal(state.V, means, "values with a discount after every token")
 
 
 def _value(judge: Judge, pi: list[Fraction]) -> list[Fraction]:
