@@ -1,7 +1,7 @@
 r"""Claims about Bellman backups with action decomposition, and about the naive discount after every token.
 
-What the words are, and which begin alike, is taken from :mod:`mdpkit.proofs.dynamic_programming.words`; the nodes of the tested
-tree are known by their names alone, a state and the tokens spoken.
+What the words are, and which begin alike, is taken from :mod:`mdpkit.proofs.dynamic_programming._words`; the nodes of the
+tested tree are known by their names alone, a state and the tokens spoken.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, named
 from mdpkit.claims.judge import Judge, ball, log
 from mdpkit.claims.trial import answer, call, iterates, pose
-from mdpkit.proofs.dynamic_programming.words import RAGGED, Words, distance
+from mdpkit.proofs.dynamic_programming._words import RAGGED, Words, distance
 from mdpkit.reductions.prefix_expansion import PrefixExpansion
 from mdpkit.solvers.dynamic_programming import BellmanActionDecomposition
 

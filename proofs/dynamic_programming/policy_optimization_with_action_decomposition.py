@@ -1,7 +1,7 @@
 r"""Claims about policy optimization with action decomposition: its steps, their rate, and the advantages of tokens.
 
 The words' probabilities and the values of their beginnings are put together by
-:mod:`mdpkit.proofs.dynamic_programming.words` from the logarithms that the tested solver holds for each named node.
+:mod:`mdpkit.proofs.dynamic_programming._words` from the logarithms that the tested solver holds for each named node.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mdpkit.claims.cases import chosen, discounted, joined
 from mdpkit.claims.judge import Judge, ball, exp, log, log_sum_exp
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.proofs.dynamic_programming.words import RAGGED, Words
+from mdpkit.proofs.dynamic_programming._words import RAGGED, Words
 from mdpkit.solvers.dynamic_programming import PolicyOptimizationWithActionDecomposition
 from mdpkit.solvers.dynamic_programming.policy_optimization_with_action_decomposition import token_advantages
 
