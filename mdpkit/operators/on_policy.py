@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.kernels import occupancy, reference, segments
+from mdpkit.kernels import occupancy, reference, segments, softmax
 from mdpkit.models.arithmetic import InArithmetic, number
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array
@@ -53,11 +53,30 @@ class OnPolicy:
         return None if self.problem.reference is None else np.log(self.problem.reference)
 
     def gap(self, V: Array) -> float:
-        r"""A bound on :math:`V^* - V^\pi` for V the value of a policy; infinite in other numbers than floats."""
+        r"""A bound on :math:`V^* - V^\pi` for V the value of a policy, regularized if the problem is; infinite but in floats."""
         if V.dtype == object:
             return np.inf
-        change = float(np.max(reference.best(self.q(V), self.pair_ptr) - V))
+        change = float(np.max(self.best(self.q(V)) - V))
         return max(0.0, change) / (1 - float(np.max(self.gamma)))
+
+    def span_gap(self, V: Array, q: Array) -> float:
+        r"""The width of the bounds on :math:`V^*` that the backup q of any V gives; infinite but in floats."""
+        if V.dtype == object:
+            return np.inf
+        change = self.best(q) - V
+        return float(np.max(change) - np.min(change)) / (1 - float(np.max(self.gamma)))
+
+    def best(self, q: Array) -> Array:
+        """Largest action value of each state, of a regularized problem the soft maximum, ``(S,)``."""
+        p = self.problem
+        if p.kind == "regularized":
+            return softmax.soft_maximum(q, p.tau, self.pair_ptr, self.log_reference)
+        return reference.best(q, self.pair_ptr)
+
+    @property
+    def tau(self) -> Any:
+        """The temperature in the problem's arithmetic, zero for a discounted problem."""
+        return self.number(self.problem.tau)
 
     def number(self, x: Any) -> Any:
         """A number or an array in the problem's arithmetic."""
@@ -92,3 +111,23 @@ class OnPolicy:
     def visits(self, pi: Array, rho: Array | None = None) -> Array:
         """Expected discounted visits to each state from the initial law (unnormalized: they sum to 1/(1 - gamma)), ``(S,)``."""
         return occupancy.visits(self.P, self.gamma, pi, self.pair_ptr, self.rho if rho is None else rho)
+
+    def start(self) -> Array:
+        """Logarithms of the policy to begin with: the reference, or the uniform policy, ``(L,)``."""
+        log_reference = self.log_reference
+        return np.log(self.uniform()) if log_reference is None else log_reference
+
+    def regularized_value(self, log_pi: Array) -> Array:
+        r"""The value of a policy with its own entropy or relative entropy counted; of a discounted problem its value."""
+        if self.problem.kind != "regularized":
+            return self.value(np.exp(log_pi))
+        log_reference = self.log_reference
+        bonus = log_pi if log_reference is None else log_pi - log_reference
+        return self.value(np.exp(log_pi), self.r - self.tau * bonus)
+
+    def entropy(self, pi: Array, log_pi: Array) -> Array:
+        r"""What a regularized problem pays for a policy: its entropy, or minus its relative entropy to the reference, ``(S,)``."""
+        log_reference = self.log_reference
+        if log_reference is None:
+            return softmax.entropy(pi, log_pi, self.pair_ptr)
+        return -softmax.relative_entropy(pi, log_pi, log_reference, self.pair_ptr)
