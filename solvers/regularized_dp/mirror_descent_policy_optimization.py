@@ -61,8 +61,8 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
 
     Parameters
     ----------
-    eta : number
-        Step size :math:`t_1`, positive.
+    eta : number or None
+        Step size :math:`t_1`, positive; not used, and may be None, with a coefficient.
     decay : int, optional
         The number K of steps over which the step size falls to zero; constant if left out.
     inner : int, optional
@@ -108,8 +108,8 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
     advantages: AdvantageEstimator = ExactAdvantages()
 
     def __post_init__(self) -> None:
-        for name in ("eta", "alpha"):
-            if not getattr(self, name) > 0:
+        for name in ("alpha",) if self.eta is None and self.coefficient is not None else ("eta", "alpha"):
+            if getattr(self, name) is None or not getattr(self, name) > 0:
                 raise OptionError(f"the step size {name} is not positive", found=getattr(self, name), needed=f"{name} > 0")
         for name in ("decay", "inner"):
             if getattr(self, name) is not None:
@@ -127,7 +127,7 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem has one discount factor and the parameters fit it."""
         one = super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-        fits = self.coefficient is None or self.coefficient >= problem.tau
+        fits = self.coefficient is None or float(self.coefficient) >= problem.tau
         return one and fits and (problem.kind == "discounted" or isinstance(self.advantages, ExactAdvantages))
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
