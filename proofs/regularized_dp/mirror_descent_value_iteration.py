@@ -8,6 +8,7 @@ descent.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -20,7 +21,7 @@ from mdpkit.claims.statistics import proportion
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.models.mdp import MDP
-from mdpkit.operators.backups import DisturbedBackup, ExactBackup, SampledBackup
+from mdpkit.operators.backups import ActionValues, DisturbedBackup, ExactBackup, SampledBackup
 from mdpkit.solvers.regularized_dp import MirrorDescentValueIteration
 
 F = Fraction
@@ -464,3 +465,100 @@ def samples_average(
 def leq_in(x: float, interval: Any, at: str) -> Row:
     """Whether a number is in a confidence interval."""
     return fact(interval.lower <= x <= interval.upper, at)
+
+
+@dataclass(frozen=True)
+class Wave:
+    r"""Errors of value iteration's worst case: in step k, :math:`-\epsilon` in state k and :math:`+\epsilon` in the next one."""
+
+    ptr: tuple[int, ...]
+    epsilon: Fraction
+
+    def errors(self, n_pairs: int, k: int) -> Any:
+        """The errors of the k-th backup, ``(L,)``; states are counted from one."""
+        out = np.full(n_pairs, F(0), dtype=object)
+        for s, sign in ((k, -1), (k + 1, 1)):
+            if s < len(self.ptr):
+                out[self.ptr[s - 1] : self.ptr[s]] = sign * self.epsilon
+        return out
+
+    def __call__(self, on: Any, V: Any, k: int, rng: Any = None) -> ActionValues:
+        """The exact backup and the k-th errors."""
+        return ActionValues(on.q(V) + on.number(self.errors(on.n_pairs, k)))
+
+    def gap(self, on: Any, V: Any, q: Any) -> float:
+        """Unknown."""
+        return np.inf
+
+
+EPSILON = F(1, 10)
+
+
+def _corridor(K: int, gamma: Fraction) -> MDP:
+    """Go left for nothing, or stay at a cost that just outweighs the errors; the leftmost state is free."""
+    rows: list[Any] = [(0, 0, {0: F(1)}, F(0))]
+    for s in range(1, K + 1):
+        cost = F(99, 100) * 2 * (gamma - gamma ** (s + 1)) / (1 - gamma) * EPSILON
+        rows += [(s, 0, {s - 1: F(1)}, F(0)), (s, 1, {s: F(1)}, -cost)]
+    P = np.full((len(rows), K + 1), F(0), dtype=object)
+    for i, (_, _, law, _) in enumerate(rows):
+        for t, p in law.items():
+            P[i, t] = p
+    r = np.array([x[3] for x in rows], dtype=object)
+    return MDP(P, r, Discounted(gamma), state=[x[0] for x in rows], action=[x[1] for x in rows])
+
+
+@claim(
+    "md-vi:against-value-iteration",
+    says=r"\epsilon_k = \epsilon (1_{k+1} - 1_k): \; \|V^* - V^{\pi_k}\| = \tfrac{99}{100} \tfrac{2 (\gamma - \gamma^k)}{(1-\gamma)^2} "
+    r"\epsilon \text{ for value iteration; for mirror descent } \bigl\| \textstyle\sum_{j \le k} \epsilon_j \bigr\| = \epsilon "
+    r"\text{ and } \|V^* - V^{\pi_k}\| \le \tfrac{2\epsilon + 4 v^\lambda_{\max}}{(1-\gamma) k}",
+    where="derived, see docs; the corridor is that of Scherrer and Lesner 2012 (recalled)",
+    kind="separation",
+    mode="numeric",
+    instances=chosen(lambda: [Case("corridor of 27 states, gamma=1/2", _corridor(26, F(1, 2)))]),
+    controls=[
+        mutant("value iteration in place of mirror descent", greedy=True),
+        mutant("the errors of mirror descent not summed", summed=False),
+        mutant("the horizon of value iteration not squared", power=1),
+    ],
+    about=[MirrorDescentValueIteration],
+)
+def against_value_iteration(
+    mdp: Any, *, greedy: bool = False, summed: bool = True, power: int = 2, steps: int = 26
+) -> Iterator[Row]:
+    """Under a wave of errors value iteration loses a squared horizon, while mirror descent averages the wave out."""
+    soft = Regularized(mdp)
+    judge, exact = soft.judge, soft.judge.gamma_exact
+    wave = Wave(tuple(int(x) for x in mdp.pair_ptr), EPSILON)
+    solver = MirrorDescentValueIteration(lambda_=F(1, 2), backup=wave)
+    Q = E = [F(0)] * judge.L
+    v_max = (norm(judge.r) + ball(solver.lambda_) * log(2)) / (1 - judge.gamma)
+    lost = bound = ball(0)
+    for _, _, _, rows in followed(soft, solver, solver, 3):
+        yield from rows
+    for k, state in enumerate(iterates(mdp, solver, steps)):
+        if not k:
+            continue
+        # The sum and the action values before this step: the policies of step k are soft in the one and greedy in the other.
+        if k > 1 and k % 5 == 1:
+            yield equal(max(abs(x) for x in E), EPSILON, f"sum of the errors before k={k}")
+            bound = (2 * ball(EPSILON) + 4 * v_max) / ((1 - judge.gamma) * k)
+            own = norm(plus(judge.optimal, times(-1, judge.value([exp(x) for x in state.log_pi]))))
+        Q = _avi(judge, Q, wave, k)
+        E = [x + y if summed else y - x for x, y in zip(E, wave.errors(judge.L, k), strict=True)]
+        v_max = largest([v_max, norm(state.q)])
+        if k > 1 and k % 5 == 1:
+            best = {max(pairs, key=lambda j: Q[j]) for pairs in judge.pairs}
+            lost = norm(plus(judge.optimal, times(-1, judge.value([int(j in best) for j in range(judge.L)]))))
+            cost = F(99, 100) * 2 * (exact - exact**k) / (1 - exact) ** power * EPSILON
+            yield equal(lost, cost, f"loss of value iteration at k={k}", resolution=1e-15)
+            yield leq(lost if greedy else own, bound, f"k={k}", k=k)
+    yield leq(bound, lost, f"the bound of mirror descent is below the loss of value iteration at k={steps}")
+
+
+def _avi(judge: Judge, Q: Any, wave: Wave, k: int) -> list[Any]:
+    """A step of value iteration with the same errors, in rationals; every transition is certain."""
+    V = [max(Q[j] for j in pairs) for pairs in judge.pairs]
+    e = wave.errors(judge.L, k)
+    return [judge.r_exact[j] + judge.gamma_exact * V[judge.P_exact[j].index(F(1))] + e[j] for j in range(judge.L)]
