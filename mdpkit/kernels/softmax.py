@@ -64,8 +64,9 @@ def penalized_step(
 ) -> Array:
     r"""Logarithms of :math:`\arg\max_\pi \langle \pi, q \rangle - \lambda \mathrm{KL}(\pi \| \pi_k) + \tau H(\pi)`, ``(L,)``.
 
-    The same step as :func:`mirror_step` by its penalties, of which one may be zero: :math:`\pi \propto \pi_k^{\lambda/(\lambda+\tau)}
-    e^{q/(\lambda+\tau)}`. With a reference :math:`-\tau \mathrm{KL}(\pi \| \mu)` takes the place of the entropy.
+    The same step as :func:`mirror_step` by its penalties, of which one may be zero: :math:`\pi \propto
+    \pi_k^{\lambda/(\lambda+\tau)} e^{q/(\lambda+\tau)}`. With a reference
+    :math:`-\tau \mathrm{KL}(\pi \| \mu)` takes the place of the entropy.
     """
     x = lambda_ * log_pi + q
     if log_reference is not None:

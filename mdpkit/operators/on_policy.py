@@ -53,7 +53,7 @@ class OnPolicy:
         return None if self.problem.reference is None else np.log(self.problem.reference)
 
     def gap(self, V: Array) -> float:
-        r"""A bound on :math:`V^* - V^\pi` for V the value of a policy, regularized if the problem is; infinite but in floats."""
+        r"""A bound on :math:`V^* - V^\pi` for V the value of a policy, as the problem counts it; infinite but in floats."""
         if V.dtype == object:
             return np.inf
         change = float(np.max(self.best(self.q(V)) - V))
@@ -126,7 +126,7 @@ class OnPolicy:
         return self.value(np.exp(log_pi), self.r - self.tau * bonus)
 
     def entropy(self, pi: Array, log_pi: Array) -> Array:
-        r"""What a regularized problem pays for a policy: its entropy, or minus its relative entropy to the reference, ``(S,)``."""
+        r"""What a regularized problem pays: the entropy, or minus the relative entropy to the reference, ``(S,)``."""
         log_reference = self.log_reference
         if log_reference is None:
             return softmax.entropy(pi, log_pi, self.pair_ptr)

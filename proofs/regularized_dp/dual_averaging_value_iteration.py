@@ -36,7 +36,9 @@ class LastOnly(DualAveragingValueIteration):
         return super().step(problem, state._replace(h=state.q), rng)
 
 
-def averages(soft: Regularized, solver: Any, tested: Any, steps: int) -> Iterator[tuple[int, Any, list[Any], list[Row]]]:
+def averages(
+    soft: Regularized, solver: Any, tested: Any, steps: int
+) -> Iterator[tuple[int, Any, list[Any], list[Row]]]:
     """``k``, the state, the average of the judge before it, and the rows that say that the state follows from its last."""
     judge, lambda_, tau = soft.judge, ball(solver.lambda_), soft.tau
     with_entropy = bool(tau > 0)
@@ -44,7 +46,12 @@ def averages(soft: Regularized, solver: Any, tested: Any, steps: int) -> Iterato
     old = soft.start()
     for k, state in enumerate(iterates(judge.mdp, tested, steps)):
         if before is None:
-            yield k, state, [ball(0)] * judge.L, [all_equal(state.log_pi, old, "log pi_0"), all_equal(state.h, 0, "h_0")]
+            yield (
+                k,
+                state,
+                [ball(0)] * judge.L,
+                [all_equal(state.log_pi, old, "log pi_0"), all_equal(state.h, 0, "h_0")],
+            )
         else:
             h = [ball(x) for x in before.h]
             scale = tau if with_entropy else lambda_
@@ -100,9 +107,9 @@ def dual_averaging(
 
 @claim(
     "md-vi:regularized-loss",
-    says=r"\|q^*_\tau - q^\tau_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|h_k - q^*_\tau\| \le \frac{2\gamma}{1-\gamma} \Bigl( "
-    r"\gamma^k \|h_0 - q^*_\tau\| + \sum_{j=1}^{k} \gamma^{k-j} \|E_j + \beta^j D_0\| \Bigr), \quad "
-    r"V^*_\tau - V^\tau_\pi = (I - \gamma P_\pi)^{-1} \tau \mathrm{KL}(\pi \| \pi^*_\tau)",
+    says=r"\|q^*_\tau - q^\tau_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|h_k - q^*_\tau\| \le "
+    r"\frac{2\gamma}{1-\gamma} \Bigl( \gamma^k \|h_0 - q^*_\tau\| + \sum_{j=1}^{k} \gamma^{k-j} \|E_j + \beta^j D_0\| "
+    r"\Bigr), \quad V^*_\tau - V^\tau_\pi = (I - \gamma P_\pi)^{-1} \tau \mathrm{KL}(\pi \| \pi^*_\tau)",
     where="Theorem 2 (shape seen); this form derived, see docs",
     kind="upper",
     mode="numeric",

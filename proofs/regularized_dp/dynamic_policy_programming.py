@@ -101,8 +101,8 @@ def is_mirror_descent(
 
 @claim(
     "azar2012:averaged-errors",
-    says=r"\|V^* - V^{\pi_{k+1}}\|_\infty \le \frac{1}{(1-\gamma) k} \Bigl( 2 \bigl\| \textstyle\sum_{j \le k} \epsilon_j \bigr\| "
-    r"+ 2 \|\Psi_0\| + 2 \gamma \max_s |\mathcal{L} \Psi_k| + \frac{\log |A|}{\eta} \Bigr), \quad "
+    says=r"\|V^* - V^{\pi_{k+1}}\|_\infty \le \frac{1}{(1-\gamma) k} \Bigl( 2 \bigl\| \textstyle\sum_{j \le k} "
+    r"\epsilon_j \bigr\| + 2 \|\Psi_0\| + 2 \gamma \max_s |\mathcal{L} \Psi_k| + \frac{\log |A|}{\eta} \Bigr), \quad "
     r"\mathcal{L} \Psi = \tfrac1\eta \log \textstyle\sum_a e^{\eta \Psi}",
     where="derived, see docs; the paper's Theorems 2 and 5 (recalled) have the horizon squared in the last terms",
     kind="upper",
@@ -139,9 +139,7 @@ def averaged_errors(
             n = k - 1
             pi = [exp(x) for x in state.log_pi]
             top = soft.potential(before.preferences, 1 / eta) if sharp else judge.mean(pi, before.preferences)
-            y = plus(
-                times(counted, E), first, times(-gamma, following(judge, top)), times(-1 / eta, state.log_pi)
-            )
+            y = plus(times(counted, E), first, times(-gamma, following(judge, top)), times(-1 / eta, state.log_pi))
             V = judge.value(pi)
             loss = [ball(b) - v for b, v in zip(judge.optimal, V, strict=True)]
             both = zip(judge.value(pi, y), judge.value(judge.optimal_policy, y), strict=True)

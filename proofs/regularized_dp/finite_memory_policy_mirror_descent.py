@@ -16,11 +16,11 @@ import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, all_leq, claim, equal, leq, mutant, point
 from mdpkit.claims.cases import chosen, named
-from mdpkit.claims.judge import ball, exp, norm
+from mdpkit.claims.judge import ball, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import EntropyRegularized
 from mdpkit.models.mdp import MDP
-from mdpkit.operators.backups import ActionValues, ExactBackup
+from mdpkit.operators.backups import ActionValues
 from mdpkit.proofs.regularized_dp.mirror_descent_value_iteration import Regularized, plus, regularized, times
 from mdpkit.solvers.regularized_dp import FiniteMemoryPolicyMirrorDescent
 
@@ -127,8 +127,8 @@ def _near(memory: int | None, **options: Any) -> StaQ:
 
 @claim(
     "staq:squared-errors",
-    says=r"0 \le Q^*_\tau - \tau \xi_{k+1} \le \frac{\gamma}{2 \tau (1-\gamma)} \sum_{i<M} w_i \|\tau \xi_{k-i} - Q^*_\tau\|^2, \quad "
-    r"w_i = \frac{(1-\beta)\beta^i}{1-\beta^M}, \; k \ge M - 1",
+    says=r"0 \le Q^*_\tau - \tau \xi_{k+1} \le \frac{\gamma}{2 \tau (1-\gamma)} \sum_{i<M} w_i \|\tau \xi_{k-i} "
+    r"- Q^*_\tau\|^2, \quad w_i = \frac{(1-\beta)\beta^i}{1-\beta^M}, \; k \ge M - 1",
     where="derived, see docs; the paper has geometric convergence for a memory above a threshold (recalled)",
     kind="upper",
     mode="numeric",
@@ -230,6 +230,7 @@ def vanilla_misses(mdp: Any, *, corrected: bool = False, memory: int | None = 5)
 
 
 BETA = F(1, 2)
+QUARTER = F(1, 4)
 
 
 def _same_beta() -> Iterator[Case]:
@@ -259,7 +260,7 @@ def _same_beta() -> Iterator[Case]:
     about=[StaQ],
 )
 def rates(
-    mdp: Any, *, lambda_: Any = F(1, 4), exchanged: bool = False, fault: type[StaQ] = StaQ, steps: int = 22
+    mdp: Any, *, lambda_: Any = QUARTER, exchanged: bool = False, fault: type[StaQ] = StaQ, steps: int = 22
 ) -> Iterator[Row]:
     """Entropic mirror descent contracts the logits by beta and the action values by beta squared, whatever the discount."""
     soft = Regularized(mdp)
@@ -330,10 +331,16 @@ def noise(mdp: Any, *, corrected: bool = True, memory_factor: int = 1, power: in
             # Differences between actions: the value of the state moves all of them.
             moved = [ball(x) - y for x, y in zip(dirty[k].logits, clean[k].logits, strict=True)]
             answer = moved[0] - moved[1]
-            yield equal(answer, w[k - at] / tau if k < at + memory else ball(0), f"answer to an error {k - at} steps ago, M={memory}")
+            yield equal(
+                answer,
+                w[k - at] / tau if k < at + memory else ball(0),
+                f"answer to an error {k - at} steps ago, M={memory}",
+            )
             total += (tau * answer) * (tau * answer if power == 2 else 1)
         right = (1 - beta) * (1 + memory_factor * beta**memory) / ((1 + beta) * (1 - memory_factor * beta**memory))
         yield equal(total, right, f"variance factor, M={memory}")
         yield all_equal(clean[0].log_pi, soft.start(), "log pi_0")
-        yield all_equal(clean[-1].log_pi, soft.log_softmax(times(1 / tau, soft.judge.r)), f"pi is soft in r, M={memory}")
+        yield all_equal(
+            clean[-1].log_pi, soft.log_softmax(times(1 / tau, soft.judge.r)), f"pi is soft in r, M={memory}"
+        )
         yield all_equal(clean[-1].V, soft.value(clean[-1].log_pi), f"V, M={memory}")

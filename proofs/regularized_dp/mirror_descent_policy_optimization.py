@@ -127,7 +127,9 @@ def log_ratio(
         rest = [ball(x) - y - z for x, y, z in zip(state.log_pi, first, total, strict=True)]
         anchor = [rest[judge.pairs[s][0]] for s in judge.state]
         yield all_equal(rest, anchor, f"log pi_{k}")
-        yield all_equal([sum((exp(state.log_pi[j]) for j in pairs), ball(0)) for pairs in judge.pairs], 1, f"pi_{k} sums to 1")
+        yield all_equal(
+            [sum((exp(state.log_pi[j]) for j in pairs), ball(0)) for pairs in judge.pairs], 1, f"pi_{k} sums to 1"
+        )
         total = plus(total, times(t[k], judge.q(V)))
 
 
@@ -248,7 +250,8 @@ class NoWeights(MirrorDescentPolicyOptimization):
 @claim(
     "mdpo:one-inner-step",
     says=r"m = 1: \quad \theta_{k+1} = \theta_k + \alpha (1-\gamma) \nabla_\theta V^{\pi_{\theta_k}}(\rho), \quad "
-    r"(1-\gamma) \frac{\partial V^{\pi_\theta}(\rho)}{\partial \theta_{s,a}} = d^{\pi_\theta}(s) \pi_\theta(a|s) A^{\pi_\theta}(s,a)",
+    r"(1-\gamma) \frac{\partial V^{\pi_\theta}(\rho)}{\partial \theta_{s,a}} = d^{\pi_\theta}(s) "
+    r"\pi_\theta(a|s) A^{\pi_\theta}(s,a)",
     where="Section 4 (seen in the catalog of the paper's claims: one step is the policy gradient); derived, see docs",
     kind="identity",
     mode="numeric",
@@ -315,8 +318,8 @@ FACTOR = 2 * math.log(1 - 2 * TARGET * (1 - TARGET))
 
 @claim(
     "mdpo:many-inner-steps",
-    says=r"\mathrm{KL}(\pi^{(m)} \| \pi_k e^{t A}/Z) \asymp \bigl( 1 - 2 \tfrac{\alpha}{t} p (1-p) \bigr)^{2m} \text{ on a bandit with "
-    r"two arms}, \; p \text{ the closed form's probability}",
+    says=r"\mathrm{KL}(\pi^{(m)} \| \pi_k e^{t A}/Z) \asymp \bigl( 1 - 2 \tfrac{\alpha}{t} p (1-p) \bigr)^{2m} \text{ on a "
+    r"bandit with two arms}, \; p \text{ the closed form's probability}",
     where="Section 4: many gradient steps approach the closed form (recalled); the rate derived, see docs",
     kind="rate",
     mode="numeric",
@@ -330,7 +333,7 @@ FACTOR = 2 * math.log(1 - 2 * TARGET * (1 - TARGET))
     about=[MirrorDescentPolicyOptimization],
 )
 def many_inner_steps(
-    mdp: Any, *, alpha: Any = F(1), target_eta: Any = F(1), penalty: Any = F(1), last: int = 24
+    mdp: Any, *, alpha: Any = 1, target_eta: Any = 1, penalty: Any = 1, last: int = 24
 ) -> Iterator[Row]:
     """Many inner gradient steps approach the closed form, geometrically."""
     judge, soft = Judge(mdp), Regularized(mdp)

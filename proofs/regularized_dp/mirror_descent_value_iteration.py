@@ -238,7 +238,9 @@ def soft_value_iteration(
     for k, _, state, rows in followed(soft, solver, tested or solver, steps):
         yield from rows
         if k:
-            yield all_equal(state.log_pi, soft.log_softmax([x / tau for x in soft.pulled(h, tau)]), f"pi_{k} is soft in h")
+            yield all_equal(
+                state.log_pi, soft.log_softmax([x / tau for x in soft.pulled(h, tau)]), f"pi_{k} is soft in h"
+            )
             e = errors(solver.backup, judge.L, k)
             E = plus(times(beta, E), times(1 - beta, e)) if averaged else times(1 - beta, e)
             expected = plus(judge.q(soft.potential(h, tau)), E, times(start * beta**k, defect))
@@ -330,9 +332,9 @@ def second_type(
 
 @claim(
     "md-vi:averaged-errors",
-    says=r"\|q^* - q_{\pi_{k+1}}\|_\infty \le \frac{2\gamma}{1-\gamma} \Bigl\|\frac{1}{k+1} \sum_{j \le k} \epsilon_j\Bigr\|_\infty "
-    r"+ \frac{4}{1-\gamma} \frac{v^\lambda_{\max}}{k+1}, \quad v^\lambda_{\max} = \max\Bigl(\frac{r_{\max} + \lambda \log |A|}"
-    r"{1-\gamma}, \max_j \|q_j\|\Bigr)",
+    says=r"\|q^* - q_{\pi_{k+1}}\|_\infty \le \frac{2\gamma}{1-\gamma} \Bigl\|\frac{1}{k+1} \sum_{j \le k} "
+    r"\epsilon_j\Bigr\|_\infty + \frac{4}{1-\gamma} \frac{v^\lambda_{\max}}{k+1}, \quad v^\lambda_{\max} = "
+    r"\max\Bigl(\frac{r_{\max} + \lambda \log |A|}{1-\gamma}, \max_j \|q_j\|\Bigr)",
     where="Theorem 1 (seen; its constants recalled, and derived here with a factor gamma on the first)",
     kind="upper",
     mode="numeric",
@@ -393,7 +395,9 @@ def rounded(soft: Regularized, solver: Any, before: Any, state: Any, k: int) -> 
     lambda_ = ball(solver.lambda_)
     actions = max(len(pairs) for pairs in soft.judge.pairs)
     size = sum(float(np.abs(x).max()) for x in (before.q, before.log_pi, state.log_pi, [1.0]))
-    unit = np.finfo(float).eps / 2 * 16 * (actions + 4) * size * max(1.0, float(solver.lambda_), 1 / float(solver.lambda_))
+    unit = (
+        np.finfo(float).eps / 2 * 16 * (actions + 4) * size * max(1.0, float(solver.lambda_), 1 / float(solver.lambda_))
+    )
     log_pi = soft.greedy(before.log_pi, before.q, lambda_)
     V = soft.evaluation(log_pi, before.log_pi, before.q, lambda_)
     yield leq(norm(plus(state.log_pi, times(-1, log_pi))), unit, f"log pi_{k} up to rounding")
@@ -438,7 +442,9 @@ def samples_average(
     width = gamma * (max(0.0, r.max()) - min(0.0, r.min())) / (1 - gamma)
     off = 0.0
     before: Any = None
-    for k, state in enumerate(iterates(mdp, Repeated.of(solver) if frozen else solver, steps, arithmetic="float", rng=rng)):
+    for k, state in enumerate(
+        iterates(mdp, Repeated.of(solver) if frozen else solver, steps, arithmetic="float", rng=rng)
+    ):
         if 0 < k <= 5:
             yield from rounded(soft, solver, before, state, k)
         before = state
@@ -469,7 +475,7 @@ def leq_in(x: float, interval: Any, at: str) -> Row:
 
 @dataclass(frozen=True)
 class Wave:
-    r"""Errors of value iteration's worst case: in step k, :math:`-\epsilon` in state k and :math:`+\epsilon` in the next one."""
+    r"""Errors of value iteration's worst case: in step k :math:`-\epsilon` in state k and :math:`+\epsilon` in the next."""
 
     ptr: tuple[int, ...]
     epsilon: Fraction
@@ -510,9 +516,9 @@ def _corridor(K: int, gamma: Fraction) -> MDP:
 
 @claim(
     "md-vi:against-value-iteration",
-    says=r"\epsilon_k = \epsilon (1_{k+1} - 1_k): \; \|V^* - V^{\pi_k}\| = \tfrac{99}{100} \tfrac{2 (\gamma - \gamma^k)}{(1-\gamma)^2} "
-    r"\epsilon \text{ for value iteration; for mirror descent } \bigl\| \textstyle\sum_{j \le k} \epsilon_j \bigr\| = \epsilon "
-    r"\text{ and } \|V^* - V^{\pi_k}\| \le \tfrac{2\epsilon + 4 v^\lambda_{\max}}{(1-\gamma) k}",
+    says=r"\epsilon_k = \epsilon (1_{k+1} - 1_k): \; \|V^* - V^{\pi_k}\| = \tfrac{99}{100} \tfrac{2 (\gamma - \gamma^k)}"
+    r"{(1-\gamma)^2} \epsilon \text{ for value iteration; for mirror descent } \bigl\| \textstyle\sum_{j \le k} "
+    r"\epsilon_j \bigr\| = \epsilon \text{ and } \|V^* - V^{\pi_k}\| \le \tfrac{2\epsilon + 4 v^\lambda_{\max}}{(1-\gamma) k}",
     where="derived, see docs; the corridor is that of Scherrer and Lesner 2012 (recalled)",
     kind="separation",
     mode="numeric",

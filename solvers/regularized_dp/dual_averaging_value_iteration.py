@@ -2,7 +2,7 @@ r"""Dual-averaging value iteration: policies that are soft in an average of acti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -50,8 +50,8 @@ class DualAveragingValueIteration(IterativeSolver[State]):
     :math:`S_{k-1}`. A reference policy weighs the exponentials.
 
     **Guarantee.** Its policies and action values are those of mirror-descent value iteration of type 1, step by step; checked
-    by ``md-vi:dual-averaging``. So :math:`\|q^*_\tau - q^\tau_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|h_k - q^*_\tau\|`, which
-    contracts by :math:`\gamma` but for averaged errors; checked by ``md-vi:regularized-loss``.
+    by ``md-vi:dual-averaging``. So :math:`\|q^*_\tau - q^\tau_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|h_k - q^*_\tau\|`,
+    which contracts by :math:`\gamma` but for averaged errors; checked by ``md-vi:regularized-loss``.
 
     *Departures.* The paper evaluates with the policy's divergences; the potentials give the same number (derived).
 
@@ -82,7 +82,7 @@ class DualAveragingValueIteration(IterativeSolver[State]):
     sublinear: ClassVar = True
 
     lambda_: Any = 1
-    backup: BackupRule = ExactBackup()
+    backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
         if not self.lambda_ >= 0:

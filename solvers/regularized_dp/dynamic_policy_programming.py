@@ -2,7 +2,7 @@ r"""Dynamic policy programming: preferences of actions that add up advantages.""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -81,7 +81,7 @@ class DynamicPolicyProgramming(IterativeSolver[State]):
 
     eta: Any = 1
     mean: str = "boltzmann"
-    backup: BackupRule = ExactBackup()
+    backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
         if not self.eta > 0:

@@ -2,7 +2,7 @@ r"""Entropic policy mirror descent that remembers the last few action values onl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -45,13 +45,15 @@ class FiniteMemoryPolicyMirrorDescent(IterativeSolver[State]):
     action values of negative number being zero. The vanilla truncation leaves out :math:`1 - \beta^M`. A reference policy
     weighs the exponentials. It starts from :math:`\xi_0 = 0`.
 
-    **Guarantee.** The corrected recursion is :math:`\xi_{k+1} = \beta \xi_k + \frac{1}{\lambda+\tau} \bigl( Q^k + \frac{\beta^M}
-    {1-\beta^M} (Q^k - Q^{k-M}) \bigr)`, and with M = 1 soft policy iteration; checked by ``staq:two-forms``. Its weights sum
-    to :math:`1/\tau`, so that near the optimum the error is squared every M steps; checked by ``staq:squared-errors``. Without
-    the correction the policy goes to another temperature, :math:`\tau/(1-\beta^M)`, checked by ``staq:vanilla-temperature``,
-    and the optimum is missed, ``staq:vanilla-misses``. With infinite memory the logits contract by :math:`\beta` and the action
-    values by :math:`\beta^2`, whatever the discount; checked by ``staq:rates``. Independent errors of the action values enter the logits
-    with the variance :math:`\frac{(1-\beta)(1+\beta^M)}{(1+\beta)(1-\beta^M)}` relative to M = 1; checked by ``staq:noise``.
+    **Guarantee.** The corrected recursion is
+    :math:`\xi_{k+1} = \beta \xi_k + \frac{1}{\lambda+\tau} \bigl( Q^k + \frac{\beta^M}{1-\beta^M} (Q^k - Q^{k-M}) \bigr)`,
+    and with M = 1 soft policy iteration; checked by ``staq:two-forms``. Its weights sum to :math:`1/\tau`, so that near
+    the optimum the error is squared every M steps; checked by ``staq:squared-errors``. Without the correction the
+    policy goes to another temperature, :math:`\tau/(1-\beta^M)`, checked by ``staq:vanilla-temperature``, and the
+    optimum is missed, ``staq:vanilla-misses``. With infinite memory the logits contract by :math:`\beta` and the action
+    values by :math:`\beta^2`, whatever the discount; checked by ``staq:rates``. Independent errors of the action values
+    enter the logits with the variance :math:`\frac{(1-\beta)(1+\beta^M)}{(1+\beta)(1-\beta^M)}` relative to M = 1;
+    checked by ``staq:noise``.
 
     *Departures.* The paper writes :math:`\eta` for :math:`\lambda`, and fits networks where this has tables.
 
@@ -94,7 +96,7 @@ class FiniteMemoryPolicyMirrorDescent(IterativeSolver[State]):
     lambda_: Any = 1
     memory: int | None = None
     corrected: bool = True
-    backup: BackupRule = ExactBackup()
+    backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
         if not self.lambda_ >= 0:

@@ -2,7 +2,7 @@ r"""Mirror descent policy optimization: a policy's advantages against its change
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar, NamedTuple
 
@@ -35,12 +35,12 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
 
     .. math::
 
-       \pi_{k+1} = \arg\max_\pi \mathrm{E}_{s \sim d^{\pi_k}} \bigl[ \langle \pi, A^{\pi_k} \rangle
-       - \tfrac{1}{t_k} \mathrm{KL}(\pi \| \pi_k) \bigr] \;\propto\; \pi_k \exp(t_k A^{\pi_k}), \qquad
+       \pi_k = \arg\max_\pi \mathrm{E}_{s \sim d^{\pi_{k-1}}} \bigl[ \langle \pi, A^{\pi_{k-1}} \rangle
+       - \tfrac{1}{t_k} \mathrm{KL}(\pi \| \pi_{k-1}) \bigr] \;\propto\; \pi_{k-1} \exp(t_k A^{\pi_{k-1}}), \qquad
        t_k = \eta \Bigl(1 - \frac{k-1}{K}\Bigr)
 
     On-policy, the step size falls linearly to zero over K steps, or is constant. With ``inner`` the maximum is only climbed, by
-    m steps of gradient ascent on the logits from those of :math:`\pi_k`. Off-policy, with a KL coefficient c and the entropy
+    m steps of gradient ascent on the logits from those of :math:`\pi_{k-1}`. Off-policy, with a KL coefficient c and the entropy
     weight :math:`\tau` of a regularized problem,
 
     .. math::
@@ -48,13 +48,14 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
        \pi_{k+1} = \arg\min_\pi \langle \pi, c \log \pi + (\tau - c) \log \pi_k - Q_\tau^{\pi_k} \rangle
        \;\propto\; \pi_k^{(c-\tau)/c} \exp\bigl(Q_\tau^{\pi_k}/c\bigr).
 
-    **Guarantee.** :math:`\log \pi_K - \log \pi_0` is :math:`\sum_k t_k Q^{\pi_k}` up to a constant of the state; checked by
-    ``mdpo:log-ratio``. Every step improves, by the two relative entropies between the policies over :math:`t_k`; checked by
-    ``mdpo:improvement``. With the falling step size :math:`V^* - V^{\pi_K} \le \frac{2}{(1-\gamma)(K+1)} \bigl(\frac{\log |A|}{\eta}
-    + \frac{1}{1-\gamma}\bigr)` for rewards in [0, 1]; checked by ``mdpo:falling-steps``. One inner step is a policy gradient
-    step, checked by ``mdpo:one-inner-step``, and many are the closed form, checked by ``mdpo:many-inner-steps``. Off-policy
-    :math:`c = \tau` is the step of soft policy iteration, of which the soft actor-critic is the sampled form; checked by
-    ``mdpo:off-policy``.
+    **Guarantee.** :math:`\log \pi_K - \log \pi_0` is :math:`\sum_{k \le K} t_k Q^{\pi_{k-1}}` up to a constant of the state;
+    checked by ``mdpo:log-ratio``. Every step improves, by the two relative entropies between the policies over
+    :math:`t_k`; checked by ``mdpo:improvement``. With the falling step size
+    :math:`V^* - V^{\pi_K} \le \frac{2}{(1-\gamma)(K+1)} \bigl(\frac{\log |A|}{\eta} + \frac{1}{1-\gamma}\bigr)` for
+    rewards in [0, 1]; checked by ``mdpo:falling-steps``. One inner step is a policy gradient step, checked by
+    ``mdpo:one-inner-step``, and many are the closed form, checked by ``mdpo:many-inner-steps``. Off-policy
+    :math:`c = \tau` is the step of soft policy iteration, of which the soft actor-critic is the sampled form; checked
+    by ``mdpo:off-policy``.
 
     *Departures.* Exact gradients and advantages in place of Adam on samples, unless ``advantages`` estimates them; then V and
     the gap are still the exact ones.
@@ -97,7 +98,9 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
         "mdpo:off-policy",
     )
     kinds: ClassVar = ("discounted", "regularized")
-    needs: ClassVar = "one discount factor; exact advantages if it is regularized; a coefficient of at least its temperature"
+    needs: ClassVar = (
+        "one discount factor; exact advantages if it is regularized; a coefficient of at least its temperature"
+    )
     sublinear: ClassVar = True
 
     eta: Any = 1
@@ -105,18 +108,22 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
     inner: int | None = None
     alpha: Any = 1
     coefficient: Any = None
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         for name in ("alpha",) if self.eta is None and self.coefficient is not None else ("eta", "alpha"):
             if getattr(self, name) is None or not getattr(self, name) > 0:
-                raise OptionError(f"the step size {name} is not positive", found=getattr(self, name), needed=f"{name} > 0")
+                raise OptionError(
+                    f"the step size {name} is not positive", found=getattr(self, name), needed=f"{name} > 0"
+                )
         for name in ("decay", "inner"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name, 1)
         if self.coefficient is not None:
             if not self.coefficient > 0:
-                raise OptionError("the KL coefficient is not positive", found=self.coefficient, needed="coefficient > 0")
+                raise OptionError(
+                    "the KL coefficient is not positive", found=self.coefficient, needed="coefficient > 0"
+                )
             if self.decay is not None:
                 raise OptionError(
                     "the off-policy form has no falling step size",

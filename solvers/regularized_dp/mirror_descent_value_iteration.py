@@ -2,7 +2,7 @@ r"""Mirror-descent value iteration: greedy steps and evaluations with a penalty 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -88,7 +88,7 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
 
     lambda_: Any = 1
     type: int = 1
-    backup: BackupRule = ExactBackup()
+    backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
         if not self.lambda_ >= 0:

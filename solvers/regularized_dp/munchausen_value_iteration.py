@@ -2,7 +2,7 @@ r"""Munchausen value iteration: the scaled logarithm of the policy is added to t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -43,8 +43,8 @@ class MunchausenValueIteration(IterativeSolver[State]):
     The temperature :math:`\tau` of the entropy, and the reference policy, are those of the problem; of a discounted problem
     :math:`\tau = 0`, which is :math:`\alpha = 1`.
 
-    **Guarantee.** It is mirror-descent value iteration of type 1 in other variables, :math:`Q_k = q_k + \lambda \log \pi_k`; and
-    conservative value iteration, since :math:`(\lambda + \tau) \log \pi_{k+1}` is :math:`Q_k` less its soft maximum. Both
+    **Guarantee.** It is mirror-descent value iteration of type 1 in other variables, :math:`Q_k = q_k + \lambda \log \pi_k`;
+    and conservative value iteration, since :math:`(\lambda + \tau) \log \pi_{k+1}` is :math:`Q_k` less its soft maximum. Both
     checked by ``vieillard2020:is-mirror-descent``.
 
     *Departures.* It starts from :math:`Q_0 = \lambda \log \pi_0`, for which the equivalence is exact from the start.
@@ -76,7 +76,7 @@ class MunchausenValueIteration(IterativeSolver[State]):
     sublinear: ClassVar = True
 
     lambda_: Any = 1
-    backup: BackupRule = ExactBackup()
+    backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
         if not self.lambda_ >= 0:
@@ -101,9 +101,7 @@ class MunchausenValueIteration(IterativeSolver[State]):
         log_pi = softmax.log_softmax(pulled / (lambda_ + tau), on.pair_ptr)
         V = on.mean(np.exp(log_pi), pulled - (lambda_ + tau) * log_pi)
         q, draws = self.backup(on, V, state.k + 1, rng)
-        return State(
-            log_pi, V, q + lambda_ * log_pi, state.k + 1, state.draws + draws, self.backup.gap(on, V, q)
-        )
+        return State(log_pi, V, q + lambda_ * log_pi, state.k + 1, state.draws + draws, self.backup.gap(on, V, q))
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The evaluation and the policy."""
