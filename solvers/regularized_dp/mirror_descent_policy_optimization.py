@@ -40,8 +40,8 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
        t_k = \eta \Bigl(1 - \frac{k-1}{K}\Bigr)
 
     On-policy, the step size falls linearly to zero over K steps, or is constant. With ``inner`` the maximum is only climbed, by
-    m steps of gradient ascent on the logits from those of :math:`\pi_{k-1}`. Off-policy, with a KL coefficient c and the entropy
-    weight :math:`\tau` of a regularized problem,
+    m steps of gradient ascent on the logits from those of :math:`\pi_{k-1}`. Off-policy, with a KL coefficient c and the
+    entropy weight :math:`\tau` of a regularized problem,
 
     .. math::
 
