@@ -1,7 +1,7 @@
-"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods`` and ``convert``.
+"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods``, ``convert``, ``claims`` and ``verify``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
-rule was not met, 2 bad input or usage, 130 interrupted.
+rule was not met or a claim does not stand, 2 bad input or usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -412,6 +412,194 @@ def convert(
         return OK
 
     _finish(run, quiet)
+
+
+@app.command()
+def claims(
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Only one family, for example policy_gradient.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the claims: statements of theorems that can be run, with the verdicts of the last recorded full run."""
+
+    def run() -> int:
+        from mdpkit.claims import show
+        from mdpkit.claims.registry import find, stated
+        from mdpkit.claims.verify import recorded
+
+        last = recorded()
+        rows = show.claim_rows(find(family=family), stated() if family is None else (), last)
+        if json:
+            _write(_json_list(rows))
+            return OK
+        _print(show.claims_table(rows))
+        about = f"verdicts of {last['date']}, commit {last['commit']}" if last["date"] else "no full run is recorded"
+        _print(f"{_count(len(rows), 'claim')}; {about}. mdpkit verify ID runs one, mdpkit verify all of them.")
+        return OK
+
+    _finish(run)
+
+
+@app.command()
+def verify(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID or PATTERN]...",
+            help="Claims such as mdpo:log-ratio, patterns such as 'mdpo:*', or papers such as mdpo; all by default.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option("--level", metavar="LEVEL", help="fast (small instances) or full (more, and worst-case search)."),
+    ] = "fast",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", help="Claims at a time; as many as cores by default.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the random instances and samples.")] = 0,
+    family: Annotated[str | None, typer.Option("--family", metavar="NAME", help="Only one family.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, and nothing else, on standard output.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with statements, pictures and BibTeX: DIR/index.html.",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where an earlier run was stopped.")] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Store the verdicts (proofs/verdicts.json), for the maintainers.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="FILE",
+            help="Keep the worst instances found (proofs/worst.toml), for the maintainers.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check claims on instances and against faults that they must notice; exit code 1 if one does not stand."""
+
+    def run() -> int:
+        return _verify(patterns or [], level, jobs, seed, family, json, report, fresh, record, keep, quiet)
+
+    _finish(run, quiet)
+
+
+def _verify(
+    patterns: Sequence[str],
+    level: str,
+    jobs: int | None,
+    seed: int,
+    family: str | None,
+    json: bool,
+    report: Path | None,
+    fresh: bool,
+    record: Path | None,
+    keep: Path | None,
+    quiet: bool,
+) -> int:
+    import datetime
+
+    from mdpkit import __version__
+    from mdpkit.claims import search, show
+    from mdpkit.claims import verify as engine
+    from mdpkit.claims.registry import find
+
+    if level not in ("fast", "full"):
+        raise OptionError("the level is unknown", found=level, needed="fast or full")
+    if jobs is not None and jobs < 1:
+        raise OptionError("--jobs is no count of processes", found=jobs, needed="1 or more")
+    if seed < 0:
+        raise OptionError("the seed is negative", found=seed, needed="0 or more")
+    if report is not None and report.exists() and not report.is_dir():
+        raise OptionError("--report names a file", found=str(report), needed="a folder, which is made if it is missing")
+    jobs = jobs or os.cpu_count() or 1
+    chosen = find(*patterns, family=family)
+    today = datetime.date.today()
+    rotation = seed or today.toordinal()
+    selection = engine.select(chosen, cast(Any, level), jobs, rotation, whole=bool(patterns) or family is not None)
+    journal = engine.Journal(level, seed)
+    if fresh:
+        journal.close()
+    board = show.Board(len(selection.claims), not quiet)
+    old = len(set(journal.read()) & {c.id for c in selection.claims})
+    if old and not quiet:
+        _say(f"going on where the last run was stopped: {_count(old, 'claim')} done (--fresh begins anew)")
+    if selection.left_out and not quiet:
+        _say(
+            f"{len(selection.claims)} of {len(chosen)} claims fit the time, drawn with seed {selection.rotation}; "
+            "--level full takes all"
+        )
+    with board:
+        result = engine.verify(
+            selection.claims,
+            cast(Any, level),
+            seed=seed,
+            jobs=jobs,
+            journal=journal,
+            begun=board.begun,
+            done=board.done,
+        )
+    commit = _commit()
+    if report is not None:
+        from mdpkit.claims.report import write
+
+        target = write(result, report, date=today.isoformat(), version=__version__, commit=commit)
+        _say(f"the report is {target}")
+    if record is not None and not result.interrupted:
+        engine.record(record, result, commit, today.isoformat())
+    if keep is not None and not result.interrupted:
+        search.write(keep, {e.id: [e.found] for e in result.results if e.found})
+    if json:
+        _write(_json_list([e.row() for e in result.results]))
+    else:
+        _print(show.verdict_table(result.results))
+        for e in result.results:
+            if not e.verdict.ok:
+                _print(str(e))
+        killed, applicable = result.killed
+        good, total = sum(e.verdict.ok for e in result.results), len(result.results)
+        stand = f"{good} of {_count(total, 'claim')} {'stands' if good == 1 else 'stand'}"
+        _print(
+            f"{stand}; {killed} of {applicable} generic faults noticed; {result.seconds:.0f} s, level {level}, seed {seed}"
+        )
+    if result.interrupted:
+        _say("interrupted: the same command goes on from here")
+        return INTERRUPTED
+    return OK if result.ok else FAILED
+
+
+def _commit() -> str | None:
+    """The commit of the source checkout, if this is one."""
+    import subprocess
+
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
 
 
 # -- from options to an answer -----------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ def check(
     if level not in ("fast", "full"):
         raise OptionError("the level is unknown", found=repr(level), needed="'fast' or 'full'")
     started = time.perf_counter()
-    say = progress or (lambda text: None)
+    say: Progress = progress or _silent
     rng = np.random.default_rng([seed, zlib.crc32(claim.id.encode())])
     with precision(BITS[0]):
         cases = [*claim.instances(level, rng), *search.kept(claim.id, claim.search)]
@@ -162,6 +162,10 @@ def check(
         seconds=time.perf_counter() - started,
         found=found,
     )
+
+
+def _silent(text: str) -> None:
+    """No progress is shown."""
 
 
 # -- what the rows say -----------------------------------------------------------------------------------------------

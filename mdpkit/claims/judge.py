@@ -63,7 +63,8 @@ def upper(x: Any) -> float:
 def log_sum_exp(values: Sequence[Any]) -> Any:
     """The logarithm of the sum of exponentials as a ball."""
     shift = max(float(ball(x).mid()) for x in values)
-    return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+    total: Any = sum((exp(ball(x) - shift) for x in values), ball(0))
+    return ball(shift) + total.log()
 
 
 class Judge:
@@ -127,6 +128,10 @@ class Judge:
         q = self.q(V)
         return [largest(q[k] for k in pairs) for pairs in self.pairs]
 
+    def backup_exact(self, V: Sequence[Fraction]) -> list[Fraction]:
+        """TV in rationals, of each state."""
+        return [max(self.q_exact(k, V) for k in pairs) for pairs in self.pairs]
+
     def mean(self, pi: Any, x: Any) -> list[Any]:
         """Expectation over the actions of each state."""
         return [sum((ball(pi[k]) * ball(x[k]) for k in pairs), ball(0)) for pairs in self.pairs]
@@ -182,12 +187,13 @@ class Judge:
         plain = self.mdp if isinstance(self.mdp.criterion, Discounted) else self.mdp.under(Discounted(self.gamma_exact))
         V = [Fraction(x) for x in certify_exact(plain, self.mdp.pair_ptr[:-1].copy()).lower.tolist()]
         for s, pairs in enumerate(self.pairs):
-            best = max(self._q_exact(k, V) for k in pairs)
+            best = max(self.q_exact(k, V) for k in pairs)
             if best != V[s]:
                 raise ModelError("the optimal value does not solve Bellman's equation", found=f"state {s}")
         return V
 
-    def _q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+    def q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+        """r + gamma P V of pair k, in rationals."""
         return self.r_exact[k] + self.gamma_exact * sum(
             (p * v for p, v in zip(self.P_exact[k], V, strict=True)), Fraction(0)
         )
@@ -195,7 +201,7 @@ class Judge:
     @cached_property
     def optimal_q(self) -> list[Fraction]:
         """Q*, exactly, of each pair."""
-        return [self._q_exact(k, self.optimal) for k in range(self.L)]
+        return [self.q_exact(k, self.optimal) for k in range(self.L)]
 
     @cached_property
     def optimal_pairs(self) -> list[list[int]]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -69,7 +69,7 @@ class Fault:
         return found
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Generator[None]:
         """The patches in place; reentrant."""
         if self._places is None:
             self._places = self._find()
@@ -82,6 +82,13 @@ class Fault:
             for place, name, value in before:
                 setattr(place, name, value)
 
+    def replaced(self, function: Any) -> Any:
+        """The patched form of a function that was looked up before the patches were in place."""
+        for _, _, original, changed in self._places or ():
+            if function is original:
+                return changed
+        return function
+
     def _noted(self, right: Any, wrong: Any) -> Any:
         """The wrong value, noting whether it differs from the right one."""
         if not self.touched:
@@ -91,7 +98,8 @@ class Fault:
 
 def _differs(x: Any, y: Any) -> bool:
     if isinstance(x, tuple):
-        return any(_differs(a, b) for a, b in zip(x, y, strict=True))
+        both = cast("tuple[Any, ...]", x)
+        return any(_differs(a, b) for a, b in zip(both, y, strict=True))
     a, b = np.asarray(x), np.asarray(y)
     if a.shape != b.shape:
         return True
@@ -115,7 +123,7 @@ class OtherDiscount(Fault):
         if c is None or not hasattr(c, "gamma"):
             return mdp
         exact = getattr(c, "exact", None)
-        gamma = c.gamma if exact is None else exact  # type: ignore[attr-defined]
+        gamma = cast(Any, c).gamma if exact is None else exact
         new: Any = (1 + gamma) / 2
         if not np.any(np.asarray(new) != np.asarray(gamma)):
             return mdp
@@ -260,7 +268,7 @@ class Stale(_Patched):
 
 
 def _first(x: Any) -> Any:
-    return x[0] if isinstance(x, tuple) else x
+    return cast("tuple[Any, ...]", x)[0] if isinstance(x, tuple) else x
 
 
 class ArgMin(_Patched):

@@ -19,6 +19,10 @@ from mdpkit.typing import Array, Ints
 __all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total"]
 
 
+INTEGERS: Any = (bool, int, np.integer)
+FLOATS: Any = (float, np.floating)
+
+
 def is_ball(x: Any) -> bool:
     """Whether a number is a ball."""
     return type(x).__name__ == "arb"
@@ -31,9 +35,9 @@ def ball(x: Any) -> Any:
         return x
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
-    if isinstance(x, (bool, int, np.integer)):
+    if isinstance(x, INTEGERS):
         return flint.arb(int(x))
-    if isinstance(x, (float, np.floating)):
+    if isinstance(x, FLOATS):
         return flint.arb(float(x))
     return flint.arb(x)
 
