@@ -188,5 +188,5 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
         return log_pi
 
     def _valued(self, on: OnPolicy, log_pi: Array, k: int) -> State:
-        V = on.regularized_value(log_pi)
+        V = on.own_value(log_pi)
         return State(log_pi, V, k, on.gap(V))

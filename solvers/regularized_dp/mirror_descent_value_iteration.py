@@ -116,7 +116,7 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
         if self.type == 1:
             V = V - lambda_ * softmax.relative_entropy(pi, log_pi, state.log_pi, ptr)
         if problem.kind == "regularized":
-            V = V + tau * on.entropy(pi, log_pi)
+            V = V + on.regularizer(log_pi)
         q, draws = self.backup(on, V, state.k + 1, rng)
         return State(log_pi, V, q, state.k + 1, state.draws + draws, self.backup.gap(on, V, q))
 
