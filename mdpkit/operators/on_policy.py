@@ -124,7 +124,9 @@ class OnPolicy:
         if V.dtype == object:
             return np.inf
         change = self.best(q) - V
-        rounding = float(np.finfo(np.float64).eps * np.max(np.abs(V)))  # or an exact zero is promised around numbers that round
+        rounding = float(
+            np.finfo(np.float64).eps * np.max(np.abs(V))
+        )  # or an exact zero is promised around numbers that round
         return (float(np.max(change) - np.min(change)) + rounding) / (1 - float(np.max(self.gamma)))
 
     @property

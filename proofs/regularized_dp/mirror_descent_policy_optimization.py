@@ -357,6 +357,25 @@ def many_inner_steps(
         yield equal(ball(state.log_pi[1]) - state.log_pi[0], x, f"logits at m={m}")
 
 
+def _climbed(soft: Regularized, c: Fraction) -> Iterator[Row]:
+    """One step by two inner steps: the gradient of the off-policy loss in the logits."""
+    judge, tau = soft.judge, soft.tau
+    solver = MirrorDescentPolicyOptimization(eta=None, coefficient=c, inner=2, alpha=F(3, 2))
+    state = list(iterates(judge.mdp, solver, 1))[-1]
+    old = soft.start()
+    V = soft.value(old)
+    d = judge.occupancy([exp(x) for x in old])
+    log_pi = old
+    for _ in range(2):
+        # The loss c log pi + (tau - c) log pi_k - tau log mu - Q, up to constants of the state.
+        loss = plus(times(ball(c), log_pi), times(tau - ball(c), old), times(-1, soft.pulled(judge.q(V), tau)))
+        pi = [exp(x) for x in log_pi]
+        mean = judge.mean(pi, loss)
+        slope = [d[s] * pi[j] * (loss[j] - mean[s]) for j, s in enumerate(judge.state)]
+        log_pi = soft.log_softmax(plus(log_pi, times(-ball(solver.alpha), slope)))
+    yield all_equal(state.log_pi, log_pi, "two inner steps")
+
+
 def _with_coefficient(c: Any) -> MirrorDescentPolicyOptimization:
     return MirrorDescentPolicyOptimization(eta=None, coefficient=c)
 
@@ -391,6 +410,7 @@ def off_policy(
     soft = Regularized(mdp)
     judge, tau = soft.judge, soft.tau
     exact: Any = mdp.criterion
+    yield from _climbed(soft, exact.tau_exact * F(7, 2))
     for ratio in (F(1), F(2), F(7, 2)):
         c = exact.tau_exact * ratio
         solver = MirrorDescentPolicyOptimization(eta=c) if on_policy else _with_coefficient(c)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, joined, named
+from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
+from mdpkit.claims.cases import chosen, discounted, joined, named, once
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
 from mdpkit.claims.statistics import proportion
 from mdpkit.claims.trial import iterates
@@ -568,3 +568,73 @@ def _avi(judge: Judge, Q: Any, wave: Wave, k: int) -> list[Any]:
     V = [max(Q[j] for j in pairs) for pairs in judge.pairs]
     e = wave.errors(judge.L, k)
     return [judge.r_exact[j] + judge.gamma_exact * V[judge.P_exact[j].index(F(1))] + e[j] for j in range(judge.L)]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same errors in every backup."""
+
+    values: tuple[Fraction, ...]
+
+    def errors(self, n_pairs: int, k: int) -> Any:
+        """The errors, ``(L,)``."""
+        return np.array(self.values, dtype=object)
+
+    def __call__(self, on: Any, V: Any, k: int, rng: Any = None) -> ActionValues:
+        """The exact backup and the errors."""
+        return ActionValues(on.q(V) + on.number(self.errors(on.n_pairs, k)))
+
+    def gap(self, on: Any, V: Any, q: Any) -> float:
+        """Unknown."""
+        return np.inf
+
+
+def _two_ways(gamma: Fraction) -> MDP:
+    """Stay at a cost just below twice the error, or leave for a state where nothing is paid."""
+    P = [[[F(1), F(0)], [F(0), F(1)]], [[F(0), F(1)], [F(0), F(1)]]]
+    r = [[-F(199, 100) * EPSILON, F(0)], [F(0), F(0)]]
+    return MDP(P, r, Discounted(gamma))
+
+
+SMALL = F(1, 10**5)
+TEMPTED = (EPSILON, -EPSILON, -EPSILON, -EPSILON)
+
+
+@claim(
+    "md-vi:linear-horizon",
+    says=r"\text{errors that stay the same: } \|V^* - V^{\pi_k}\| \asymp \frac{1}{1-\gamma}, \text{ up to } \tfrac{199}{200} "
+    r"\text{ of } \tfrac{2}{1-\gamma} \bigl\| \tfrac1k \textstyle\sum_j \epsilon_j \bigr\|",
+    where="Theorem 1 (linear horizon: seen); the family that attains it derived, see docs",
+    kind="rate",
+    mode="numeric",
+    instances=once("two ways to go on, gamma = 1/2, 3/4, 7/8, 15/16, 31/32"),
+    controls=[
+        mutant("a penalty that hardly allows a step", lambda_=10**5),
+        mutant("half of the first term", first=1, second=0),
+        mutant("no KL in the evaluation", type_=2),
+    ],
+    rate=Rate(1.0, "exactly", within=0.02),
+    about=[MirrorDescentValueIteration],
+)
+def linear_horizon(
+    problem: Any, *, lambda_: Any = SMALL, first: int = 2, second: int = 1, type_: int = 1, steps: int = 6
+) -> Iterator[Row]:
+    """The first term of the bound is attained, with its horizon: errors that do not average out cost just that."""
+    for j in range(1, 6):
+        gamma = 1 - F(1, 2**j)
+        soft = Regularized(_two_ways(gamma))
+        judge = soft.judge
+        solver = MirrorDescentValueIteration(lambda_=lambda_, backup=Constant(TEMPTED))
+        tested = MirrorDescentValueIteration(lambda_=lambda_, type=type_, backup=Constant(TEMPTED))
+        v_max = (norm(judge.r) + ball(solver.lambda_) * log(2)) / (1 - judge.gamma)
+        for k, _, state, rows in followed(soft, solver, tested, steps):
+            yield from rows
+            if k == steps:
+                V = judge.value([exp(x) for x in state.log_pi])
+                yield point(2**j, norm(plus(judge.optimal, times(-1, V))))
+                lost = norm(plus(judge.optimal_q, times(-1, judge.q(V))))
+                bound = judge.gamma / (1 - judge.gamma) * first * ball(EPSILON) + second * 4 * v_max / (
+                    (1 - judge.gamma) * k
+                )
+                yield leq(lost, bound, f"gamma={gamma}", k=2**j)
+            v_max = largest([v_max, norm(state.q)])

@@ -49,7 +49,8 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
     averaged errors; checked by ``md-vi:soft-value-iteration`` (:math:`\tau > 0`) and ``md-vi:sum-of-values``
     (:math:`\tau = 0`). Hence for :math:`\tau = 0`: :math:`\|q^* - q_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|\frac{1}{k+1}
     \sum_{j \le k} \epsilon_j\| + O(1/k)`, with a linear horizon and errors that average; checked by
-    ``md-vi:averaged-errors`` with its constants. Type 2 is pinned down by ``md-vi:second-type``. With one fresh sample of each
+    ``md-vi:averaged-errors`` with its constants, attained by ``md-vi:linear-horizon``, and set against value iteration's
+    squared horizon by ``md-vi:against-value-iteration``. Type 2 is pinned down by ``md-vi:second-type``. With one fresh sample of each
     pair a step the averaged error vanishes; checked by ``md-vi:samples-average``.
 
     Parameters
@@ -79,6 +80,8 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
         "md-vi:soft-value-iteration",
         "md-vi:sum-of-values",
         "md-vi:averaged-errors",
+        "md-vi:linear-horizon",
+        "md-vi:against-value-iteration",
         "md-vi:second-type",
         "md-vi:samples-average",
     )
