@@ -592,17 +592,17 @@ class Constant:
 def _two_ways(gamma: Fraction) -> MDP:
     """Stay at a cost just below twice the error, or leave for a state where nothing is paid."""
     P = [[[F(1), F(0)], [F(0), F(1)]], [[F(0), F(1)], [F(0), F(1)]]]
-    r = [[-F(199, 100) * EPSILON, F(0)], [F(0), F(0)]]
+    r = [[-F(19, 10) * EPSILON, F(0)], [F(0), F(0)]]
     return MDP(P, r, Discounted(gamma))
 
 
-SMALL = F(1, 10**5)
+SMALL = F(1, 2000)
 TEMPTED = (EPSILON, -EPSILON, -EPSILON, -EPSILON)
 
 
 @claim(
     "md-vi:linear-horizon",
-    says=r"\text{errors that stay the same: } \|V^* - V^{\pi_k}\| \asymp \frac{1}{1-\gamma}, \text{ up to } \tfrac{199}{200} "
+    says=r"\text{errors that stay the same: } \|V^* - V^{\pi_k}\| \asymp \frac{1}{1-\gamma}, \text{ up to } \tfrac{19}{20} "
     r"\text{ of } \tfrac{2}{1-\gamma} \bigl\| \tfrac1k \textstyle\sum_j \epsilon_j \bigr\|",
     where="Theorem 1 (linear horizon: seen); the family that attains it derived, see docs",
     kind="rate",

@@ -50,8 +50,8 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
     (:math:`\tau = 0`). Hence for :math:`\tau = 0`: :math:`\|q^* - q_{\pi_{k+1}}\| \le \frac{2\gamma}{1-\gamma} \|\frac{1}{k+1}
     \sum_{j \le k} \epsilon_j\| + O(1/k)`, with a linear horizon and errors that average; checked by
     ``md-vi:averaged-errors`` with its constants, attained by ``md-vi:linear-horizon``, and set against value iteration's
-    squared horizon by ``md-vi:against-value-iteration``. Type 2 is pinned down by ``md-vi:second-type``. With one fresh sample of each
-    pair a step the averaged error vanishes; checked by ``md-vi:samples-average``.
+    squared horizon by ``md-vi:against-value-iteration``. Type 2 is pinned down by ``md-vi:second-type``.
+    With one fresh sample of each pair a step the averaged error vanishes; checked by ``md-vi:samples-average``.
 
     Parameters
     ----------
