@@ -252,7 +252,7 @@ class NoWeights(MirrorDescentPolicyOptimization):
     says=r"m = 1: \quad \theta_{k+1} = \theta_k + \alpha (1-\gamma) \nabla_\theta V^{\pi_{\theta_k}}(\rho), \quad "
     r"(1-\gamma) \frac{\partial V^{\pi_\theta}(\rho)}{\partial \theta_{s,a}} = d^{\pi_\theta}(s) "
     r"\pi_\theta(a|s) A^{\pi_\theta}(s,a)",
-    where="Section 4 (seen in the catalog of the paper's claims: one step is the policy gradient); derived, see docs",
+    where="Section 4 (recalled): one gradient step is the policy gradient; derived, see docs",
     kind="identity",
     mode="numeric",
     instances=joined(
