@@ -24,6 +24,8 @@ __all__ = ["Judge", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upp
 
 def ball(x: Any) -> Any:
     """A number as a ball; floats by their bits."""
+    if type(x).__name__ == "arb":
+        return x
     flint: Any = import_module("flint")
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
