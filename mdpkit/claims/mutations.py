@@ -267,6 +267,7 @@ class ArgMin(_Patched):
     """Minima and minimizers in place of maxima and maximizers."""
 
     name = "argmin for argmax"
+    _within = False
     targets = (
         ("mdpkit.kernels.reference", "best"),
         ("mdpkit.kernels.reference", "greedy"),
@@ -281,8 +282,14 @@ class ArgMin(_Patched):
 
     def _negated(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def least(q: Any, *arguments: Any, **options: Any) -> Any:
-            right = original(q, *arguments, **options)
-            wrong = original(-q, *arguments, **options)
+            if self._within:  # a function of the list that another one calls: twice negated is not at all
+                return original(q, *arguments, **options)
+            self._within = True
+            try:
+                right = original(q, *arguments, **options)
+                wrong = original(-q, *arguments, **options)
+            finally:
+                self._within = False
             # What holds values is turned back; pairs are kept.
             return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
 
