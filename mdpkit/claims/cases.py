@@ -14,10 +14,22 @@ import numpy as np
 
 from mdpkit.claims.claim import Case, Cases, Level
 from mdpkit.instances import make
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, FiniteHorizon, TotalReward
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive"]
+__all__ = [
+    "bandits",
+    "by_pairs",
+    "chosen",
+    "deterministic",
+    "discounted",
+    "finite_horizon",
+    "goals",
+    "joined",
+    "named",
+    "once",
+    "positive",
+]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 
@@ -159,3 +171,47 @@ def bandits(
             yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
 
     return cases
+
+
+def by_pairs(*, fast: int = 1, full: int = 6) -> Cases:
+    """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for _ in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=3&A=2&seed={seed}"
+            draw = np.random.default_rng(seed)
+            gamma = [[Fraction(int(x), 100) for x in draw.choice([30, 80, 95], size=2)] for _ in range(3)]
+            shown = " ".join(str(x) for row in gamma for x in row)
+            yield Case(f"{source}, gamma=({shown})", _build(source).under(Discounted(np.array(gamma, dtype=object))))
+
+    return cases
+
+
+def goals(*, sizes: Iterable[tuple[int, int]] = ((2, 2), (3, 2), (4, 2)), fast: int = 3, full: int = 12) -> Cases:
+    """Random costs until a goal, the last state: some pairs lead there, others may never; costs are positive hundredths."""
+    sizes = tuple(sizes)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            (S, A), seed = sizes[i % len(sizes)], _draw(rng)
+            yield Case(f"goal model S={S}, A={A}, seed={seed}", _goal(S, A, np.random.default_rng(seed)))
+
+    return cases
+
+
+def _goal(S: int, A: int, rng: Any) -> MDP:
+    P = np.full((S + 1, A, S + 1), Fraction(0), dtype=object)
+    r = np.full((S + 1, A), Fraction(0), dtype=object)
+    for s in range(S):
+        for a in range(A):
+            # Only the first action is sure to have a chance of the goal.
+            share = Fraction(int(rng.integers(1, 5)), 10) if a == 0 else Fraction(int(rng.integers(0, 3)), 20)
+            weights = [int(x) for x in rng.integers(0, 5, S)]
+            weights[int(rng.integers(S))] += 1
+            for t, w in enumerate(weights):
+                P[s, a, t] = (1 - share) * Fraction(w, sum(weights))
+            P[s, a, S] = share
+            r[s, a] = Fraction(int(rng.integers(1, 101)), 100)
+    P[S, :, S] = Fraction(1)
+    return MDP(P, r, TotalReward(target=[S]), minimize=True, rho=0)

@@ -152,9 +152,10 @@ class Exact:
         ModelError
             If there are too many.
         """
-        if prod(map(len, self.pairs)) > MOST_POLICIES:
-            raise ModelError("too many policies to look at each", found=prod(map(len, self.pairs)))
-        return product(*self.pairs)
+        pairs = [pairs[:1] if s in self.known else pairs for s, pairs in enumerate(self.pairs)]
+        if prod(map(len, pairs)) > MOST_POLICIES:
+            raise ModelError("too many policies to look at each", found=prod(map(len, pairs)))
+        return product(*pairs)
 
     # -- discounted --------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,12 @@ multiplied into the probabilities beforehand.
 **Several backups.** If each of k updates with modulus :math:`\gamma` is off by at most e, the last is off by at most
 :math:`(1 + \gamma + \dots + \gamma^{k-1}) e`; :func:`accumulated` keeps the sum with each update's own e.
 
+**Optimistic steps from below.** Let :math:`c_k = \max(V_k - TV_k)^+`, and let :math:`V_{k+1}` be an average of
+:math:`T_\pi^{j+1} V_k`, with :math:`\pi` greedy for :math:`V_k`, up to e. As :math:`T_\pi^{j+2} V_k \ge T_\pi^{j+1} V_k - \gamma c_k`, the
+exact average A has :math:`TA \ge A - \gamma c_k`, so :math:`c_{k+1} \le \gamma c_k + (1 + \gamma) e`; and :math:`A \ge TV_k -
+\frac{\gamma}{1-\gamma} c_k`. Hence :math:`V_{k+1} \ge V_k - \frac{c_k}{1-\gamma} - e`, :math:`V_k \le V^* + \frac{c_k}{1-\gamma}`, and
+what :math:`T^k V_0` exceeds :math:`V_k` by is at most :math:`b_{k+1} = \gamma b_k + \frac{\gamma}{1-\gamma} c_k + e`: :class:`Rising`.
+
 **A linear system.** :math:`(I - M) x = b` with n unknowns, M the policy's discounted rows. Gaussian elimination with partial
 pivoting solves a system off by :math:`|\Delta A| \le \gamma_{3n} |\hat L| |\hat U|` (Higham 2002, Theorem 9.4, recalled), where
 :math:`|\hat L| \le 1` and the entries of :math:`\hat U` are at most :math:`2^{n-1}` times the largest of A, which is 1: in norm
@@ -38,6 +44,7 @@ from mdpkit.claims.exact import Exact, sup
 __all__ = [
     "UNIT",
     "Accumulated",
+    "Rising",
     "all_close_below",
     "all_near",
     "backup_error",
@@ -80,6 +87,24 @@ class Accumulated:
         """After one more update that is off by ``error``."""
         self.value = self.modulus * self.value + error
         return self.value
+
+
+class Rising:
+    """How far rounding can bend the order of optimistic steps, started within ``error`` of a value below its backup."""
+
+    def __init__(self, modulus: Any, error: Any = 0, drop: Any = 0):
+        self.modulus = modulus
+        self.fall, self.behind = drop + (1 + modulus) * error, error
+        self.slack = self.fall / (1 - modulus) + error
+
+    def add(self, error: Any) -> Fraction:
+        """After a step that is off by ``error``: what each inequality may miss."""
+        gamma, rest = self.modulus, 1 - self.modulus
+        fell = self.fall
+        self.behind = gamma * self.behind + gamma / rest * fell + error
+        self.fall = gamma * fell + (1 + gamma) * error
+        self.slack = max(self.behind, fell / rest + error, self.fall / rest)
+        return self.slack
 
 
 def solve_error(inverse: Any, n: int, x: Sequence[Any], b: Sequence[Any]) -> Fraction:
