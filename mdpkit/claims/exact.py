@@ -22,6 +22,9 @@ from mdpkit.models.mdp import MDP
 __all__ = ["Exact", "exactly", "solve", "span", "sup"]
 
 MOST_POLICIES = 5000
+KEPT = 64
+"""Judges that are kept; each holds its model, so that no other one gets its identity."""
+_MADE: dict[int, tuple[MDP, Exact]] = {}
 
 
 def exactly(values: Any) -> list[Any]:
@@ -105,6 +108,15 @@ class Exact:
         self.known: dict[int, Fraction] = {}
         if p.fixed is not None and p.fixed_value is not None:
             self.known = {s: Fraction(float_or(p.fixed_value[s])) for s in range(self.S) if p.fixed[s]}
+
+    @classmethod
+    def of(cls, mdp: MDP) -> Exact:
+        """The judge of a model, with what it has found so far: a claim looks at one model many times."""
+        if id(mdp) not in _MADE:
+            if len(_MADE) >= KEPT:
+                _MADE.pop(next(iter(_MADE)))
+            _MADE[id(mdp)] = mdp, cls(mdp)
+        return _MADE[id(mdp)][1]
 
     @property
     def modulus(self) -> Fraction:

@@ -79,7 +79,7 @@ CASES = joined(
 )
 def backward_induction(mdp: Any, *, tested: Any = None, shift: int = 0, terminal: int = 1) -> Iterator[Row]:
     """Backward induction gives the optimal value of each stage, and its policy attains it."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     assert exact.H is not None and exact.terminal is not None
     found = answer(mdp, tested or BackwardInduction())
     star = exact.horizon()

@@ -50,7 +50,7 @@ def gauss_seidel(
     steps: int = 12,
 ) -> Iterator[Row]:  # fmt: skip
     """Sweeps in place contract like value iteration, and from below its backup they are at least as fast."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     gamma, star = exact.modulus, exact.optimal
     for start in (Fraction(3, 4), Fraction(low)):
         total, before, plain = Accumulated(gamma), [], [start] * exact.S

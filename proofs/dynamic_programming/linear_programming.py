@@ -66,7 +66,7 @@ def duality(
     mdp: Any, *, tested: Any = None, outflow: int = 1, supersolution: int = 1, uniform: int = 1
 ) -> Iterator[Row]:
     """The value is the least supersolution, its program's dual is the occupancy, and a basic solution is a policy."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     solver = tested or LinearProgramming()
     scale = max(Fraction(1), *map(abs, exact.r))
     states = [s for s in range(exact.S) if s not in exact.known]

@@ -65,7 +65,7 @@ class Raised(ModifiedPolicyIteration):
 )
 def monotone(mdp: Any, *, tested: Any = None, speed: int = 1, pinned: bool = True, steps: int = 8) -> Iterator[Row]:
     """From below its backup modified policy iteration rises to the optimal value, at least as fast as value iteration."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     star, start = exact.optimal, lowest_start(exact)
     rising, before, plain = Rising(exact.modulus, start_error(exact)), [], [start] * exact.S
     for k, state in enumerate(iterates(mdp, tested or ModifiedPolicyIteration(SWEEPS), steps, arithmetic="float")):

@@ -82,7 +82,7 @@ def monotone(
     mdp: Any, *, tested: Any = None, pinned: bool = True, sweeps: int = 1, most: int | None = None, steps: int = 12
 ) -> Iterator[Row]:
     """Each policy is at least as good as the backup of the last one's value, and the optimal one comes soon."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     states = iterates(mdp, tested or PolicyIteration(), steps, arithmetic="float")
     if exact.kind == "total":
         if pinned:

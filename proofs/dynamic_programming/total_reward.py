@@ -37,19 +37,25 @@ class Lifted:
         ptr = [int(x) for x in q.pair_ptr]
         self.pairs = [range(ptr[c], ptr[c + 1]) for c in range(self.n)]
         self.pair = [int(k) for k in q.pair]
+        self._r = [self._reward(k) for k in self.pair]
+        self._rows = [self._law(k) for k in self.pair]
 
     def r(self, j: int) -> Fraction:
         """The reward of a pair of the quotient, with what is known of the states that it enters; a stop is worth nothing."""
-        k = self.pair[j]
+        return self._r[j]
+
+    def row(self, j: int) -> dict[int, Fraction]:
+        """Probabilities of the classes that a pair leads to."""
+        return self._rows[j]
+
+    def _reward(self, k: int) -> Fraction:
         if k < 0:
             return Fraction(0)
         known = sum((x * self.exact.known[t] for t, x in self.exact.P[k].items() if t in self.exact.known), Fraction(0))
         return self.exact.r[k] + known
 
-    def row(self, j: int) -> dict[int, Fraction]:
-        """Probabilities of the classes that a pair leads to."""
+    def _law(self, k: int) -> dict[int, Fraction]:
         out: dict[int, Fraction] = {}
-        k = self.pair[j]
         for t, x in self.exact.P[k].items() if k >= 0 else ():
             if self.class_of[t] >= 0:
                 out[self.class_of[t]] = out.get(self.class_of[t], Fraction(0)) + x
@@ -92,9 +98,14 @@ class Lifted:
         return solve(A, [self.r(j) for j in choice], [Fraction(1)] * self.n, *right)
 
 
+_LAST: list[tuple[Exact, Any, Lifted]] = []
+
+
 def lifted(exact: Exact, q: Any) -> Lifted:
-    """The quotient that a solver works on, in rationals."""
-    return Lifted(exact, q)
+    """The quotient that a solver works on, in rationals; the last one is kept, as all states of a run share it."""
+    if not _LAST or _LAST[0][0] is not exact or _LAST[0][1] is not q:
+        _LAST[:] = [(exact, q, Lifted(exact, q))]
+    return _LAST[0][2]
 
 
 def _free_moves(exit_reward: int = 1) -> MDP:
@@ -109,8 +120,9 @@ def _free_moves(exit_reward: int = 1) -> MDP:
     return MDP(P, r, TotalReward(), rho=0)
 
 
+MERGED = chosen(lambda: [Case("two states with free moves between them, exits that pay 1 and 2", _free_moves())])
 WITH_COMPONENTS = joined(
-    chosen(lambda: [Case("two states with free moves between them, exits that pay 1 and 2", _free_moves())]),
+    MERGED,
     named("idle-loop", "free-loop?semantics=total", "haddad-monmege?n=2", "gambler?goal=4"),
 )
 
@@ -133,7 +145,7 @@ WITH_COMPONENTS = joined(
 )
 def quotient(mdp: Any, *, merged: bool = True, stop: int = 0) -> Iterator[Row]:
     """Merging end components without reward keeps the optimal value, and leaves one solution."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     problem, _ = pose(mdp)
     L = lifted(exact, call(analyze, problem).quotient)
     star = exact.optimal

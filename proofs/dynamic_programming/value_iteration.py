@@ -87,7 +87,7 @@ def geometric_rate(
     mdp: Any, *, tested: Any = None, shift: int = 0, power: int = 1, steps: int = 20
 ) -> Iterator[Row]:
     """Each sweep of value iteration brings the value nearer by the discount factor."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     gamma, total, before = exact.modulus, Accumulated(exact.modulus), None
     for k, state in enumerate(iterates(mdp, tested or VI, steps, arithmetic="float")):
         V = exactly(state.V)
@@ -146,7 +146,7 @@ def macqueen(
     series: int = 1,
 ) -> Iterator[Row]:
     """The least and the largest change of one backup enclose the optimal value, whatever was backed up."""
-    exact = Exact(mdp)
+    exact = Exact.of(mdp)
     gamma = exact.modulus
     factor = (1 if numerator else gamma) / ((1 - gamma) if series else 1)
     constants = [[Fraction(c)] * exact.S for c in (-3, 0, 5)]
