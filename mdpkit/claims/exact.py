@@ -8,6 +8,7 @@ rewards), as in the states of solvers. Nothing here calls the kernels or operato
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
@@ -92,6 +93,7 @@ class Exact:
 
     def __init__(self, mdp: MDP):
         self.mdp = mdp
+        self._twins: dict[str, Exact] = {}
         p = canonical(mdp)
         self.kind, self.miss, self.H = p.kind, p.miss, p.H
         self.S, self.L = p.n_states, len(p.state)
@@ -117,6 +119,17 @@ class Exact:
                 _MADE.pop(next(iter(_MADE)))
             _MADE[id(mdp)] = mdp, cls(mdp)
         return _MADE[id(mdp)][1]
+
+    def under_discount(self, gamma: Fraction) -> Exact:
+        """The same model under one discount factor, however near to one."""
+        key = f"discount {gamma}"
+        if key not in self._twins:
+            other = copy(self)
+            for name in ("optimal", "worst", "optimal_pairs"):
+                other.__dict__.pop(name, None)
+            other.kind, other.gamma = "discounted", [gamma] * self.L
+            self._twins[key] = other
+        return self._twins[key]
 
     @property
     def modulus(self) -> Fraction:
@@ -352,3 +365,15 @@ class Exact:
         A = self._chain(choice, range(self.S))
         A = [[x + y for x, y in zip(a, p, strict=True)] for a, p in zip(A, P, strict=True)]
         return g, solve(A, [x - y for x, y in zip(r, g, strict=True)])[0]
+
+    def hitting(self, choice: Sequence[int]) -> tuple[Fraction, Fraction]:
+        """Largest expected number of steps between states of one recurrent class, and until a recurrent class is entered."""
+        inside, classes = Fraction(1), self.classes(choice)
+        for states in classes:
+            for root in states:
+                rest = [s for s in states if s != root]
+                if rest:
+                    inside = max(inside, *solve(self._chain(choice, rest), [Fraction(1)] * len(rest))[0])
+        rest = [s for s in range(self.S) if not any(s in c for c in classes)]
+        before = max(solve(self._chain(choice, rest), [Fraction(1)] * len(rest))[0]) if rest else Fraction(1)
+        return inside, before
