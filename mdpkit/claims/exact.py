@@ -253,9 +253,7 @@ class Exact:
     def classes(self, choice: Sequence[int], ends: Iterable[int] = ()) -> list[list[int]]:
         """The recurrent classes of a policy's chain, in which ``ends`` are absorbing."""
         ends = set(ends)
-        reach = [
-            {s} | (set() if s in ends else set(self.P[int(choice[s])])) for s in range(self.S)
-        ]
+        reach = [{s} | (set() if s in ends else set(self.P[int(choice[s])])) for s in range(self.S)]
         for t in range(self.S):
             for s in range(self.S):
                 if t in reach[s]:
@@ -338,7 +336,10 @@ class Exact:
                     e[s] = v
             enter.append(e)
         return [
-            [sum((e[s] * mu.get(t, Fraction(0)) for e, mu in zip(enter, law, strict=True)), Fraction(0)) for t in range(S)]
+            [
+                sum((e[s] * mu.get(t, Fraction(0)) for e, mu in zip(enter, law, strict=True)), Fraction(0))
+                for t in range(S)
+            ]
             for s in range(S)
         ]
 

@@ -1,35 +1,38 @@
 r"""How far the floats of a solver may be from the exact update: bounds that are derived, never picked.
 
 The model of arithmetic is the standard one: :math:`\operatorname{fl}(x \circ y) = (x \circ y)(1 + \delta)`,
-:math:`|\delta| \le u = 2^{-53}`, for sums, products and quotients of floats, and :math:`\operatorname{fl}(x) = x (1 + \delta)` for
-rationals that become floats; fused operations and other orders of summation only leave factors out. A product of m such
-factors or their reciprocals is :math:`1 + \theta` with :math:`|\theta| \le \gamma_m = \frac{m u}{1 - m u}` (Higham 2002, Lemma
-3.1, recalled). Underflow adds at most :math:`2^{-1074}` for each operation.
+:math:`|\delta| \le u = 2^{-53}`, for sums, products and quotients of floats, and :math:`\operatorname{fl}(x) = x (1 +
+\delta)` for rationals that become floats; fused operations and other orders of summation only leave factors out. A
+product of m such factors or their reciprocals is :math:`1 + \theta` with :math:`|\theta| \le \gamma_m = \frac{m u}{1
+- m u}` (Higham 2002, Lemma 3.1, recalled). Underflow adds at most :math:`2^{-1074}` for each operation.
 
-**A backup.** :math:`r + \gamma \sum_j p_j V_j` with n terms, from floats V taken as they are: each term carries at most n + 5
-factors (p and :math:`\gamma` made floats, two products, n additions and that of r), the reward n + 2. So the computed value of a
-pair is off by at most :math:`\gamma_{n+6} (|r| + \gamma \sum_j p_j |V_j|)`, and the maximum over pairs by at most the largest of
-these, since :math:`|\max a - \max b| \le \max |a - b|`. This holds for any order of the additions, and where the discount was
-multiplied into the probabilities beforehand.
+**A backup.** :math:`r + \gamma \sum_j p_j V_j` with n terms, from floats V taken as they are: each term carries at
+most n + 5 factors (p and :math:`\gamma` made floats, two products, n additions and that of r), the reward n + 2. So
+the computed value of a pair is off by at most :math:`\gamma_{n+6} (|r| + \gamma \sum_j p_j |V_j|)`, and the maximum
+over pairs by at most the largest of these, since :math:`|\max a - \max b| \le \max |a - b|`. This holds for any order
+of the additions, and where the discount was multiplied into the probabilities beforehand.
 
 **Several backups.** If each of k updates with modulus :math:`\gamma` is off by at most e, the last is off by at most
 :math:`(1 + \gamma + \dots + \gamma^{k-1}) e`; :func:`accumulated` keeps the sum with each update's own e.
 
 **Optimistic steps from below.** Let :math:`c_k = \max(V_k - TV_k)^+`, and let :math:`V_{k+1}` be an average of
-:math:`T_\pi^{j+1} V_k`, with :math:`\pi` greedy for :math:`V_k`, up to e. As :math:`T_\pi^{j+2} V_k \ge T_\pi^{j+1} V_k - \gamma c_k`, the
-exact average A has :math:`TA \ge A - \gamma c_k`, so :math:`c_{k+1} \le \gamma c_k + (1 + \gamma) e`; and :math:`A \ge TV_k -
-\frac{\gamma}{1-\gamma} c_k`. Hence :math:`V_{k+1} \ge V_k - \frac{c_k}{1-\gamma} - e`, :math:`V_k \le V^* + \frac{c_k}{1-\gamma}`, and
-what :math:`T^k V_0` exceeds :math:`V_k` by is at most :math:`b_{k+1} = \gamma b_k + \frac{\gamma}{1-\gamma} c_k + e`: :class:`Rising`.
+:math:`T_\pi^{j+1} V_k`, with :math:`\pi` greedy for :math:`V_k`, up to e. As :math:`T_\pi^{j+2} V_k \ge T_\pi^{j+1}
+V_k - \gamma c_k`, the exact average A has :math:`TA \ge A - \gamma c_k`, so :math:`c_{k+1} \le \gamma c_k + (1 +
+\gamma) e`; and :math:`A \ge TV_k - \frac{\gamma}{1-\gamma} c_k`. Hence :math:`V_{k+1} \ge V_k - \frac{c_k}{1-\gamma}
+- e`, :math:`V_k \le V^* + \frac{c_k}{1-\gamma}`, and what :math:`T^k V_0` exceeds :math:`V_k` by is at most
+:math:`b_{k+1} = \gamma b_k + \frac{\gamma}{1-\gamma} c_k + e`: :class:`Rising`.
 
-**A linear system.** :math:`(I - M) x = b` with n unknowns, M the policy's discounted rows. Gaussian elimination with partial
-pivoting solves a system off by :math:`|\Delta A| \le \gamma_{3n} |\hat L| |\hat U|` (Higham 2002, Theorem 9.4, recalled), where
-:math:`|\hat L| \le 1` and the entries of :math:`\hat U` are at most :math:`2^{n-1}` times the largest of A, which is 1: in norm
-:math:`\varepsilon = n^2 2^{n-1} \gamma_{3n}`. Without pivoting, as A is row diagonally dominant, :math:`|\hat L||\hat U|` is in norm at
-most 2n - 1 times that of A (Higham, Theorem 9.9, recalled), which is less. Making the entries floats adds :math:`2 \gamma_4`.
-Hence :math:`\|\hat x - x\| \le \|A^{-1}\| (u \|b\| + (\varepsilon + 2\gamma_4) \|\hat x\|)`. A step of iterative refinement computes its
-residual up to :math:`\gamma_{n+6} (\|b\| + 2\|\hat x\|)` and solves for a correction of at most twice the size of the solution, so its
-error is at most :math:`\|A^{-1}\| (\gamma_{n+6} (\|b\| + 2 \|\hat x\|) + 2 (\varepsilon + 2\gamma_4) \|\hat x\|) + u \|\hat x\|`. All of these are at most
-:math:`4 \|A^{-1}\| (\varepsilon + \gamma_{n+6}) (\|\hat x\| + \|b\|)`, as :math:`\|A^{-1}\| \ge \frac12`, which :func:`solve_error` gives.
+**A linear system.** :math:`(I - M) x = b` with n unknowns, M the policy's discounted rows. Gaussian elimination with
+partial pivoting solves a system off by :math:`|\Delta A| \le \gamma_{3n} |\hat L| |\hat U|` (Higham 2002, Theorem
+9.4, recalled), where :math:`|\hat L| \le 1` and the entries of :math:`\hat U` are at most :math:`2^{n-1}` times the
+largest of A, which is 1: in norm :math:`\varepsilon = n^2 2^{n-1} \gamma_{3n}`. Without pivoting, as A is row
+diagonally dominant, :math:`|\hat L||\hat U|` is in norm at most 2n - 1 times that of A (Higham, Theorem 9.9,
+recalled), which is less. Making the entries floats adds :math:`2 \gamma_4`. Hence :math:`\|\hat x - x\| \le
+\|A^{-1}\| (u \|b\| + (\varepsilon + 2\gamma_4) \|\hat x\|)`. A step of iterative refinement computes its residual up
+to :math:`\gamma_{n+6} (\|b\| + 2\|\hat x\|)` and solves for a correction of at most twice the size of the solution,
+so its error is at most :math:`\|A^{-1}\| (\gamma_{n+6} (\|b\| + 2 \|\hat x\|) + 2 (\varepsilon + 2\gamma_4) \|\hat
+x\|) + u \|\hat x\|`. All of these are at most :math:`4 \|A^{-1}\| (\varepsilon + \gamma_{n+6}) (\|\hat x\| + \|b\|)`,
+as :math:`\|A^{-1}\| \ge \frac12`, which :func:`solve_error` gives.
 """
 
 from __future__ import annotations

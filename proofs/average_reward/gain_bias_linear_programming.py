@@ -1,14 +1,14 @@
 r"""Claims about the linear programs of gain and bias.
 
-HiGHS promises that no constraint, and no dual one, is violated by more than :math:`\tau = 10^{-10}`, after rewards were divided
-by their largest absolute value m >= 1. With exact optimal (g, h') of the primal and (x*, y*) of the dual, weak duality gives for
-an x, y that misses its balances by :math:`\tau` and may be as low as :math:`-\tau`
+HiGHS promises that no constraint, and no dual one, is violated by more than :math:`\tau = 10^{-10}`, after rewards
+were divided by their largest absolute value m >= 1. With exact optimal (g, h') of the primal and (x*, y*) of the
+dual, weak duality gives for an x, y that misses its balances by :math:`\tau` and may be as low as :math:`-\tau`
 
 .. math:: r x \le \alpha g + \tau \Big( \sum |g| + \sum |h'| + \sum_{s,a} \text{slack} \Big),
 
-and for the other side, of a basis, whose value is that of a primal point that misses its constraints by :math:`\tau m`,
-:math:`r x \ge \alpha g - \tau m (\sum x^* + \sum y^*)`. These are the allowances, twice over for HiGHS's own roundings. The policy
-and its gain are judged exactly.
+and for the other side, of a basis, whose value is that of a primal point that misses its constraints by :math:`\tau
+m`, :math:`r x \ge \alpha g - \tau m (\sum x^* + \sum y^*)`. These are the allowances, twice over for HiGHS's own
+roundings. The policy and its gain are judged exactly.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def dual_mass(exact: Exact, choice: Sequence[int]) -> Fraction:
     caveat="up to the tolerances that HiGHS promises; the policy is optimal exactly",
 )
 def program(
-    mdp: Any, *, tested: Any = None, leak: Fraction = F(1), best: bool = False, second: int = 1
+    mdp: Any, *, tested: Any = None, leak: Fraction = Fraction(1), best: bool = False, second: int = 1
 ) -> Iterator[Row]:
     """The multichain programs have the optimal gain as their value, and the policy of the dual attains it everywhere."""
     exact = Exact.of(mdp)
@@ -102,7 +102,9 @@ def program(
         if not second:
             slack = [x - g[exact.state[k]] for k, x in enumerate(slack)]
         yield leq(-min(slack), 0, f"{form}: gain and bias are feasible")
-        yield leq(max(exact.row(k, g) - g[exact.state[k]] for k in range(exact.L)), 0, f"{form}: the gain is superharmonic")
+        yield leq(
+            max(exact.row(k, g) - g[exact.state[k]] for k in range(exact.L)), 0, f"{form}: the gain is superharmonic"
+        )
         assert found.dual is not None
         x = exactly(found.dual)
         for s in range(exact.S):
@@ -116,4 +118,8 @@ def program(
         allowance = 4 * TAU * scale * (above + dual_mass(exact, choice) + exact.L)
         yield leq(abs(worth - goal), allowance, f"{form}: the value of the dual")
         # Frequencies are those of gain-optimal actions: elsewhere a pair loses its slack.
-        yield leq(sum((a * b for a, b in zip(x, slack, strict=True)), F(0)) if second else F(0), 2 * allowance, f"{form}: tight")
+        yield leq(
+            sum((a * b for a, b in zip(x, slack, strict=True)), F(0)) if second else F(0),
+            2 * allowance,
+            f"{form}: tight",
+        )

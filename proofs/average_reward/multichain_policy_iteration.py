@@ -8,7 +8,7 @@ from math import inf
 from typing import Any
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, fact, mutant
-from mdpkit.claims.cases import chosen, joined, named
+from mdpkit.claims.cases import chosen, joined
 from mdpkit.claims.claim import Level
 from mdpkit.claims.exact import Exact
 from mdpkit.claims.rounding import all_near, gain_errors, pair_errors
@@ -122,7 +122,9 @@ def allowed(exact: Exact, gain: Sequence[Any], bias: Sequence[Any], old: Sequenc
         mutant("the gain falls", sign=-1),
         mutant("optimal after one step", most=1),
     ],
-    survivors={"stale values": "it reaches only the sweeps that propose the first policy, which then lag behind by one"},
+    survivors={
+        "stale values": "it reaches only the sweeps that propose the first policy, which then lag behind by one"
+    },
     about=[MultichainPolicyIteration],
 )
 def multichain_improvement(
@@ -143,7 +145,9 @@ def multichain_improvement(
             if before is None:
                 yield fact(state.gap == inf and not state.seen, f"the first policy is not judged yet, {name}")
                 if name == "MultichainPolicyIteration":
-                    yield fact(settled(exact, choice), "the first policy is greedy for the reward of some number of steps")
+                    yield fact(
+                        settled(exact, choice), "the first policy is greedy for the reward of some number of steps"
+                    )
             else:
                 may = allowed(exact, *before[:2], before[2])
                 yield fact(all(c in m for c, m in zip(choice, may, strict=True)), f"Howard's improvement, {at}")
@@ -151,7 +155,9 @@ def multichain_improvement(
             if k == most:
                 yield all_equal(g, exact.optimal, f"optimal after {most} steps, {name}")
             if state.gap == 0.0:
-                yield fact(before is not None and choice == before[2], f"the last policy is its own improvement, {name}")
+                yield fact(
+                    before is not None and choice == before[2], f"the last policy is its own improvement, {name}"
+                )
                 yield all_equal(g, exact.optimal, f"the largest gain, {name}")
                 q = [exact.r[j] + exact.row(j, h) - g[exact.state[j]] - h[exact.state[j]] for j in range(exact.L)]
                 flat = [j for j in range(exact.L) if exact.row(j, g) == g[exact.state[j]]]

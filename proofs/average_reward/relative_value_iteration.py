@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from math import inf
 from typing import Any
 
-from mdpkit.claims import Row, all_equal, all_leq, claim, fact, leq, mutant
-from mdpkit.claims.exact import Exact, exactly, span, sup
+from mdpkit.claims import Row, all_equal, claim, fact, leq, mutant
+from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import UNIT, Accumulated, all_near, factors, near, pair_errors
 from mdpkit.claims.trial import answer, iterates
 from mdpkit.proofs.average_reward.multichain_policy_iteration import CASES
@@ -69,8 +69,8 @@ class Part:
 \min_s (Th_k - h_k)(s) \le g^* \le \max_s (Th_k - h_k)(s), \quad \text{the left sides rise, the right ones fall, and }
 \operatorname{span}(Th_k - h_k) \le \delta_\tau^k \operatorname{span}(Th_0 - h_0)""",
     where=(
-        "the paper's transformation, recalled; the bounds and the rate by Dobrushin's coefficient of two damped pairs are proved "
-        "in docs/theory/average_reward.md"
+        "the paper's transformation, recalled; the bounds, and the rate by Dobrushin's coefficient of the damped pairs, are "
+        "proved in docs/theory/average_reward.md"
     ),
     kind="upper",
     mode="numeric",
@@ -83,7 +83,7 @@ class Part:
         mutant("the whole model as one class", whole=True),
     ],
     about=[RelativeValueIteration],
-    caveat="where two pairs have no next state in common even when damped the coefficient is one, and nothing is said of the rate",
+    caveat="where two pairs have no next state in common even when damped, nothing is said of the rate",
 )
 def span_bounds(
     mdp: Any,
@@ -108,7 +108,7 @@ def span_bounds(
         h = exactly(state.h)
         values = dict(zip(order, h, strict=True))
         if not k:
-            parts = [Part(exact, order[a:b]) for a, b in zip(ptr, ptr[1:], strict=False)]
+            parts = [Part(exact, order[a:b]) for a, b in pairwise(ptr)]
             gains = [part.gain() for part in parts]
             rates = [part.contraction(tau) for part in parts]
             total = [Accumulated(rate) for rate in rates]
@@ -167,7 +167,9 @@ def span_bounds(
 
 
 def _mutual(part: Part) -> bool:
-    reach = {s: {s} | {t for k in pairs for t in part.exact.P[k]} for s, pairs in zip(part.states, part.pairs, strict=True)}
+    reach = {
+        s: {s} | {t for k in pairs for t in part.exact.P[k]} for s, pairs in zip(part.states, part.pairs, strict=True)
+    }
     for t in part.states:
         for s in part.states:
             if t in reach[s]:

@@ -48,7 +48,7 @@ def worst_needed() -> MDP:
     return shaped(P, r, F(999, 1000), [F(980), F(1020)])
 
 
-def below(gamma: Fraction = F(9, 10)) -> MDP:
+def below(gamma: Fraction = Fraction(9, 10)) -> MDP:
     """Two states that pay 1 and 2 and lead to each other; zero lies below its backup."""
     P = [[[F(1, 2), F(1, 2)], [F(0), F(1)]], [[F(1), F(0)], [F(1, 4), F(3, 4)]]]
     return MDP(P, [[F(1), F(1, 2)], [F(2), F(1)]], Discounted(gamma), rho=0)
@@ -89,6 +89,7 @@ def the_iterates(
 ) -> Iterator[tuple[list[Any], Any, list[Row]]]:
     """The solver's iterates, how far rounding may have moved them, and the rows that say they follow the update."""
     gamma, moved, before = exact.modulus, Fraction(0), None
+    anchor: list[Any] = []
     solver = tested or AnchoredValueIteration(V0=float(start))
     for k, state in enumerate(iterates(exact.mdp, solver, n, arithmetic="float")):
         rows: list[Row] = []
@@ -118,8 +119,9 @@ def the_iterates(
     "lee2023:bellman-error",
     says=r"""
 \|TV_k - V_k\| \le \frac{(\gamma^{-1}-\gamma)(1+2\gamma-\gamma^{k+1})}{\gamma^{-(k+1)}-\gamma^{k+1}}
-\max\{\|V_0-V^*\|, \|V_0-\hat V\|\}, \qquad
-V_0 \le TV_0 \Rightarrow \|TV_k - V_k\| \le \frac{(\gamma^{-1}-\gamma)(1+\gamma-\gamma^{k+1})}{\gamma^{-(k+1)}-\gamma^{k+1}} \|V_0-V^*\|""",
+\max\{\|V_0-V^*\|, \|V_0-\hat V\|\}, \\
+V_0 \le TV_0 \Rightarrow
+\|TV_k - V_k\| \le \frac{(\gamma^{-1}-\gamma)(1+\gamma-\gamma^{k+1})}{\gamma^{-(k+1)}-\gamma^{k+1}} \|V_0-V^*\|""",
     where="Theorem 2, recalled; proved in docs/theory",
     kind="tight",
     mode="numeric",
@@ -176,9 +178,7 @@ def bellman_error(
     ],
     about=[AnchoredValueIteration],
 )
-def error(
-    mdp: Any, *, numerator: int = 1, shift: int = 1, power: int = 0, steps: int = 10
-) -> Iterator[Row]:
+def error(mdp: Any, *, numerator: int = 1, shift: int = 1, power: int = 0, steps: int = 10) -> Iterator[Row]:
     """The error of the anchored iterate itself is at most twice value iteration's bound, and one state attains it."""
     exact = Exact.of(mdp)
     gamma, start = exact.modulus, F(0)

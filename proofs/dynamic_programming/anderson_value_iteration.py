@@ -1,14 +1,15 @@
 r"""Claims about Anderson-accelerated value iteration: each attempt made again in rationals, and the rate that is kept.
 
-The least squares of an attempt are solved by LAPACK, whose backward stability is documented without a constant: it is taken to
-be off by at most :math:`10^3 u` times the matrix. The solver is checked with a regularization of 1/64, so that this is amplified
-by at most 64; the guarantee itself rests on the safeguard, whatever the attempt was.
+The least squares of an attempt are solved by LAPACK, whose backward stability is documented without a constant: it is
+taken to be off by at most :math:`10^3 u` times the matrix. The solver is checked with a regularization of 1/64, so
+that this is amplified by at most 64; the guarantee itself rests on the safeguard, whatever the attempt was.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from mdpkit.claims import Interval, Outcome, Row, all_equal, claim, equal, fact, leq, mutant
@@ -46,8 +47,8 @@ def attempt(state: Any, centered: bool) -> tuple[list[Any], Fraction]:
     F_, Y = [exactly(x) for x in state.changes], [exactly(x) for x in state.backups]
     if not centered:
         F_ = [[x + 1 for x in f] for f in F_]
-    steps = [[x - y for x, y in zip(b, a, strict=True)] for a, b in zip(F_, F_[1:], strict=False)]
-    moves = [[x - y for x, y in zip(b, a, strict=True)] for a, b in zip(Y, Y[1:], strict=False)]
+    steps = [[x - y for x, y in zip(b, a, strict=True)] for a, b in pairwise(F_)]
+    moves = [[x - y for x, y in zip(b, a, strict=True)] for a, b in pairwise(Y)]
     m, n = len(steps), len(Y[0])
     G = [[sum((x * y for x, y in zip(a, b, strict=True)), F(0)) for b in steps] for a in steps]
     size = sum((G[i][i] for i in range(m)), F(0))
@@ -64,7 +65,9 @@ def attempt(state: Any, centered: bool) -> tuple[list[Any], Fraction]:
     V = exactly(state.V)
     out = [v - sum((a * d[s] for a, d in zip(w, moves, strict=True)), F(0)) for s, v in enumerate(V)]
     spread = sum((sup(d) for d in moves), F(0))
-    off = moved * spread + factors(m + 3) * (sup(V) + sum((abs(a) * sup(d) for a, d in zip(w, moves, strict=True)), F(0)))
+    off = moved * spread + factors(m + 3) * (
+        sup(V) + sum((abs(a) * sup(d) for a, d in zip(w, moves, strict=True)), F(0))
+    )
     return out, off
 
 
@@ -84,7 +87,9 @@ class Swept:
             mean = sum(d, F(0)) / len(d)
             self.change = [x - mean for x in d]
             self.residual = span(d) / 2
-            self.error = one + gamma / (1 - gamma) * (self.change_error + factors(8) / (1 - gamma) * sup(d)) + UNIT * sup(TV)
+            self.error = (
+                one + gamma / (1 - gamma) * (self.change_error + factors(8) / (1 - gamma) * sup(d)) + UNIT * sup(TV)
+            )
             self.change_error += self.change_error + factors(len(d) + 3) * sup(d)
         else:
             self.V, self.change, self.residual, self.error = TV, d, sup(d), one
@@ -123,7 +128,7 @@ def safeguard(
     settings: Settings | None = None,
     pinned: bool = True,
     shift: int = 0,
-    share: Fraction = F(1, 3),
+    share: Fraction = Fraction(1, 3),
     once: int = 1,
     steps: int = 24,
 ) -> Iterator[Row]:
@@ -176,7 +181,11 @@ def _step(exact: Exact, before: Any, state: Any, plain: Swept, rules: Settings, 
     rows = [
         all_near(state.V, done.V, done.error, f"V, {at}"),
         all_near(state.changes[-1], done.change, done.change_error, f"change, {at}"),
-        equal(state.residual, Interval(done.residual - done.span_error, done.residual + done.span_error), f"residual, {at}"),
+        equal(
+            state.residual,
+            Interval(done.residual - done.span_error, done.residual + done.span_error),
+            f"residual, {at}",
+        ),
     ]
     for row in rows:
         if row.outcome is not Outcome.UNDECIDED or not trying:

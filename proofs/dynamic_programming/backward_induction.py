@@ -47,7 +47,13 @@ def ragged(criterion: Any) -> MDP:
     rows += [[F(1), F(0), F(0)], [F(1, 5), F(4, 5), F(0)], [F(0), F(0), F(1)]]
     r = np.array([F(1, 7), F(2, 7), F(1, 3), F(1, 2), F(1, 5), F(1)], dtype=object)
     return MDP(
-        np.array(rows, dtype=object), r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0
+        np.array(rows, dtype=object),
+        r,
+        criterion,
+        state=[0, 0, 1, 2, 2, 2],
+        action=[0, 1, 0, 0, 1, 2],
+        minimize=True,
+        rho=0,
     )
 
 

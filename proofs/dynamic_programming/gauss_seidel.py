@@ -63,7 +63,9 @@ def gauss_seidel(
                 # Old and new values both enter, so the bound on the rounding takes the larger of each.
                 error = backup_error(exact, [max(abs(x), abs(y)) for x, y in zip(before, V, strict=True)])
                 yield all_near(state.V, in_place(exact, before, V, backward), error, f"V_{k}")
-                rise = 2 * (total.value + max(error))  # of V <= GV, for the sweep G: (1 + gamma) times the errors so far
+                rise = 2 * (
+                    total.value + max(error)
+                )  # of V <= GV, for the sweep G: (1 + gamma) times the errors so far
                 total.add(max(error))
                 least, most, rounding = changes(before, V)
                 change = max(abs(least), abs(most))

@@ -1,12 +1,13 @@
 r"""Claims about inexact policy iteration: its order, whatever the Krylov method did, and its rate where that did enough.
 
 *Rounding of a step.* The start of the inner solver is V + c, with c the shift that makes it a lower bound, and b its
-improvement. The inner solver's y has :math:`\|b - (I - M) y\|_2 \le \|b\|_2`, or it is not taken, so :math:`\|y\| \le Y = (1 +
-\sqrt n) \|b\| / (1-\gamma)`. All that the order rests on is the backup, the residual of y with one product, and the constants that
-are added: sums and products of at most n + 8 terms, none larger than |V| + |TV| + |c| + 2Y, and the two quotients by
-:math:`1 - \gamma`, which were rounded by :math:`2u / (1 - \gamma)` in relative terms. So the next value is within
-:math:`\ell = 2 (4e + \gamma_{n+16} (|V| + |TV| + |c| + 2Y)) / (1-\gamma)`, with e that of the backup, of one that has the order exactly.
-Each step begins with a shift that makes up for the errors before it, so they do not add up but in the distance.
+improvement. The inner solver's y has :math:`\|b - (I - M) y\|_2 \le \|b\|_2`, or it is not taken, so :math:`\|y\| \le
+Y = (1 + \sqrt n) \|b\| / (1-\gamma)`. All that the order rests on is the backup, the residual of y with one product,
+and the constants that are added: sums and products of at most n + 8 terms, none larger than |V| + |TV| + |c| + 2Y,
+and the two quotients by :math:`1 - \gamma`, which were rounded by :math:`2u / (1 - \gamma)` in relative terms. So the
+next value is within :math:`\ell = 2 (4e + \gamma_{n+16} (|V| + |TV| + |c| + 2Y)) / (1-\gamma)`, with e that of the
+backup, of one that has the order exactly. Each step begins with a shift that makes up for the errors before it, so
+they do not add up but in the distance.
 """
 
 from __future__ import annotations
@@ -151,7 +152,8 @@ def monotone(
 @claim(
     "gargiani2024:forcing",
     says=r"""
-\|T_{\pi_k} V - V\| \le \alpha_k (1-\gamma) \|TV_k - V_k\| \Rightarrow 0 \le V^{\pi_k} - V_{k+1} \le 2\alpha_k \|TV_k - V_k\|, \qquad
+\|T_{\pi_k} V - V\| \le \alpha_k (1-\gamma) \|TV_k - V_k\| \Rightarrow
+0 \le V^{\pi_k} - V_{k+1} \le 2\alpha_k \|TV_k - V_k\|, \qquad
 V^{\pi_k} = V^* \Rightarrow \|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_k - V^*\|""",
     where="the paper's local rates, recalled; proved in docs/theory with these constants",
     kind="upper",
@@ -171,7 +173,7 @@ V^{\pi_k} = V^* \Rightarrow \|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_
     caveat="of steps whose evaluation met the forcing condition; the solver counts the others",
 )
 def forcing(
-    mdp: Any, *, tested: Any = None, share: Fraction = F(1), side: int = 1, steps: int = 6
+    mdp: Any, *, tested: Any = None, share: Fraction = Fraction(1), side: int = 1, steps: int = 6
 ) -> Iterator[Row]:
     """Where the forcing condition was met, the next value is within twice its parameter of the policy's own value."""
     exact = Exact.of(mdp)

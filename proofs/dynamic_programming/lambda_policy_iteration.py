@@ -203,7 +203,8 @@ NEAR: Cases = joined(
 
 @claim(
     "bertsekas1996:modulus",
-    says=r"\|V_{k+1} - V^*\| \le \frac{\gamma(1-\lambda)}{1-\lambda\gamma} \|V_k - V^*\| \text{ if } 2\gamma\|V_k - V^*\| < \Delta",
+    says=r"""
+\|V_{k+1} - V^*\| \le \frac{\gamma(1-\lambda)}{1-\lambda\gamma} \|V_k - V^*\| \text{ if } 2\gamma\|V_k - V^*\| < \Delta""",
     where="the paper's asymptotic rate, recalled; the condition is proved in docs/theory",
     kind="tight",
     mode="numeric",
@@ -216,9 +217,7 @@ NEAR: Cases = joined(
     about=[LambdaPolicyIteration],
     caveat="Delta is the least positive gap between action values at V*; with one action there is none, and no condition",
 )
-def modulus(
-    mdp: Any, *, swapped: bool = False, bare: bool = False, power: int = 1, steps: int = 6
-) -> Iterator[Row]:
+def modulus(mdp: Any, *, swapped: bool = False, bare: bool = False, power: int = 1, steps: int = 6) -> Iterator[Row]:
     """Near the solution lambda policy iteration contracts with its own modulus, and with one state no faster."""
     exact = Exact.of(mdp)
     gamma, star, delta = exact.modulus, exact.optimal, gap(exact)

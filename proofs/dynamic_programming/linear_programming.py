@@ -1,11 +1,12 @@
 r"""Claims about the linear programs of discounted and total-reward problems.
 
-HiGHS promises that its answer violates no constraint, and no dual one, by more than :math:`\tau = 10^{-10}` after rewards were
-divided by their largest absolute value, :math:`m \ge 1` (``mdpkit.kernels.linear_program.TOLERANCE``). So a value V of the primal is
-within :math:`\tau m / (1 - \gamma)` of one that satisfies them all, and for the x of a basis on the pairs of one policy, whose
-balance is off by at most :math:`\tau` in each state, :math:`\|x - x^\pi\|_1 \le S \tau / (1 - \gamma)`, because x solves the
-balance equations and the inverse of their matrix has that norm. These are the allowances below, twice over for the roundings
-of HiGHS itself; the policy, and what it attains, is judged exactly.
+HiGHS promises that its answer violates no constraint, and no dual one, by more than :math:`\tau = 10^{-10}` after
+rewards were divided by their largest absolute value, :math:`m \ge 1` (``mdpkit.kernels.linear_program.TOLERANCE``).
+So a value V of the primal is within :math:`\tau m / (1 - \gamma)` of one that satisfies them all, and for the x of a
+basis on the pairs of one policy, whose balance is off by at most :math:`\tau` in each state, :math:`\|x - x^\pi\|_1
+\le S \tau / (1 - \gamma)`, because x solves the balance equations and the inverse of their matrix has that norm.
+These are the allowances below, twice over for the roundings of HiGHS itself; the policy, and what it attains, is
+judged exactly.
 """
 
 from __future__ import annotations
@@ -93,7 +94,11 @@ def duality(
         for s in states:
             here = sum((x[k] for k in exact.pairs[s]), Fraction(0))
             into = sum(
-                (exact.gamma[k] * exact.P[k].get(s, Fraction(0)) * x[k] for k in range(exact.L) if exact.state[k] in rho),
+                (
+                    exact.gamma[k] * exact.P[k].get(s, Fraction(0)) * x[k]
+                    for k in range(exact.L)
+                    if exact.state[k] in rho
+                ),
                 Fraction(0),
             )
             missing = here * (1 if outflow else exact.modulus) - into - rho[s]
@@ -106,7 +111,8 @@ def duality(
         worth = sum((a * b for a, b in zip(x, exact.r, strict=True)), Fraction(0))
         start = sum((rho[s] * exact.optimal[s] for s in states), Fraction(0))
         known = sum(
-            (x[k] * p * exact.known[t] for k in range(exact.L) for t, p in exact.P[k].items() if t in exact.known), Fraction(0)
+            (x[k] * p * exact.known[t] for k in range(exact.L) for t, p in exact.P[k].items() if t in exact.known),
+            Fraction(0),
         )
         yield leq(abs(worth + known - start), 8 * len(states) * scale * reach**2 * TAU, f"{form}: no duality gap")
 
@@ -117,10 +123,7 @@ def _visits(exact: Exact, choice: Any, rho: dict[int, Fraction]) -> dict[int, Fr
     out: dict[int, Fraction] = {}
     for s in states:
         ones = [Fraction(int(t == s)) for t in range(exact.S)]
-        if exact.kind == "total":
-            column = _hits(exact, choice, states, s)
-        else:
-            column = exact.inverse(choice, ones)[0]
+        column = _hits(exact, choice, states, s) if exact.kind == "total" else exact.inverse(choice, ones)[0]
         out[s] = sum((rho[t] * column[t] for t in states), Fraction(0))
     return out
 

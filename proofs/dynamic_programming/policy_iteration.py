@@ -49,7 +49,9 @@ def improves(
             f"greedy {at}",
         )
     ]
-    changed = [(q[j] + MARGIN * x, q[k] + e) for j, k, same, x, e in zip(old, new, kept, size, worst, strict=True) if not same]
+    changed = [
+        (q[j] + MARGIN * x, q[k] + e) for j, k, same, x, e in zip(old, new, kept, size, worst, strict=True) if not same
+    ]
     if changed:
         rows.append(all_leq([x for x, _ in changed], [y for _, y in changed], f"for more than rounding {at}"))
     return rows

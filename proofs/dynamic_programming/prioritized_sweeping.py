@@ -30,8 +30,7 @@ class Moore(PrioritizedSweeping):
         for _ in range(rows.n):
             s = int(np.argmax(key))
             top = max(
-                rows.r[k]
-                + sum(rows.data[e] * V[rows.indices[e]] for e in range(rows.indptr[k], rows.indptr[k + 1]))
+                rows.r[k] + sum(rows.data[e] * V[rows.indices[e]] for e in range(rows.indptr[k], rows.indptr[k + 1]))
                 for k in range(rows.pair_ptr[s], rows.pair_ptr[s + 1])
             )
             change, V[s], key[s] = abs(top - V[s]), top, 0.0
@@ -86,7 +85,10 @@ class Rows:
     kind="upper",
     mode="numeric",
     instances=joined(
-        discounted(gammas=(Fraction(1, 2), Fraction(9, 10))), by_pairs(), named(ONE_STATE, gamma=Fraction(9, 10)), goals()
+        discounted(gammas=(Fraction(1, 2), Fraction(9, 10))),
+        by_pairs(),
+        named(ONE_STATE, gamma=Fraction(9, 10)),
+        goals(),
     ),
     controls=[
         mutant("the larger of two priorities, not their sum", tested=Moore(), pinned=False),

@@ -161,7 +161,9 @@ def labels(
             yield fact(set(supported) <= set(known), f"the lower bound is closed, k={k}")
             padded = [x if x > -inf else Fraction(-(10**9)) for x in lower]
             q = L.q(padded)
-            yield all_leq([lower[c] for c in supported], [q[int(state.choice[c])] for c in supported], f"L <= TL, k={k}")
+            yield all_leq(
+                [lower[c] for c in supported], [q[int(state.choice[c])] for c in supported], f"L <= TL, k={k}"
+            )
             weight = [sum((_law(mdp)[s] for s in range(exact.S) if L.class_of[s] == c), Fraction(0)) for c in starts]
             gap = sum((w * (upper[c] - lower[c]) for w, c in zip(weight, starts, strict=True)), Fraction(0))
             size = max(max(abs(upper[c]), abs(lower[c])) for c in starts)
@@ -188,7 +190,9 @@ def enclosure(
     mdp: Any, *, rng: np.random.Generator, swapped: bool = False, frozen: bool = False, steps: int = 3
 ) -> Iterator[Row]:
     """Where states are merged, the bounds enclose the value of the initial states and close with the tolerance."""
-    model = mdp if mdp.minimize or min(Exact.of(mdp).r) >= 0 and max(Exact.of(mdp).r) <= 0 else mdp.under(minimize=True)
+    model = (
+        mdp if mdp.minimize or (min(Exact.of(mdp).r) >= 0 and max(Exact.of(mdp).r) <= 0) else mdp.under(minimize=True)
+    )
     exact = Exact.of(model)
     first: Any = None
     for k, state in enumerate(iterates(model, LabeledRTDP(), steps, arithmetic="float", rng=rng)):

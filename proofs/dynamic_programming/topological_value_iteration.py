@@ -160,10 +160,7 @@ def _passes(
             yield all_equal([Fraction(state.epsilon)], [FIRST], "the first tolerance")
             continue
         yield all_equal([Fraction(state.epsilon)], [max(FIRST * factor**k, Fraction(1, 2**52))], f"tolerance, k={k}")
-        if large:
-            star = [1 / (1 - gamma)] * exact.S
-        else:
-            star = exact.optimal if L is None else [exact.optimal[s] for s in L.members]
+        star = [1 / (1 - gamma)] * exact.S if large else _optimal(exact, L)
         backup = exact.backup(V) if L is None else L.backup(V)
         error = max(backup_error(exact, V) if L is None else L.backup_error(V))
         # Sums of a loop are divided by 1 - gamma P(s|s,a): its rounding, relative to the difference.
@@ -192,6 +189,10 @@ def _passes(
         if solver.finished(state):
             rest = error / (1 - gamma) if L is None else error * max(L.inverse(_greedy(L, V))[1])
             yield leq(distance, 2 * rest, f"finished means solved up to rounding, k={k}")
+
+
+def _optimal(exact: Exact, L: Any) -> list[Any]:
+    return exact.optimal if L is None else [exact.optimal[s] for s in L.members]
 
 
 def _greedy(L: Any, V: Sequence[Any]) -> list[int]:

@@ -63,9 +63,7 @@ class Lifted:
 
     def q(self, V: Sequence[Any]) -> list[Any]:
         """Values of the pairs."""
-        return [
-            self.r(j) + sum((x * V[c] for c, x in self.row(j).items()), Fraction(0)) for j in range(len(self.pair))
-        ]
+        return [self.r(j) + sum((x * V[c] for c, x in self.row(j).items()), Fraction(0)) for j in range(len(self.pair))]
 
     def best(self, q: Sequence[Any]) -> list[Any]:
         """The largest of each class."""
@@ -81,7 +79,11 @@ class Lifted:
         for j in range(len(self.pair)):
             n = len(self.exact.P[self.pair[j]]) if self.pair[j] >= 0 else 0
             size = sum((x * abs(V[c]) for c, x in self.row(j).items()), abs(self.exact.r[self.pair[j]]) if n else 0)
-            size += sum((x for t, x in self.exact.P[self.pair[j]].items() if t in self.exact.known), Fraction(0)) if n else 0
+            size += (
+                sum((x for t, x in self.exact.P[self.pair[j]].items() if t in self.exact.known), Fraction(0))
+                if n
+                else 0
+            )
             out.append(factors(2 * n + 6) * size + (2 * n + 6) * TINY)
         return out
 

@@ -50,7 +50,7 @@ def macqueen_width(exact: Exact, low: Any, high: Any) -> Any:
 
 
 def gap_error(exact: Exact, low: Any, high: Any, rounding: Any) -> Any:
-    r"""Rounding of the width: the two changes, then five operations on each, where 1 - gamma loses what gamma was rounded by."""
+    """Rounding of the width: the two changes, then five operations on each; 1 - gamma loses what gamma was rounded by."""
     scale = exact.modulus / (1 - exact.modulus)
     return scale * (2 * rounding + 16 * UNIT / (1 - exact.modulus) * (abs(low) + abs(high)))
 
@@ -83,9 +83,7 @@ def follows(exact: Exact, before: Any, state: Any, at: str) -> tuple[list[Fracti
     ],
     about=[ValueIteration],
 )
-def geometric_rate(
-    mdp: Any, *, tested: Any = None, shift: int = 0, power: int = 1, steps: int = 20
-) -> Iterator[Row]:
+def geometric_rate(mdp: Any, *, tested: Any = None, shift: int = 0, power: int = 1, steps: int = 20) -> Iterator[Row]:
     """Each sweep of value iteration brings the value nearer by the discount factor."""
     exact = Exact.of(mdp)
     gamma, total, before = exact.modulus, Accumulated(exact.modulus), None

@@ -49,6 +49,7 @@ class Tested:
         self.on = None if pi is None else BellmanPolicy(problem.mdp, pi)
 
     def __call__(self, V: Sequence[Any]) -> list[Fraction]:
+        """TV."""
         return exactly(call(self.T, array(V)))
 
     def greedy(self, V: Sequence[Any]) -> list[int]:
@@ -232,7 +233,9 @@ def greedy_family() -> list[Case]:
 
 @claim(
     "singh1994:greedy-loss",
-    says=r"\|V - V^*\| \le \varepsilon,\ \pi \text{ greedy for } V \Rightarrow \|V^\pi - V^*\| \le \frac{2\gamma\varepsilon}{1-\gamma}",
+    says=r"""
+\|V - V^*\| \le \varepsilon,\ \pi \text{ greedy for } V
+\Rightarrow \|V^\pi - V^*\| \le \frac{2\gamma\varepsilon}{1-\gamma}""",
     where="the theorem of the paper, recalled; proved in docs/theory; attained by a costly loop with a way out",
     kind="tight",
     mode="exact",
@@ -243,9 +246,7 @@ def greedy_family() -> list[Case]:
         mutant("the horizon left out", horizon=0),
     ],
 )
-def greedy_loss(
-    mdp: Any, *, rng: np.random.Generator, two: int = 2, power: int = 1, horizon: int = 1
-) -> Iterator[Row]:
+def greedy_loss(mdp: Any, *, rng: np.random.Generator, two: int = 2, power: int = 1, horizon: int = 1) -> Iterator[Row]:
     """A policy that is greedy for a value off by epsilon loses at most twice that, discounted, over one less the discount."""
     exact = Exact.of(mdp)
     T = Tested(mdp)
@@ -258,6 +259,7 @@ def greedy_loss(
         choice = exact.exit(T.greedy(V))
         q = exact.q(V)
         yield all_equal([q[k] for k in choice], exact.best(q), f"greedy, {i}")
+        yield all_equal(T(V), exact.best(q), f"TV_{i}")
         loss = sup(x - y for x, y in zip(star, exact.value(choice), strict=True))
         bound = two * gamma**power * error / (1 - gamma if horizon else 1)
         yield leq(loss, bound, f"loss, {i}")
@@ -289,7 +291,7 @@ def greedy_loss(
     controls=[mutant("the loop discounted", gamma=F(9, 10)), mutant("the loop left for a cost", cost=F(-1))],
     caveat="this is why total reward is solved on a quotient",
 )
-def many_solutions(mdp: Any, *, gamma: Fraction = F(1), cost: Fraction = F(0)) -> Iterator[Row]:
+def many_solutions(mdp: Any, *, gamma: Fraction = Fraction(1), cost: Fraction = Fraction(0)) -> Iterator[Row]:
     """Total reward's optimality equation has other solutions above the value, where a loop costs nothing."""
     exact = Exact.of(mdp)
     for high in (F(2), F(10)):
