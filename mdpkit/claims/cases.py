@@ -29,6 +29,7 @@ __all__ = [
     "named",
     "once",
     "positive",
+    "ragged_costs",
 ]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
@@ -215,3 +216,11 @@ def _goal(S: int, A: int, rng: Any) -> MDP:
             r[s, a] = Fraction(int(rng.integers(1, 101)), 100)
     P[S, :, S] = Fraction(1)
     return MDP(P, r, TotalReward(target=[S]), minimize=True, rho=0)
+
+
+def ragged_costs(criterion: Any) -> MDP:
+    """Three states with two, one and three actions; costs."""
+    rows = [("1/3", "2/3", 0), (0, 0, 1), ("1/2", "1/4", "1/4"), (1, 0, 0), ("1/5", "4/5", 0), (0, 0, 1)]
+    P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
+    r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "1/2", "1/5", 1)], dtype=object)
+    return MDP(P, r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0)

@@ -79,6 +79,8 @@ class Exact:
     Attributes
     ----------
     S, L : int
+    sign : int
+        -1 where the model minimizes: its values are those here with the other sign.
     pairs : list of range
         The pairs of each state.
     state : list of int
@@ -95,7 +97,7 @@ class Exact:
         self.mdp = mdp
         self._twins: dict[str, Exact] = {}
         p = canonical(mdp)
-        self.kind, self.miss, self.H = p.kind, p.miss, p.H
+        self.kind, self.miss, self.H, self.sign = p.kind, p.miss, p.H, p.sign
         self.S, self.L = p.n_states, len(p.state)
         ptr = p.pair_ptr.tolist()
         self.pairs = [range(ptr[s], ptr[s + 1]) for s in range(self.S)]

@@ -15,7 +15,7 @@ from mdpkit.claims.rounding import all_near, factors, near
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
-from mdpkit.proofs.dynamic_programming.value_iteration import follows
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, follows
 from mdpkit.solvers.dynamic_programming import AnchoredValueIteration
 
 F = Fraction
@@ -57,6 +57,7 @@ def below(gamma: Fraction = Fraction(9, 10)) -> MDP:
 CASES = joined(
     discounted(),
     by_pairs(),
+    COSTS,
     chosen(
         lambda: [
             Case("one state, a loop that pays 1, gamma=9/10", MDP([[[F(1)]]], [[F(1)]], Discounted(F(9, 10)), rho=0)),
@@ -98,7 +99,7 @@ def the_iterates(
         off = factors(8 * k + 8)
         rows.append(near(state.weight, beta, off * beta, f"weight_{k}"))
         if before is None:
-            sign = -1 if exact.mdp.minimize else 1
+            sign = exact.sign
             rows += [all_equal(V, [sign * start] * exact.S, "V_0"), all_equal(exactly(state.V), V, "V_0")]
         else:
             error, more = follows(exact, before, state, f"_{k}")

@@ -17,7 +17,7 @@ from mdpkit.claims.cases import by_pairs, discounted, joined, named
 from mdpkit.claims.exact import Exact, exactly, solve, span, sup
 from mdpkit.claims.rounding import UNIT, Accumulated, all_near, backup_error, factors
 from mdpkit.claims.trial import iterates
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE, gap_error, macqueen_width
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE, gap_error, macqueen_width
 from mdpkit.solvers.dynamic_programming import AndersonValueIteration
 
 F = Fraction
@@ -107,6 +107,7 @@ class Swept:
     instances=joined(
         discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3),
         by_pairs(),
+        COSTS,
         named(ONE_STATE, "riverswim?n_states=8", gamma=F(9, 10)),
         named("riverswim?n_states=12", gamma=F(99, 100)),
     ),
@@ -141,7 +142,7 @@ def safeguard(
         at = f"k={k}"
         if before is None:
             if pinned:
-                yield all_equal(exactly(state.V), [F(1, 2)] * exact.S, "V_0")
+                yield all_equal(exactly(state.V), [exact.sign * F(1, 2)] * exact.S, "V_0")
                 yield fact((state.wait, state.pause, state.sweeps, state.rejected) == (0, 1, 0, 0), "nothing done yet")
                 yield fact(not state.backups and not state.changes, "nothing in memory")
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, fact, mutant
-from mdpkit.claims.cases import chosen, finite_horizon, joined
+from mdpkit.claims.cases import chosen, finite_horizon, joined, ragged_costs
 from mdpkit.claims.exact import Exact, exactly
 from mdpkit.claims.rounding import Accumulated, all_near, backup_error
 from mdpkit.claims.trial import answer
@@ -40,30 +40,13 @@ def staged(H: int = 3, S: int = 3, A: int = 2, seed: int = 5) -> MDP:
     return MDP(P, r, FiniteHorizon(H, terminal=terminal, gamma=Fraction(9, 10)), rho=0)
 
 
-def ragged(criterion: Any) -> MDP:
-    """Three states with two, one and three actions; costs."""
-    F = Fraction
-    rows = [[F(1, 3), F(2, 3), F(0)], [F(0), F(0), F(1)], [F(1, 2), F(1, 4), F(1, 4)]]
-    rows += [[F(1), F(0), F(0)], [F(1, 5), F(4, 5), F(0)], [F(0), F(0), F(1)]]
-    r = np.array([F(1, 7), F(2, 7), F(1, 3), F(1, 2), F(1, 5), F(1)], dtype=object)
-    return MDP(
-        np.array(rows, dtype=object),
-        r,
-        criterion,
-        state=[0, 0, 1, 2, 2, 2],
-        action=[0, 1, 0, 0, 1, 2],
-        minimize=True,
-        rho=0,
-    )
-
-
 CASES = joined(
     finite_horizon(),
     chosen(
         lambda: [
             Case("laws, rewards and actions that differ between stages", staged()),
-            Case("costs, two, one and three actions, H=4", ragged(FiniteHorizon(4))),
-            Case("least probability of state 2 within 3 steps", ragged(Reachability([2], steps=3))),
+            Case("costs, two, one and three actions, H=4", ragged_costs(FiniteHorizon(4))),
+            Case("least probability of state 2 within 3 steps", ragged_costs(Reachability([2], steps=3))),
         ]
     ),
 )

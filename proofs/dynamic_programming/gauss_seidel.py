@@ -17,6 +17,11 @@ BELOW = -1
 """A constant below its backup, as the rewards are at least zero."""
 
 
+def low_start(exact: Exact, low: int) -> Fraction:
+    """The constant as the solver is given it; costs of at most one need -10 for -1."""
+    return Fraction(low) if exact.sign > 0 or low > 0 else -Fraction(10 * low)
+
+
 def in_place(exact: Exact, before: Sequence[Any], after: Sequence[Any], backward: bool = False) -> list[Any]:
     """One sweep in place, in which each state sees the values that the solver had by then."""
     out: list[Any] = []
@@ -52,10 +57,11 @@ def gauss_seidel(
     """Sweeps in place contract like value iteration, and from below its backup they are at least as fast."""
     exact = Exact.of(mdp)
     gamma, star = exact.modulus, exact.optimal
-    for start in (Fraction(3, 4), Fraction(low)):
+    for given, rising in ((Fraction(3, 4), False), (low_start(exact, low), True)):
+        start = exact.sign * given
         total, before, plain = Accumulated(gamma), [], [start] * exact.S
         first = sup(v - start for v in star)
-        for k, state in enumerate(iterates(mdp, tested(V0=float(start)), steps, arithmetic="float")):
+        for k, state in enumerate(iterates(mdp, tested(V0=float(given)), steps, arithmetic="float")):
             V, at = exactly(state.V), f"start {start}, k={k}"
             if not k:
                 yield all_equal(V, [start] * exact.S, "V_0")
@@ -63,9 +69,8 @@ def gauss_seidel(
                 # Old and new values both enter, so the bound on the rounding takes the larger of each.
                 error = backup_error(exact, [max(abs(x), abs(y)) for x, y in zip(before, V, strict=True)])
                 yield all_near(state.V, in_place(exact, before, V, backward), error, f"V_{k}")
-                rise = 2 * (
-                    total.value + max(error)
-                )  # of V <= GV, for the sweep G: (1 + gamma) times the errors so far
+                # What V <= GV may miss, for the sweep G: 1 + gamma times the errors so far.
+                rise = 2 * (total.value + max(error))
                 total.add(max(error))
                 least, most, rounding = changes(before, V)
                 change = max(abs(least), abs(most))
@@ -76,7 +81,7 @@ def gauss_seidel(
                     plain = exact.backup(plain)
             distance = sup(x - y for x, y in zip(V, star, strict=True))
             yield leq(distance, gamma ** (k + power) * first + total.value, at, k=k, series=f"start {start}")
-            if start < 0 or low > 0:
+            if rising:
                 if k:
                     yield all_leq(plain, [v + total.value for v in V], f"T^k V_0 <= V_k, {at}")
                     yield all_leq(before, [v + rise for v in V], f"V rises, {at}")

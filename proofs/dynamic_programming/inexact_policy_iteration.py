@@ -25,7 +25,7 @@ from mdpkit.claims.cases import by_pairs, discounted, joined, named
 from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import Accumulated, all_near, backup_error, factors
 from mdpkit.claims.trial import iterates
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE, follows
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE, follows
 from mdpkit.solvers.dynamic_programming import InexactPolicyIteration
 
 F = Fraction
@@ -83,7 +83,7 @@ def the_iterates(
         alpha = F(solver.alpha) * F(solver.decay) ** k
         rows = [all_equal([F(state.alpha)], [alpha], f"alpha_{k}")]
         if before is None:
-            base = [F(solver.V0)] * exact.S
+            base = [exact.sign * F(solver.V0)] * exact.S
             step = Step(exact, base, exact.pairs and [p[0] for p in exact.pairs])
             lowered = min(step.raised, F(0))
             rows.append(all_near(state.evaluated, [v + lowered for v in base], step.local, "V_0"))
@@ -107,7 +107,7 @@ def the_iterates(
     where="not in the paper as recalled: it is what the shift and the maximum add; proved in docs/theory",
     kind="monotone",
     mode="numeric",
-    instances=joined(discounted(), by_pairs(), named(ONE_STATE, gamma=F(9, 10))),
+    instances=joined(discounted(), by_pairs(), COSTS, named(ONE_STATE, gamma=F(9, 10))),
     controls=[
         mutant("the inexact solution without its shift", tested=Unshifted),
         mutant("two sweeps of value iteration in a step", tested=Unimproved, speed=2),
@@ -130,7 +130,7 @@ def monotone(
             at = f"solver {i}, k={k}"
             off = [x - y for x, y in zip(star, V, strict=True)]
             if step is None:
-                local = Step(exact, [F(solver.V0)] * exact.S, [p[0] for p in exact.pairs]).local
+                local = Step(exact, [exact.sign * F(solver.V0)] * exact.S, [p[0] for p in exact.pairs]).local
                 total.add(local)
                 first = sup(off)
                 if not lowered:

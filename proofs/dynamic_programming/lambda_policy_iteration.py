@@ -14,7 +14,7 @@ from mdpkit.claims.rounding import UNIT, Accumulated, Rising, all_near, factors,
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE, follows
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE, follows
 from mdpkit.solvers.dynamic_programming import LambdaPolicyIteration, ModifiedPolicyIteration
 
 F = Fraction
@@ -47,6 +47,7 @@ def ring() -> MDP:
 CASES = joined(
     discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3),
     by_pairs(),
+    COSTS,
     named(ONE_STATE, gamma=F(9, 10)),
     chosen(lambda: [Case(f"a ring of {RING} with two speeds", ring())]),
 )
@@ -80,7 +81,12 @@ def the_iterates(
     for k, state in enumerate(iterates(exact.mdp, solver, n, arithmetic="float")):
         V = exactly(state.swept)
         if before is None:
-            yield V, F(0), None, [all_equal(V, [start] * exact.S, "V_0"), all_equal(exactly(state.V), V, "V_0")]
+            yield (
+                V,
+                F(0),
+                None,
+                [all_equal(V, [exact.sign * start] * exact.S, "V_0"), all_equal(exactly(state.V), V, "V_0")],
+            )
         else:
             error, rows = follows(exact, before, state, f"_{k}")
             change = [x - y for x, y in zip(exactly(state.V), before, strict=True)]
@@ -133,7 +139,7 @@ def monotone(
     seen: set[bool] = set()
     for lambda_, start in ((HALF, F(-1)), (F(7, 8), F(40)), (F(1), F(2))):
         solver = None if tested is None else tested(float(lambda_), V0=float(start))
-        before, plain, rising = [], [start] * exact.S, Rising(gamma)
+        before, plain, rising = [], [exact.sign * start] * exact.S, Rising(gamma)
         alpha = gamma * (1 - lambda_) / (1 - lambda_ * gamma)
         for k, (V, error, m, rows) in enumerate(the_iterates(exact, lambda_, start, steps, solver)):
             yield from rows
@@ -158,7 +164,7 @@ def monotone(
                 yield leq(-min(off), low, f"from below, {at}", k=k, series=f"lambda {lambda_}, start {start}")
                 yield leq(max(off), alpha**k / (1 - gamma) * c0 + slack, f"from above, {at}")
             yield leq(sup(off), gamma ** (power * k) * (first + c0 / (1 - gamma)) + slack, f"both sides, {at}")
-            if start < 0 and k:
+            if start < 0 and exact.sign > 0 and k:
                 yield all_leq(plain, [v + slack for v in V], f"T^k V_0 <= V_k, {at}")
                 yield all_leq(before, [v + slack for v in V], f"rises, {at}")
             before = V

@@ -22,7 +22,7 @@ from mdpkit.claims import Row, all_equal, all_leq, claim, fact, leq, mutant
 from mdpkit.claims.cases import by_pairs, discounted, goals, joined, named
 from mdpkit.claims.exact import Exact, exactly
 from mdpkit.claims.trial import answer
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE
 from mdpkit.solver import Answer
 from mdpkit.solvers.dynamic_programming import LinearProgramming
 
@@ -51,6 +51,7 @@ class Unnormalized(LinearProgramming):
     instances=joined(
         discounted(gammas=(Fraction(1, 2), Fraction(9, 10))),
         by_pairs(),
+        COSTS,
         named(ONE_STATE, gamma=Fraction(9, 10)),
         goals(),
     ),

@@ -11,7 +11,7 @@ from mdpkit.claims.cases import by_pairs, discounted, joined, named
 from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import Accumulated, Rising, all_near, factors, pair_errors
 from mdpkit.claims.trial import iterates
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE, follows
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE, follows
 from mdpkit.solvers.dynamic_programming import ModifiedPolicyIteration
 
 SWEEPS = 2
@@ -54,7 +54,7 @@ class Raised(ModifiedPolicyIteration):
     where="Theorem 6.5.5 of puterman1994, recalled; proved in docs/theory",
     kind="monotone",
     mode="numeric",
-    instances=joined(discounted(), by_pairs(), named(ONE_STATE, gamma=Fraction(9, 10))),
+    instances=joined(discounted(), by_pairs(), COSTS, named(ONE_STATE, gamma=Fraction(9, 10))),
     controls=[
         mutant("one sweep more than stated", tested=ModifiedPolicyIteration(SWEEPS + 1)),
         mutant("as fast as m + 1 sweeps of value iteration", speed=SWEEPS + 1),

@@ -12,7 +12,7 @@ from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import all_near, pair_errors, solve_error
 from mdpkit.claims.trial import iterates
 from mdpkit.proofs.dynamic_programming.total_reward import Lifted, lifted
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE
 from mdpkit.solvers.dynamic_programming import ModifiedPolicyIteration, PolicyIteration
 
 MARGIN = Fraction(1, 2**46)
@@ -68,6 +68,7 @@ def improves(
     instances=joined(
         discounted(),
         by_pairs(),
+        COSTS,
         named(ONE_STATE, "riverswim?n_states=6", gamma=Fraction(9, 10)),
         goals(),
         named("haddad-monmege?n=2", "gambler?goal=5", "parking-garage?spaces=2&garage=4"),

@@ -13,7 +13,7 @@ from mdpkit.claims.rounding import UNIT, all_near, backup_error, factors
 from mdpkit.claims.trial import iterates
 from mdpkit.proofs.dynamic_programming.modified_policy_iteration import lowest_start
 from mdpkit.proofs.dynamic_programming.total_reward import lifted
-from mdpkit.proofs.dynamic_programming.value_iteration import ONE_STATE
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE
 from mdpkit.solvers.dynamic_programming import PrioritizedSweeping
 
 
@@ -87,6 +87,7 @@ class Rows:
     instances=joined(
         discounted(gammas=(Fraction(1, 2), Fraction(9, 10))),
         by_pairs(),
+        COSTS,
         named(ONE_STATE, gamma=Fraction(9, 10)),
         goals(),
     ),

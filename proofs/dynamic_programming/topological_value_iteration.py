@@ -14,6 +14,7 @@ from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.proofs.dynamic_programming.total_reward import lifted
+from mdpkit.proofs.dynamic_programming.value_iteration import COSTS
 from mdpkit.solvers.dynamic_programming import TopologicalValueIteration
 
 FIRST, FASTER = Fraction(1, 2**10), Fraction(1, 2**5)
@@ -122,7 +123,7 @@ def components(exact: Exact) -> list[list[int]]:
     where="the optimality of topological value iteration, recalled; proved with this constant in docs/theory",
     kind="upper",
     mode="numeric",
-    instances=joined(discounted(sizes=((3, 2), (4, 2))), by_pairs(), PATHS, RINGS),
+    instances=joined(discounted(sizes=((3, 2), (4, 2))), by_pairs(), COSTS, PATHS, RINGS),
     controls=[
         mutant("a component before those that it leads to", tested=Backward()),
         mutant("the change of the last sweep is the error itself", series=0),

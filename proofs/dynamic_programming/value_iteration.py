@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Row, all_equal, all_leq, claim, equal, leq, mutant
-from mdpkit.claims.cases import by_pairs, discounted, joined, named
+from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
+from mdpkit.claims.cases import by_pairs, chosen, discounted, joined, named, ragged_costs
 from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import UNIT, Accumulated, all_near, backup_error, near
 from mdpkit.claims.trial import call, iterates, pose
+from mdpkit.models.criterion import Discounted
 from mdpkit.operators.bellman import BellmanOptimality
 from mdpkit.solvers.dynamic_programming import GaussSeidel, ModifiedPolicyIteration, ValueIteration
 
 VI = ValueIteration(V0=0.75)
 ONE_STATE = "garnet?S=1&A=1&branching=1&seed=2"
 """A loop with a reward: bounds that can be attained are, here."""
-INSTANCES = joined(discounted(), named(ONE_STATE, gamma=Fraction(9, 10)), by_pairs())
+COSTS = chosen(
+    lambda: [Case("costs, two, one and three actions, gamma=9/10", ragged_costs(Discounted(Fraction(9, 10))))]
+)
+INSTANCES = joined(discounted(), named(ONE_STATE, gamma=Fraction(9, 10)), by_pairs(), COSTS)
 
 
 def attains(exact: Exact, choice: Any, V: Sequence[Any], error: Sequence[Any], at: str) -> Row:
@@ -90,7 +94,7 @@ def geometric_rate(mdp: Any, *, tested: Any = None, shift: int = 0, power: int =
     for k, state in enumerate(iterates(mdp, tested or VI, steps, arithmetic="float")):
         V = exactly(state.V)
         if before is None:
-            yield all_equal(V, [Fraction(3, 4)] * exact.S, "V_0")
+            yield all_equal(V, [exact.sign * Fraction(3, 4)] * exact.S, "V_0")
             first = sup(x - y for x, y in zip(V, exact.optimal, strict=True))
         else:
             error, rows = follows(exact, before, state, f"_{k}") if tested is None else ([], [])
