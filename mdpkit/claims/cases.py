@@ -14,19 +14,22 @@ import numpy as np
 
 from mdpkit.claims.claim import Case, Cases, Level
 from mdpkit.instances import make
-from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon
+from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon, TotalReward
 from mdpkit.models.mdp import MDP
 
 __all__ = [
     "bandits",
+    "by_pairs",
     "chosen",
     "deterministic",
     "discounted",
     "finite_horizon",
+    "goals",
     "joined",
     "named",
     "once",
     "positive",
+    "ragged_costs",
     "regularized",
 ]
 
@@ -193,3 +196,55 @@ def bandits(
             yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
 
     return cases
+
+
+def by_pairs(*, fast: int = 1, full: int = 6) -> Cases:
+    """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for _ in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=3&A=2&seed={seed}"
+            draw = np.random.default_rng(seed)
+            gamma = [[Fraction(int(x), 100) for x in draw.choice([30, 80, 95], size=2)] for _ in range(3)]
+            shown = " ".join(str(x) for row in gamma for x in row)
+            yield Case(f"{source}, gamma=({shown})", _build(source).under(Discounted(np.array(gamma, dtype=object))))
+
+    return cases
+
+
+def goals(*, sizes: Iterable[tuple[int, int]] = ((2, 2), (3, 2), (4, 2)), fast: int = 3, full: int = 12) -> Cases:
+    """Random costs until a goal, the last state: some pairs lead there, others may never; costs are positive hundredths."""
+    sizes = tuple(sizes)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            (S, A), seed = sizes[i % len(sizes)], _draw(rng)
+            yield Case(f"goal model S={S}, A={A}, seed={seed}", _goal(S, A, np.random.default_rng(seed)))
+
+    return cases
+
+
+def _goal(S: int, A: int, rng: Any) -> MDP:
+    P = np.full((S + 1, A, S + 1), Fraction(0), dtype=object)
+    r = np.full((S + 1, A), Fraction(0), dtype=object)
+    for s in range(S):
+        for a in range(A):
+            # Only the first action is sure to have a chance of the goal.
+            share = Fraction(int(rng.integers(1, 5)), 10) if a == 0 else Fraction(int(rng.integers(0, 3)), 20)
+            weights = [int(x) for x in rng.integers(0, 5, S)]
+            weights[int(rng.integers(S))] += 1
+            for t, w in enumerate(weights):
+                P[s, a, t] = (1 - share) * Fraction(w, sum(weights))
+            P[s, a, S] = share
+            r[s, a] = Fraction(int(rng.integers(1, 101)), 100)
+    P[S, :, S] = Fraction(1)
+    return MDP(P, r, TotalReward(target=[S]), minimize=True, rho=0)
+
+
+def ragged_costs(criterion: Any) -> MDP:
+    """Three states with two, one and three actions; costs."""
+    rows = [("1/3", "2/3", 0), (0, 0, 1), ("1/2", "1/4", "1/4"), (1, 0, 0), ("1/5", "4/5", 0), (0, 0, 1)]
+    P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
+    r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "1/2", "1/5", 1)], dtype=object)
+    return MDP(P, r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0)
