@@ -395,5 +395,5 @@ def _solution(
         times=tuple(at for *_, at in trace),
         why=why,
         seconds=seconds,
-        last_policy=None if answer.policy is None else Stationary.of(mdp, answer.policy),
+        last_policy=None if answer.policy is None else (Markov if problem.H else Stationary).of(mdp, answer.policy),
     )
