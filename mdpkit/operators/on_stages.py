@@ -68,6 +68,7 @@ class OnStages:
         r, L = self.problem.r, self.n_pairs
         return r[h * L : (h + 1) * L] if len(r) != L else r
 
+    @cached_property
     def spreads(self) -> list[Any]:
         r"""Bounds :math:`B_h` of the spread of returns from stage h on, in the problem's arithmetic, ``H + 1`` of them.
 

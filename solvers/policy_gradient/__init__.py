@@ -6,10 +6,13 @@ from mdpkit.solvers.policy_gradient.dynamic_policy_gradient import (
     StochasticDynamicPolicyGradient,
     StochasticSimultaneousPolicyGradient,
 )
+from mdpkit.solvers.policy_gradient.improper_policy_gradient import ImproperNaturalActorCritic, ImproperPolicyGradient
 from mdpkit.solvers.policy_gradient.natural_policy_gradient import NaturalPolicyGradient
 
 __all__ = [
     "DynamicPolicyGradient",
+    "ImproperNaturalActorCritic",
+    "ImproperPolicyGradient",
     "NaturalPolicyGradient",
     "SimultaneousPolicyGradient",
     "StochasticDynamicPolicyGradient",

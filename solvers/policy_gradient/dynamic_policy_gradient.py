@@ -64,7 +64,7 @@ class _StagePolicyGradient(IterativeSolver[State]):
 
     def _moved(self, on: OnStages, theta: Array, h: int, spread: int, gradient: Array) -> Array:
         """Parameters of stage h, moved by ``eta`` over the spread of returns from stage ``spread`` on."""
-        B = on.spreads()[spread]
+        B = on.spreads[spread]
         return theta[h] if B == 0 else theta[h] + on.number(self.eta) / B * gradient
 
     def answer(self, problem: Canonical, state: State) -> Answer:
