@@ -1,4 +1,4 @@
-r"""A finite-horizon problem seen from a Markov policy: values, advantages and visits of every stage, in the problem's arithmetic.
+r"""A finite-horizon problem seen from a Markov policy: values, advantages and visits of all stages, in its own arithmetic.
 
 Policies are probabilities of the pairs of each stage, ``pi (H, L)``; values are ``V (H + 1, S)``, the last row being the
 terminal rewards. Everything is one pass over the stages. The stationary twin is :mod:`mdpkit.operators.on_policy`.

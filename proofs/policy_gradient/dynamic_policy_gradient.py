@@ -30,6 +30,7 @@ from mdpkit.solvers.policy_gradient import (
 )
 
 F = Fraction
+ONE, HALF = F(1), F(1, 2)
 
 
 # -- the judge -------------------------------------------------------------------------------------------------------
@@ -102,7 +103,8 @@ class Stages:
         V, policy = [self.end_exact], []
         for _ in range(self.H):
             q = [
-                self.r_exact[k] + self.gamma_exact * sum((p * v for p, v in zip(self.P_exact[k], V[0], strict=True)), F(0))
+                self.r_exact[k]
+                + self.gamma_exact * sum((p * v for p, v in zip(self.P_exact[k], V[0], strict=True)), F(0))
                 for k in range(self.L)
             ]
             first = {max(pairs, key=lambda k: q[k]) for pairs in self.pairs}
@@ -351,7 +353,9 @@ def simultaneous_gradient(mdp: Any, *, tested: Any = None, from_stage: int = 0) 
     kind="lower",
     mode="numeric",
     instances=joined(
-        finite_horizon(horizons=(2, 3), fast=2, full=8), two_states, chosen([contexts([F(1), F(1)], 2, 1), contexts([F(1), F(1, 10)], 4, 1)]),
+        finite_horizon(horizons=(2, 3), fast=2, full=8),
+        two_states,
+        chosen([contexts([F(1), F(1)], 2, 1), contexts([F(1), F(1, 10)], 4, 1)]),
     ),
     controls=[
         mutant("no factor of the number of states", states=False),
@@ -394,9 +398,7 @@ def weak_pl(
     where="derived, see docs; the paper's smoothness constant is 2(H-h)R* (recalled)",
     kind="monotone",
     mode="numeric",
-    instances=joined(
-        finite_horizon(horizons=(2, 3), fast=2, full=8), two_states, chosen([contexts([F(1)], 2, 1)])
-    ),
+    instances=joined(finite_horizon(horizons=(2, 3), fast=2, full=8), two_states, chosen([contexts([F(1)], 2, 1)])),
     controls=[
         mutant("a curvature of B/8", curvature=F(1, 8)),
         mutant("the whole of the linear gain, twice", gain=2),
@@ -404,7 +406,7 @@ def weak_pl(
     ],
     about=[DynamicPolicyGradient],
 )
-def ascent(mdp: Any, *, tested: Any = None, curvature: Fraction = F(1, 2), gain: int = 1) -> Iterator[Row]:
+def ascent(mdp: Any, *, tested: Any = None, curvature: Fraction = HALF, gain: int = 1) -> Iterator[Row]:
     """Each step gains what a curvature of half the spread of returns leaves of the linear gain."""
     judge = Stages(mdp)
     solver = DynamicPolicyGradient(eta=F(2), steps=6)
@@ -473,7 +475,7 @@ def uneven(S: int) -> tuple[Fraction, ...]:
     says=r"a(n - \log w_n) \le G(w_n) - G(1) \le a(n + e^{a/4N} \log w_n),\quad w = \frac{\pi(a^*|s)}{\pi(a|s)},\; "
     r"G(w) = w + 2N \log w - \frac{N^2}{w},\; N = |A| - 1,\; a = \frac{\eta}{B_h} |A| \mu(s) \Delta(s), "
     r"\text{ so that } n \delta_n \to \frac{|S|(|A|-1)}{|A|\,\eta/B_h}",
-    where="the limit: catalogue of results, derived there; both bounds derived, see docs",
+    where="the limit and both bounds derived, see docs",
     kind="tight",
     mode="numeric",
     instances=chosen(tapering),
@@ -496,7 +498,7 @@ def sharp_rate(mdp: Any, *, tested: str = "", actions: int = 0, logarithm: int =
     run = the_run(
         judge, solver, steps * judge.H - 1, wrong[tested](eta=eta, steps=steps, mu=law) if tested else None, every=30
     )
-    mu = [F(1, judge.S)] * judge.S if not law else law
+    mu = law if law else [F(1, judge.S)] * judge.S
     N = judge.actions - 1
     for k, h, theta, V, q, _, rows in run:
         yield from rows
@@ -530,8 +532,9 @@ def different_gaps(level: Any, rng: Any) -> Iterator[Case]:
 
 @claim(
     "dynpg:sharp-limit",
-    says=r"n \delta_n \to \frac{|S|(|A|-1)}{|A|\,\eta/B_h}, \text{ within 5 \% at } n = 200, \eta = 4, \text{ nearer than at } 50",
-    where="catalogue of results: derived there from the gradient flow, checked to 0.1 % at n = 2e5; derived again, see docs",
+    says=r"n \delta_n \to \frac{|S|(|A|-1)}{|A|\,\eta/B_h}, "
+    r"\text{ within 5 \% at } n = 200, \eta = 4, \text{ nearer than at } 50",
+    where="derived from the gradient flow, see docs",
     kind="rate",
     mode="numeric",
     instances=different_gaps,
@@ -569,7 +572,8 @@ def sharp_limit(mdp: Any, *, tested: str = "", wrong: int = 0, states: bool = Tr
 
 @claim(
     "dynpg:sum-over-stages",
-    says=r"V_0^*(\rho) - V_0^\pi(\rho) = \sum_h \mathbb{E}_{s \sim d_h^{\pi^*}} \bigl[\langle \pi_h^*, Q_h^\pi \rangle - V_h^\pi\bigr]"
+    says=r"V_0^*(\rho) - V_0^\pi(\rho) = \sum_h \mathbb{E}_{s \sim d_h^{\pi^*}} "
+    r"\bigl[\langle \pi_h^*, Q_h^\pi \rangle - V_h^\pi\bigr]"
     r" \le \sum_h \Bigl\|\frac{d_h^{\pi^*}}{\mu}\Bigr\|_\infty \delta_h",
     where="performance difference over a finite horizon; the sum recalled, derived",
     kind="upper",
@@ -629,7 +633,7 @@ def sum_over_stages(
     about=[SimultaneousPolicyGradient],
 )
 def simultaneous_rate(
-    mdp: Any, *, tested: Any = None, curvature: Fraction = F(1, 2), power: int = 1, constant: int = 1
+    mdp: Any, *, tested: Any = None, curvature: Fraction = HALF, power: int = 1, constant: int = 1
 ) -> Iterator[Row]:
     """All stages at once: each step gains what a curvature of half the spread allows, and the gap is O(1/n)."""
     judge = Stages(mdp)
@@ -668,7 +672,8 @@ def simultaneous_rate(
 
 @claim(
     "dynpg:horizon",
-    says=r"T (V_0^* - V_0^{(T)}) = \Theta(H^2 (H+1)) \text{ in single steps } T = Hn \text{ with } \eta_h = \tfrac{1}{2(H-h)R^*};"
+    says=r"T (V_0^* - V_0^{(T)}) = \Theta(H^2 (H+1)) \text{ in single steps } T = Hn \text{ with } "
+    r"\eta_h = \tfrac{1}{2(H-h)R^*};"
     r"\text{ simultaneous with } \eta = \tfrac{1}{H^2 R^* (2 - 1/|A|)}: \Theta(H^4) \text{ in updates of stages } T = Hn",
     where="step sizes recalled; the powers derived from dynpg:sharp-rate for a repeated bandit, see docs",
     kind="rate",
@@ -715,7 +720,8 @@ BATCH = 150_000
 
 @claim(
     "dynpg:sampled-gradient",
-    says=r"\mathbb{E}\Bigl[\nabla \log \pi_h(a|s) \sum_{j \ge h} \gamma^{j-h} r_j\Bigr] = \nabla_{\theta_h} \sum_s \mu(s) V_h(s)",
+    says=r"\mathbb{E}\Bigl[\nabla \log \pi_h(a|s) \sum_{j \ge h} \gamma^{j-h} r_j\Bigr] = "
+    r"\nabla_{\theta_h} \sum_s \mu(s) V_h(s)",
     where="REINFORCE with the trained policies after stage h (recalled); the identity derived",
     kind="identity",
     mode="statistical",
@@ -729,9 +735,7 @@ BATCH = 150_000
     about=[StochasticDynamicPolicyGradient],
     caveat="says that means agree, not how much the estimate varies",
 )
-def sampled_gradient(
-    mdp: Any, *, rng: Any, delta: float, law: str = "mu", factor: Fraction = F(1)
-) -> Iterator[Row]:
+def sampled_gradient(mdp: Any, *, rng: Any, delta: float, law: str = "mu", factor: Fraction = ONE) -> Iterator[Row]:
     """The mean of the sampled gradient of a stage is the exact one."""
     judge = Stages(mdp)
     solver = StochasticDynamicPolicyGradient(eta=F(1), steps=1, mu=uneven(judge.S)[::-1], batch=BATCH)
@@ -740,7 +744,8 @@ def sampled_gradient(
 
 @claim(
     "dynpg:sampled-simultaneous-gradient",
-    says=r"\mathbb{E}\Bigl[\gamma^h \nabla \log \pi_h(a_h|s_h) \sum_{j \ge h} \gamma^{j-h} r_j\Bigr] = \nabla_{\theta_h} V_0(\rho)",
+    says=r"\mathbb{E}\Bigl[\gamma^h \nabla \log \pi_h(a_h|s_h) \sum_{j \ge h} \gamma^{j-h} r_j\Bigr] = "
+    r"\nabla_{\theta_h} V_0(\rho)",
     where="REINFORCE with returns to go (williams1992; recalled); the identity derived",
     kind="identity",
     mode="statistical",
@@ -755,7 +760,7 @@ def sampled_gradient(
     caveat="says that means agree, not how much the estimate varies",
 )
 def sampled_simultaneous_gradient(
-    mdp: Any, *, rng: Any, delta: float, law: str = "rho", factor: Fraction = F(1)
+    mdp: Any, *, rng: Any, delta: float, law: str = "rho", factor: Fraction = ONE
 ) -> Iterator[Row]:
     """The mean of the sampled gradient of all stages is the exact one."""
     judge = Stages(mdp)

@@ -23,6 +23,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.solvers.policy_gradient import ImproperNaturalActorCritic, ImproperPolicyGradient
 
 F = Fraction
+ONE, HALF, NINE_TENTHS = F(1), F(1, 2), F(9, 10)
 
 
 class Mixed(NamedTuple):
@@ -65,7 +66,7 @@ def total(terms: Any) -> Any:
 
 
 def derivative(judge: Judge, K: Any, theta: Any, pi: Any, V: Any) -> list[Any]:
-    r"""Derivatives of the objective: :math:`\dot V = (I - \gamma P_\pi)^{-1} \sum_a \dot\pi(a|s) Q(s,a)`, from Bellman's equation."""
+    """Derivatives of the objective by the parameters: Bellman's equation differentiated."""
     flint: Any = import_module("flint")
     q = judge.q(V)
     out = []
@@ -75,7 +76,7 @@ def derivative(judge: Judge, K: Any, theta: Any, pi: Any, V: Any) -> list[Any]:
         w = softmax(moved)
         slope = [ball(x[1]) for x in w]
         pi_slope = [total(slope[i] * K[i][k] for i in range(len(K))) for k in range(judge.L)]
-        V_slope = judge._solve(judge._matrix(pi), judge.mean(pi_slope, q))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        V_slope = judge._solve(judge._matrix(pi), judge.mean(pi_slope, q))  # pyright: ignore[reportPrivateUsage]
         out.append(judge.objective(V_slope))
     return out
 
@@ -150,7 +151,7 @@ class SquaredWeights(ImproperPolicyGradient):
 # -- instances -------------------------------------------------------------------------------------------------------
 
 
-def two_hills(gamma: Fraction = F(9, 10), law: Any = 0, second: Fraction = F(1, 2)) -> MDP:
+def two_hills(gamma: Fraction = NINE_TENTHS, law: Any = 0, second: Fraction = HALF) -> MDP:
     """Action 0 leads from state 0 to 1, action 1 to 2, both come back; action 0 earns one in 1, action 1 ``second`` in 2."""
     to = [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0]]
     r = [F(0), F(0), F(1), F(0), F(0), second]
@@ -173,7 +174,10 @@ def one_decision(controllers: int) -> list[Case]:
     bandit = MDP([[[F(1)]] * controllers], [r], Discounted(F(1, 2)), rho=0)
     P = [[[F(1, 4), F(3, 4)]] * controllers, [[F(1), F(0)]] * controllers]
     cycle = MDP(P, [r, [F(1, 3)] * controllers], Discounted(F(4, 5)), rho=0)
-    return [Case(f"bandit of {controllers} arms", bandit), Case(f"one decision of {controllers} in a cycle of two", cycle)]
+    return [
+        Case(f"bandit of {controllers} arms", bandit),
+        Case(f"one decision of {controllers} in a cycle of two", cycle),
+    ]
 
 
 random_models = discounted(sizes=((2, 2), (3, 3)), gammas=(F(1, 2), F(9, 10)), fast=2, full=8, rho="uniform")
@@ -186,7 +190,7 @@ random_models = discounted(sizes=((2, 2), (3, 3)), gammas=(F(1, 2), F(9, 10)), f
     "improper-rl:gradient",
     says=r"\theta^{k+1} - \theta^k = \eta \nabla V^{\pi^k}(\rho),\quad \frac{\partial V(\rho)}{\partial \theta_m} = "
     r"\sum_s d^\pi_\rho(s)\, w_m \bigl(\langle K_m(s), Q^\pi(s, \cdot) \rangle - V^\pi(s)\bigr)",
-    where="gradient of the catalogue, checked there against differences; derived",
+    where="derived; the method recalled",
     kind="identity",
     mode="numeric",
     instances=joined(random_models, chosen(hills)),
@@ -204,8 +208,13 @@ def gradient(mdp: Any, *, wrong: Any = None, other: bool = False) -> Iterator[Ro
     plain = [F(1, len(judge.pairs[s])) for s in judge.state]
     last = [int(k == judge.pairs[s][-1]) for k, s in enumerate(judge.state)]
     first = [int(k == judge.pairs[s][0]) for k, s in enumerate(judge.state)]
-    for given in (ImproperPolicyGradient(eta=F(1, 3)), ImproperPolicyGradient(eta=F(1), controllers=(last, plain, first))):
-        used = (wrong or ImproperPolicyGradient)(eta=given.eta, controllers=given.controllers[::-1] if other else given.controllers)
+    for given in (
+        ImproperPolicyGradient(eta=F(1, 3)),
+        ImproperPolicyGradient(eta=F(1), controllers=(last, plain, first)),
+    ):
+        used = (wrong or ImproperPolicyGradient)(
+            eta=given.eta, controllers=given.controllers[::-1] if other else given.controllers
+        )
         for x in the_run(judge, given, 3, used):
             yield from x.rows
 
@@ -227,7 +236,7 @@ def gradient(mdp: Any, *, wrong: Any = None, other: bool = False) -> Iterator[Ro
     ],
     about=[ImproperPolicyGradient],
 )  # fmt: skip
-def monotone(mdp: Any, *, part: Fraction = F(1), gain: int = 1, wrong: Any = None) -> Iterator[Row]:
+def monotone(mdp: Any, *, part: Fraction = ONE, gain: int = 1, wrong: Any = None) -> Iterator[Row]:
     """Every step of the policy gradient over mixtures gains, also with larger steps than the paper's."""
     judge = Judge(mdp)
     gamma = judge.gamma_exact
@@ -246,7 +255,7 @@ def monotone(mdp: Any, *, part: Fraction = F(1), gain: int = 1, wrong: Any = Non
 @claim(
     "improper-rl:stationary",
     says=r"\min_{k < K} \|\nabla V^k(\rho)\|_2^2 \le \frac{V^*(\rho) - V^0(\rho)}{\eta(1 - \beta\eta/2) K}",
-    where="derived from improper-rl:monotone, see docs; the paper's limit is a stationary point (abstract seen, of its actor-critic)",
+    where="derived from improper-rl:monotone, see docs; a stationary point as the limit: abstract seen, of the actor-critic",
     kind="upper",
     mode="numeric",
     instances=joined(random_models, chosen(hills)),
@@ -281,10 +290,10 @@ def stationary(mdp: Any, *, power: int = 1, largest_one: bool = False, wrong: An
     says=r"a(n - \log x_n) \le G(x_n) - G(1) \le a(n + e^{a/4N} \log x_n),\quad x = \frac{w_{m^*}}{w_m},\; "
     r"G(x) = x + 2N\log x - \frac{N^2}{x},\; N = M - 1,\; a = \eta M d(s_0) \Delta, "
     r"\text{ so that } n (V^* - V^n) \to \frac{M-1}{M\eta}",
-    where="the limit: catalogue of results, derived there; both bounds derived, see docs",
+    where="the limit and both bounds derived, see docs",
     kind="tight",
     mode="numeric",
-    instances=chosen(lambda: [*one_decision(2), *one_decision(3)]),
+    instances=chosen(lambda: [*one_decision(2), one_decision(3)[1]]),
     domain="actions matter in one state, transitions do not depend on them; one best controller, and one gap of all others",
     controls=[
         mutant("the weights squared", wrong=SquaredWeights),
@@ -305,7 +314,7 @@ def one_decision_rate(mdp: Any, *, wrong: Any = None, count: int = 0, logarithm:
     a = ball(eta * (M + count) * gap) * visits
     best = judge.objective(judge.optimal)
     solver = ImproperPolicyGradient(eta=eta)
-    for x in the_run(judge, solver, 60, None if wrong is None else wrong(eta=eta)):
+    for x in the_run(judge, solver, 30, None if wrong is None else wrong(eta=eta)):
         if x.k > 10 and x.k % 10:
             continue
         yield from x.rows
@@ -351,36 +360,15 @@ def stationary_hills() -> MDP:
 
 
 def exact_slopes(judge: Judge, K: Any) -> list[Fraction]:
-    """The objective's derivatives in the parameters at equal weights, exactly, from Bellman's equation."""
-    flint: Any = import_module("flint")
-    M, S = len(K), judge.S
-
-    def solved(right: list[Fraction]) -> list[Fraction]:
-        A = [
-            F(int(s == t)) - judge.gamma_exact * sum((pi[k] * judge.P_exact[k][t] for k in judge.pairs[s]), F(0))
-            for s in range(S)
-            for t in range(S)
-        ]
-        x = flint.fmpq_mat(S, S, [_q(v) for v in A]).solve(flint.fmpq_mat(S, 1, [_q(v) for v in right]))
-        return [F(int(v.p), int(v.q)) for v in x.entries()]
-
+    """The objective's derivatives in the parameters at equal weights, exactly: visits times values along each direction."""
+    M = len(K)
     pi = [sum((F(K[m][k]) for m in range(M)), F(0)) / M for k in range(judge.L)]
-    V = solved([sum((pi[k] * judge.r_exact[k] for k in pairs), F(0)) for pairs in judge.pairs])
+    V, d = judge.value_exact(pi), judge.visits_exact(pi)
     q = [
         judge.r_exact[k] + judge.gamma_exact * sum((p * v for p, v in zip(judge.P_exact[k], V, strict=True)), F(0))
         for k in range(judge.L)
     ]
-    out = []
-    for m in range(M):
-        slope = [(F(K[m][k]) - pi[k]) / M for k in range(judge.L)]
-        V_slope = solved([sum((slope[k] * q[k] for k in pairs), F(0)) for pairs in judge.pairs])
-        out.append(sum((x * y for x, y in zip(judge.rho_exact, V_slope, strict=True)), F(0)))
-    return out
-
-
-def _q(x: Fraction) -> Any:
-    flint: Any = import_module("flint")
-    return flint.fmpq(x.numerator, x.denominator)
+    return [sum((d[judge.state[k]] * (F(K[m][k]) - pi[k]) / M * q[k] for k in range(judge.L)), F(0)) for m in range(M)]
 
 
 def bandit_of_controllers() -> MDP:
@@ -420,14 +408,16 @@ def natural_bound(judge: Judge, M: int, c: Any, eta: Any) -> Any:
     return ball(M).log() / ball(eta) + 1 / (1 - judge.gamma) ** 2
 
 
-FALSE = "Equal weights of K_0 (always action 0), K_1 and K_1 again (always action 1) are exactly stationary under the uniform law"
+FALSE = (
+    "Equal weights of K_0 (always action 0), K_1 and K_1 (always action 1) are exactly stationary under the uniform law"
+)
 
 
 @claim(
     "improper-rl:global-convergence",
     says=r"\text{FALSE: } V^*(\rho) - V^k(\rho) \le \frac1k \frac{M(7\gamma^2+4\gamma+5)}{c^2(1-\gamma)^3} "
     r"\Bigl\|\frac{d^*}{\rho}\Bigr\|_\infty^2 \Bigl\|\frac1\rho\Bigr\|_\infty,\quad c = \inf_k w^k_{m^*}",
-    where="rate of global convergence as recalled; counterexample of the catalogue, with another height of the second hill",
+    where="rate of global convergence as recalled; counterexample derived, see docs",
     kind="counterexample",
     mode="numeric",
     instances=chosen([Case("two hills, gamma=9/10, uniform law, controllers K_0, K_1, K_1", stationary_hills())]),
@@ -439,9 +429,7 @@ FALSE = "Equal weights of K_0 (always action 0), K_1 and K_1 again (always actio
     caveat=f"{FALSE}, so that c = 1/3 for ever. What fails: a controller's advantage changes sign over the states, and the "
     "visits of the best mixture cannot be exchanged for one's own where the weights do not depend on the state",
 )
-def global_convergence(
-    mdp: Any, *, controllers: Any = (FIRST, SECOND, SECOND), one: bool = False
-) -> Iterator[Row]:
+def global_convergence(mdp: Any, *, controllers: Any = (FIRST, SECOND, SECOND), one: bool = False) -> Iterator[Row]:
     """The rate of convergence to the best mixture from every start, as recalled, is violated at a stationary point."""
     if one:
         mdp, controllers = bandit_of_controllers(), ((1, 0), (0, 1), (0, 1))
@@ -461,11 +449,9 @@ def global_convergence(
         mutant("one state: a bandit of controllers", one=True),
     ],
     about=[ImproperNaturalActorCritic],
-    caveat=f"{FALSE}; the Fisher information only preconditions. The paper's claim may ask for features or errors that exclude it",
+    caveat=f"{FALSE}; the Fisher information only preconditions. The paper may ask for features or errors that exclude it",
 )
-def natural_counterexample(
-    mdp: Any, *, controllers: Any = (FIRST, SECOND, SECOND), one: bool = False
-) -> Iterator[Row]:
+def natural_counterexample(mdp: Any, *, controllers: Any = (FIRST, SECOND, SECOND), one: bool = False) -> Iterator[Row]:
     """The natural gradient over mixtures need not come near the best one either."""
     if one:
         mdp, controllers = bandit_of_controllers(), ((1, 0), (0, 1), (0, 1))
@@ -477,7 +463,7 @@ def natural_counterexample(
     says=r"V(x) = \frac{\gamma}{1-\gamma^2}\Bigl(x^2 + \frac{(1-x)^2}{2}\Bigr) \text{ for weight x of } K_0:\; "
     r"\text{from } x = \tfrac12 \text{ it passes } V(0) = \tfrac{\gamma}{2(1-\gamma^2)},\; "
     r"\text{from } x = \tfrac14 \text{ it never does, and } x \text{ falls}",
-    where="instance of the catalogue; derived",
+    where="derived, see docs",
     kind="separation",
     mode="numeric",
     instances=chosen([Case("two hills, gamma=9/10", two_hills()), Case("two hills, gamma=1/2", two_hills(F(1, 2)))]),

@@ -18,9 +18,9 @@ from mdpkit.typing import Array, Floats, Ints
 __all__ = [
     "DynamicPolicyGradient",
     "SimultaneousPolicyGradient",
+    "State",
     "StochasticDynamicPolicyGradient",
     "StochasticSimultaneousPolicyGradient",
-    "State",
 ]
 
 
@@ -139,7 +139,9 @@ class DynamicPolicyGradient(_StagePolicyGradient):
         check_count(self.steps, "the number of steps of a stage", 1)
         mu = tuple(self.mu)
         if mu and not (all(x > 0 for x in mu) and abs(sum(mu) - 1) <= 1e-9):
-            raise OptionError("mu is no law that is positive everywhere", found=mu, needed="probabilities > 0 with sum 1")
+            raise OptionError(
+                "mu is no law that is positive everywhere", found=mu, needed="probabilities > 0 with sum 1"
+            )
         object.__setattr__(self, "mu", mu)
 
     def law(self, on: OnStages) -> Array:
@@ -232,12 +234,12 @@ class SimultaneousPolicyGradient(_StagePolicyGradient):
 
 
 def _rollout(
-    on: OnStages, theta: Array, first: int, law: Array, batch: int, rng: np.random.Generator | None
+    on: OnStages, theta: Array, first: int, law: Array, batch: int, seed: int, rng: np.random.Generator | None
 ) -> tuple[list[Ints], list[Floats], int]:
-    """Pairs of each stage from ``first`` on, and the returns from each, of ``batch`` independent trajectories."""
+    """Pairs of each stage from ``first`` on, and the returns from each, of ``batch`` trajectories; and draws made."""
     from mdpkit.kernels import sampling
 
-    rng = check_generator(rng)
+    rng = np.random.default_rng(seed) if rng is None else check_generator(rng)
     kernels: Any = sampling
     mdp, H = on.problem.mdp, on.H
     oracle = GenerativeModel(mdp)
@@ -314,7 +316,7 @@ class StochasticDynamicPolicyGradient(DynamicPolicyGradient):
         check_count(self.batch, "the number of trajectories of a batch", 1)
 
     def _gradient(self, on: OnStages, state: State, h: int, rng: np.random.Generator | None) -> tuple[Array, int]:
-        pairs, returns, draws = _rollout(on, state.theta, h, self.law(on), self.batch, rng)
+        pairs, returns, draws = _rollout(on, state.theta, h, self.law(on), self.batch, state.draws, rng)
         return _score_weighted(on, _policy(state.theta[h], on), pairs[0], returns[0]), draws
 
 
@@ -362,7 +364,7 @@ class StochasticSimultaneousPolicyGradient(SimultaneousPolicyGradient):
         check_count(self.batch, "the number of trajectories of a batch", 1)
 
     def _gradients(self, on: OnStages, state: State, rng: np.random.Generator | None) -> tuple[list[Array], int]:
-        pairs, returns, draws = _rollout(on, state.theta, 0, on.rho, self.batch, rng)
+        pairs, returns, draws = _rollout(on, state.theta, 0, on.rho, self.batch, state.draws, rng)
         discount = on.gamma[0]
         return [
             discount**h * _score_weighted(on, _policy(state.theta[h], on), pairs[h], returns[h]) for h in range(on.H)
