@@ -8,7 +8,7 @@ With the ratios :math:`\rho = \pi / \pi_k` and the advantages A of :math:`\pi_k`
 
 and differ in the cost c. With no cost and the discounted visits for w this is :math:`L_{\pi_k}(\pi) - J(\pi_k)`, the gain of
 conservative policy iteration. A penalty is a function of the ratios and the advantages of pairs that returns the cost and its
-derivative in the ratio; set its parameters with :func:`functools.partial`. :func:`ascend` climbs any of them with a softmax
+derivative in the logarithm of the ratio; set its parameters with :func:`functools.partial`. :func:`ascend` climbs any of them with a softmax
 policy; where the maximizer is known it has a function of its own. Floats or balls; what needs no logarithm also Fractions.
 """
 
@@ -53,26 +53,27 @@ def clip(ratio: Array, A: Array, epsilon: Any) -> tuple[Array, Array]:
     excess = (ratio - 1) * A - epsilon * np.abs(A)
     if excess.dtype != object:
         beyond = excess > 0
-        return np.where(beyond, excess, 0.0), np.where(beyond, A, 0.0)
-    return _each(excess, lambda x: _positive(x)[0]), _each(excess, lambda x: _positive(x)[1]) * A
+        return np.where(beyond, excess, 0.0), np.where(beyond, ratio * A, 0.0)
+    return _each(excess, lambda x: _positive(x)[0]), _each(excess, lambda x: _positive(x)[1]) * ratio * A
 
 
 def quadratic(ratio: Array, A: Array, epsilon: Any) -> tuple[Array, Array]:
     r""":math:`\frac{|A|}{2 \epsilon} (\rho - 1)^2`."""
     move = (ratio - 1) * np.abs(A) / epsilon
-    return move * (ratio - 1) / 2, move
+    return move * (ratio - 1) / 2, ratio * move
 
 
 def kl(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
     r""":math:`-\beta \log \rho`, which averages to :math:`\beta\, \mathrm{KL}(\pi_k \| \pi)`."""
-    return -beta * np.log(ratio), -beta / ratio
+    with np.errstate(divide="ignore"):  # a probability that has vanished costs infinitely much
+        return -beta * np.log(ratio), 0 * A - beta
 
 
 def tv(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
     r""":math:`\frac{\beta}{2} |\rho - 1|`, which averages to :math:`\beta` times the total variation."""
     move = ratio - 1
     sign = np.sign(move) if move.dtype != object else _each(move, lambda x: 2 * _positive(x)[1] - 1)
-    return beta * np.abs(move) / 2, beta * sign / 2
+    return beta * np.abs(move) / 2, beta * ratio * sign / 2
 
 
 def _each(x: Array, f: Callable[[Any], Any]) -> Array:
@@ -103,10 +104,15 @@ def value(ratio: Array, old: Array, A: Array, weights: Array, pair_ptr: Ints, pe
 def gradient(
     log_pi: Array, log_old: Array, A: Array, weights: Array, pair_ptr: Ints, penalty: Penalty | None = None
 ) -> Array:
-    r"""The gradient in the logits of a softmax policy, :math:`w \pi (g - \langle \pi, g \rangle)` with g = A - c', ``(L,)``."""
-    pi = np.exp(log_pi)
-    slope = A if penalty is None else A - penalty(np.exp(log_pi - log_old), A)[1]
-    return segments.spread(weights, pair_ptr) * pi * (slope - segments.spread(segments.mean(pi, slope, pair_ptr), pair_ptr))
+    r"""The gradient in the logits of a softmax policy, :math:`w (\pi_k g - \pi \langle \pi_k, g \rangle)`, ``(L,)``.
+
+    g is the derivative of :math:`\rho A - c` in the logarithm of the ratio.
+    """
+    ratio = np.exp(log_pi - log_old)
+    slope = ratio * A if penalty is None else ratio * A - penalty(ratio, A)[1]
+    rise = np.exp(log_old) * slope
+    mean = segments.spread(segments.total(rise, pair_ptr), pair_ptr)
+    return segments.spread(weights, pair_ptr) * (rise - np.exp(log_pi) * mean)
 
 
 def ascend(
@@ -211,26 +217,25 @@ def _moving(behind: Array, pair_ptr: Ints) -> Array:
 def _tilt(y: Array, behind: Array, old: Array, part: Ints) -> tuple[Array, Array, Array, Array]:
     r"""Divergence and multiplier of the tilt by :math:`y = \nu - \max A`, and their derivatives, ``(S,)`` each."""
     gap = segments.spread(y, part) + behind
+    mean = segments.total(old * gap, part)
+    u = gap / segments.spread(mean, part) - 1
+    # Small steps have small u, whose average is zero: two terms of second order are left.
+    D = np.log1p(segments.total(old * u**2 / (1 + u), part)) + segments.total(old * (np.log1p(u) - u), part)
     Z = segments.total(old / gap, part)
     dZ = -segments.total(old / gap**2, part)
-    return np.log(Z) + segments.total(old * np.log(gap), part), 1 / Z, dZ / Z + Z, -dZ / Z**2
+    return D, 1 / Z, dZ / Z + Z, -dZ / Z**2
 
 
 def _spread_of(behind: Array, log_old: Array, d: Array, C: Any, part: Ints) -> Array:
-    balls = behind.dtype == object
-    y = _nested(_floats(behind), np.exp(_floats(log_old)), _floats(d), float(C), part)
-    if not balls:
+    y = _in_floats(_floats(behind), np.exp(_floats(log_old)), _floats(d), float(C), part)
+    if behind.dtype != object:
         return y
     ctx: Any = import_module("flint").ctx
-    y, t = _each(y, segments.ball), None
-    old = np.exp(log_old)
-    # Newton's method among midpoints, from the floats: t and the spreads at once.
-    for _ in range(int(np.log2(ctx.prec / 20)) + 2):
-        D, mu, dD, dmu = _tilt(y, behind, old, part)
-        t = D[0] if t is None else t
-        dt = (C - d @ mu - (d * dmu / dD) @ (t - D)) / np.sum(d * dmu / dD)
-        y = _each(y + (t + dt - D) / dD, lambda x: x.mid())
-        t = (t + dt).mid()
+    y, old = _each(y, segments.ball), np.exp(log_old)
+    t = _tilt(y, behind, old, part)[0][0]
+    for _ in range(int(np.log2(ctx.prec / 20)) + 2):  # among midpoints
+        dy, dt = _newton(y, t, behind, old, d, C, part)
+        y, t = _each(y + dy, lambda x: x.mid()), (t + dt).mid()
     # A smaller y has a larger divergence and a smaller multiplier, so that the points y (1 - h) and y (1 + h) bound t.
     h = segments.ball(2) ** (16 - int(ctx.prec))
     for _ in range(60):
@@ -265,11 +270,32 @@ def _within(y: Array, h: Any, most: Any, least: Any, behind: Array, old: Array, 
     return None
 
 
-def _nested(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Array:
-    """The spreads in floats: for each divergence those of all states, and the divergence at which the multipliers are C."""
-    S = len(part) - 1
-    scale = np.sqrt(segments.total(old * behind**2, part) + 1e-300)
-    start = scale
+def _newton(y: Array, t: Any, behind: Array, old: Array, d: Array, C: Any, part: Ints) -> tuple[Array, Any]:
+    """Newton's step for the spreads and the divergence that they have in common."""
+    D, mu, dD, dmu = _tilt(y, behind, old, part)
+    share = d * dmu / dD
+    dt = (C - d @ mu - share @ (t - D)) / np.sum(share)
+    return (t + dt - D) / dD, dt
+
+
+def _in_floats(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Array:
+    """The spreads in floats: Newton's method from the solution for small steps, else one root inside another."""
+    scale = np.sqrt(segments.total(old * behind**2, part) - segments.total(old * behind, part) ** 2 + 1e-300)
+    t = min(0.5 * float(d @ scale / C) ** 2, 1.0 + len(d))
+    y = scale / np.sqrt(2 * t)
+    start = y
+    before = np.inf
+    with np.errstate(all="ignore"):
+        for _ in range(50):
+            dy, dt = _newton(y, t, behind, old, d, C, part)
+            if not (np.all(np.isfinite(dy)) and np.isfinite(dt)):
+                break
+            moved = np.exp(np.clip(dy / y, -2, 2))
+            y, t = y * moved, t + dt
+            step = float(np.max(np.abs(moved - 1)))
+            if step == 0 or (step < 1e-6 and step >= before):  # as near as the rounding lets it
+                return y
+            before = step
 
     def spreads(t: float) -> Array:
         nonlocal start
@@ -279,17 +305,15 @@ def _nested(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Array:
     def surplus(t: Array) -> Array:
         return np.array([d @ _tilt(spreads(float(t[0])), behind, old, part)[1] - C])
 
-    # For small steps mu = scale / sqrt(2 t).
-    guess = min(0.5 * float(d @ scale / C) ** 2, 1.0 + S)
-    return spreads(float(roots.decreasing(surplus, np.array([guess]))[0]))
+    return spreads(float(roots.decreasing(surplus, np.array([min(0.5 * float(d @ scale / C) ** 2, 1.0 + len(d))]))[0]))
 
 
 def _floats(x: Array) -> Array:
     return np.array([float(v.mid()) if segments.is_ball(v) else float(v) for v in x])
 
 
-def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints) -> tuple[Array, Any]:
-    r"""The maximizer of :math:`\sum_s w \langle \pi, A \rangle - C \max_s \mathrm{TV}(\pi_k, \pi)^2`, ``(L,)``, and its largest TV.
+def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints) -> Array:
+    r"""The maximizer of :math:`\sum_s w \langle \pi, A \rangle - C \max_s \mathrm{TV}(\pi_k, \pi)^2`, ``(L,)``.
 
     At a distance :math:`\alpha` every state moves that much probability from its worst actions to its best one, so that the
     gain is concave and piecewise linear in :math:`\alpha`. No logarithm or root enters: Fractions stay Fractions.
@@ -325,7 +349,7 @@ def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints
                 break
             taken = mass if left >= mass else left
             out[j], out[top], left = out[j] - taken, out[top] + taken, left - taken
-    return out, alpha
+    return out
 
 
 def _middle(x: Any) -> Any:
