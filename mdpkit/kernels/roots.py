@@ -80,7 +80,9 @@ def _bracket(f: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
             else:
                 high = np.where(bad, high * outside, high)
         else:
-            raise PrecisionError("no bracket of a root was found", found=f"{start}", needed="a function that changes sign")
+            raise PrecisionError(
+                "no bracket of a root was found", found=f"{start}", needed="a function that changes sign"
+            )
     return low, high
 
 

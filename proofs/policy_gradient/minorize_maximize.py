@@ -18,7 +18,9 @@ from mdpkit.claims.trial import iterates
 from mdpkit.proofs.policy_gradient.surrogate import gain, relative_entropies
 from mdpkit.solvers.policy_gradient import MinorizeMaximize
 
-CASES = positive(sizes=((2, 2), (3, 3), (2, 3)), gammas=(Fraction(1, 10), Fraction(1, 2), Fraction(9, 10)), fast=3, full=9)
+CASES = positive(
+    sizes=((2, 2), (3, 3), (2, 3)), gammas=(Fraction(1, 10), Fraction(1, 2), Fraction(9, 10)), fast=3, full=9
+)
 
 
 class Warm(MinorizeMaximize):

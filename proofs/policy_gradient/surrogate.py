@@ -231,9 +231,7 @@ def some_policy(judge: Judge, rng: Any) -> list[Any]:
     rate=Rate(-2, "exactly", within=0.02),
     domain="models whose second-order term is not zero",
 )
-def second_order(
-    mdp: Any, *, rng: Any, weights: str = "old", scale: bool = False
-) -> Iterator[Row]:
+def second_order(mdp: Any, *, rng: Any, weights: str = "old", scale: bool = False) -> Iterator[Row]:
     """The surrogate has the gradient of the return, and misses it by a second-order term."""
     judge = Judge(mdp)
     log_pi = some_policy(judge, rng)

@@ -55,7 +55,7 @@ def natural_step(
     weights: str = "visits",
     values: bool = False,
     shrink: Fraction | None = None,
-    steps: int = 3,
+    steps: int = 2,
 ) -> Iterator[Row]:
     """TRPO takes the longest of its natural gradient steps inside the trust region, which is filled as it shrinks."""
     judge = Judge(mdp)
@@ -94,7 +94,7 @@ def natural_step(
             rejected += 1
         before, last = pi, log_pi
     # How much of the trust region the untried step fills, around the last policy.
-    for j in range(8, 30, 3):
+    for j in range(8, 28, 4):
         small = ball(Fraction(1, 2**j))
         scale = (2 * small / dot(d, judge.mean(pi, [x * x for x in A]))).sqrt()
         new = [exp(x) for x in normalized(judge, [x + scale * y for x, y in zip(log_pi, A, strict=True)])]

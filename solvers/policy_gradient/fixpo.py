@@ -117,14 +117,14 @@ class FixPO(PolicySolver[State]):
         d = (1 - on.gamma[0]) * on.visits(pi)
         log_pi, beta = old, state.beta
         for _ in range(self.inner):
-            far = segments.norm(softmax.relative_entropy(pi, old, log_pi, on.pair_ptr))
+            far = self.size(softmax.relative_entropy(pi, old, log_pi, on.pair_ptr), d)
             penalty = partial(surrogate.kl, beta=beta)
             log_pi = log_pi + eta * surrogate.gradient(log_pi, old, A, d, on.pair_ptr, penalty)
             log_pi = softmax.log_softmax(log_pi, on.pair_ptr)
             beta = self._next(on, beta, far)
         repairs = 0
         while True:
-            far = segments.norm(softmax.relative_entropy(pi, old, log_pi, on.pair_ptr))
+            far = self.size(softmax.relative_entropy(pi, old, log_pi, on.pair_ptr), d)
             if segments.at_least(epsilon, far):
                 break
             if repairs >= PATIENCE:
@@ -138,6 +138,10 @@ class FixPO(PolicySolver[State]):
             repairs += 1
         log_pi, V, gap = self.valued_log(on, log_pi)
         return State(log_pi, V, beta, repairs, gap)
+
+    def size(self, divergence: Array, d: Array) -> Any:
+        """What must not exceed the radius: the largest divergence of a state, not its mean over the visits d."""
+        return segments.norm(divergence)
 
     def _next(self, on: OnPolicy, beta: Any, far: Any) -> Any:
         """The coefficient's own step."""

@@ -42,7 +42,8 @@ class ProximalPolicyOptimization(PolicySolver[LogPolicy]):
     uniform policy.
 
     **Guarantee.** The clipped surrogate is below the linear one, equal exactly where the clip would help or does not act
-    (``ppo:pessimism``), and has the policy gradient at :math:`\pi_k` (``ppo:gradient``). It is no trust region: ratios leave
+    (``ppo:pessimism``), and has the policy gradient at :math:`\pi_k` (``ppo:gradient``); the policies are those of the ascent
+    (``ppo:ascent``). It is no trust region: ratios leave
     :math:`[1 - \epsilon, 1 + \epsilon]`, dragged by the actions that are not clipped (``ppo:ratios-escape``).
 
     *Departures.* The whole problem is the batch, and plain gradient ascent takes the place of Adam.
@@ -71,7 +72,7 @@ class ProximalPolicyOptimization(PolicySolver[LogPolicy]):
     """
 
     cites: ClassVar = ("ppo",)
-    claims: ClassVar = ("ppo:pessimism", "ppo:gradient", "ppo:ratios-escape")
+    claims: ClassVar = ("ppo:pessimism", "ppo:gradient", "ppo:ascent", "ppo:ratios-escape")
 
     epsilon: Any = Fraction(1, 5)
     eta: Any = 1
@@ -94,7 +95,6 @@ class ProximalPolicyOptimization(PolicySolver[LogPolicy]):
         penalty = partial(surrogate.clip, epsilon=on.number(self.epsilon))
         log_pi = surrogate.ascend(state.log_pi, A, d, on.pair_ptr, penalty, on.number(self.eta), self.inner)
         return self.valued_log(on, log_pi)
-
 
 
 @dataclass(frozen=True)

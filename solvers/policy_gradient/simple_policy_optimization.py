@@ -27,10 +27,10 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
               \qquad \rho = \max\Bigl(0,\; 1 + \epsilon \Bigl(\mathrm{sign} A - \frac{\nu}{|A|}\Bigr)\Bigr)
 
     where the multiplier :math:`\nu(s)` makes the probabilities sum to one. The maximizer is rational in rational models.
-    With ``inner`` it is approached by so many steps of gradient ascent in the logits from :math:`\pi_k` instead, as the paper
-    does. It starts from the uniform policy.
+    With a step size ``eta`` it is approached by ``inner`` steps of gradient ascent in the logits from :math:`\pi_k` instead, as
+    the paper does. It starts from the uniform policy.
 
-    **Guarantee.** The policies are the maximizers (``simple-po:closed-form``), which the ascent finds (``simple-po:ascent``).
+    **Guarantee.** The policies are the maximizers (``simple-po:closed-form``), which the ascent (``simple-po:ascent``) finds (``simple-po:limit``).
     Taken alone, each pair's term is concave, with its maximum at :math:`\rho = 1 + \epsilon\, \mathrm{sign} A`, and its
     derivative leads back from outside, where that of the clipped surrogate is zero (``simple-po:aligned``). The sum is no
     trust region: the normalization drives ratios of actions with small advantages beyond :math:`\epsilon`
@@ -42,10 +42,10 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
     ----------
     epsilon : number
         Width of the region of ratios, in (0, 1).
+    eta : number, optional
+        Step size of the ascent, positive; the exact maximizer if it is left out.
     inner : int
-        Steps of gradient ascent for each policy; zero for the exact maximizer.
-    eta : number
-        Step size of the ascent, positive.
+        Steps of the ascent for each policy.
     advantages : AdvantageEstimator
 
     References
@@ -62,19 +62,23 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
     """
 
     cites: ClassVar = ("simple-po",)
-    claims: ClassVar = ("simple-po:closed-form", "simple-po:ascent", "simple-po:aligned", "simple-po:ratios-escape")
+    claims: ClassVar = (
+        "simple-po:closed-form",
+        "simple-po:ascent",
+        "simple-po:limit",
+        "simple-po:aligned",
+        "simple-po:ratios-escape",
+    )
 
     epsilon: Any = Fraction(1, 5)
-    inner: int = 0
-    eta: Any = 1
+    eta: Any = None
+    inner: int = 20
     advantages: AdvantageEstimator = ExactAdvantages()
 
     def __post_init__(self) -> None:
-        self.positive("eta")
+        self.positive("inner", *(() if self.eta is None else ("eta",)))
         if not 0 < self.epsilon < 1:
             raise OptionError("the width epsilon is out of range", found=self.epsilon, needed="0 < epsilon < 1")
-        if self.inner < 0:
-            raise OptionError("inner is no number of steps", found=self.inner, needed="inner >= 0")
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> ProbabilityPolicy:
         """The uniform policy."""
@@ -86,7 +90,7 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
         """The maximizer, or the ascent, and its value."""
         on = OnPolicy(problem)
         A, epsilon = self.advantages(on, state.pi, rng), on.number(self.epsilon)
-        if not self.inner:
+        if self.eta is None:
             return self.valued(on, surrogate.maximize_quadratic(state.pi, A, epsilon, on.pair_ptr))
         d = (1 - on.gamma[0]) * on.visits(state.pi)
         penalty = partial(surrogate.quadratic, epsilon=epsilon)
