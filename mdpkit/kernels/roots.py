@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -54,9 +55,8 @@ def _same(x: Any, y: Any) -> bool:
     """Whether two abscissae agree to all digits but the last ones."""
     if not segments.is_ball(x):
         return bool(abs(x - y) <= 4e-16 * x)
-    from flint import ctx  # pyright: ignore
-
-    return bool(abs(x - y) <= x * segments.ball(2) ** (10 - int(ctx.prec)))  # pyright: ignore
+    flint: Any = import_module("flint")
+    return bool(abs(x - y) <= x * segments.ball(2) ** (10 - int(flint.ctx.prec)))
 
 
 def _middles(x: Array) -> Array:
@@ -87,15 +87,14 @@ def _bracket(f: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
 
 
 def _enclosed(f: Callable[[Array], Array], x: Array) -> Array:
-    from flint import arb, ctx  # pyright: ignore
-
-    radius = x * segments.ball(2) ** (12 - int(ctx.prec))  # pyright: ignore
+    flint: Any = import_module("flint")
+    radius: Array = x * segments.ball(2) ** (12 - int(flint.ctx.prec))
     for _ in range(WIDER):
         below = np.array([v > 0 for v in f(_middles(x - radius))], dtype=bool)
         above = np.array([v < 0 for v in f(_middles(x + radius))], dtype=bool)
         if np.all(below & above):
             out = np.empty(len(x), dtype=object)
-            out[:] = [arb(v, r.upper()) for v, r in zip(_middles(x), radius, strict=True)]  # pyright: ignore
+            out[:] = [flint.arb(v, r.upper()) for v, r in zip(_middles(x), radius, strict=True)]
             return out
         radius = np.where(below & above, radius, radius * 4)
     raise PrecisionError("a root could not be enclosed", needed="more bits")

@@ -8,13 +8,15 @@ With the ratios :math:`\rho = \pi / \pi_k` and the advantages A of :math:`\pi_k`
 
 and differ in the cost c. With no cost and the discounted visits for w this is :math:`L_{\pi_k}(\pi) - J(\pi_k)`, the gain of
 conservative policy iteration. A penalty is a function of the ratios and the advantages of pairs that returns the cost and its
-derivative in the logarithm of the ratio; set its parameters with :func:`functools.partial`. :func:`ascend` climbs any of them with a softmax
-policy; where the maximizer is known it has a function of its own. Floats or balls; what needs no logarithm also Fractions.
+derivative in the logarithm of the ratio; set its parameters with :func:`functools.partial`. :func:`ascend` climbs any of them
+with a softmax policy; where the maximizer is known it has a function of its own. Floats or balls; what needs no logarithm also
+Fractions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -148,8 +150,8 @@ def maximize_quadratic(old: Array, A: Array, epsilon: Any, pair_ptr: Ints) -> Ar
             out[pairs[0]] = old[pairs[0]]
             continue
         free = [j for j in pairs if A[j] == 0]
-        active = [j for j in pairs if not A[j] == 0]
-        up = {j: 1 + epsilon if A[j] > 0 else 1 - epsilon for j in active}
+        active = [j for j in pairs if j not in free]
+        up = {j: 1 + epsilon if segments.at_least(A[j], 0, strict=True) else 1 - epsilon for j in active}
         left = 1 - sum(old[j] * up[j] for j in active)
         if free and left >= 0:
             share = sum(old[j] for j in free)
@@ -160,7 +162,7 @@ def maximize_quadratic(old: Array, A: Array, epsilon: Any, pair_ptr: Ints) -> Ar
             excess = sum(old[j] * up[j] for j in active) - 1
             nu = excess / sum(epsilon * old[j] / abs(A[j]) for j in active)
             ratio = {j: up[j] - epsilon * nu / abs(A[j]) for j in active}
-            kept = [j for j in active if not ratio[j] < 0]
+            kept = [j for j in active if segments.at_least(ratio[j], 0)]
             if len(kept) == len(active):
                 break
             active = kept
@@ -218,9 +220,11 @@ def _tilt(y: Array, behind: Array, old: Array, part: Ints) -> tuple[Array, Array
     r"""Divergence and multiplier of the tilt by :math:`y = \nu - \max A`, and their derivatives, ``(S,)`` each."""
     gap = segments.spread(y, part) + behind
     mean = segments.total(old * gap, part)
-    u = gap / segments.spread(mean, part) - 1
+    share = gap / segments.spread(mean, part)
+    u = share - 1
     # Small steps have small u, whose average is zero: two terms of second order are left.
-    D = np.log1p(segments.total(old * u**2 / (1 + u), part)) + segments.total(old * (np.log1p(u) - u), part)
+    logs = np.log(share) if u.dtype == object else np.where(u > -0.5, np.log1p(np.maximum(u, -0.5)), np.log(share))
+    D = np.log1p(segments.total(old * u**2 / share, part)) + segments.total(old * (logs - u), part)
     Z = segments.total(old / gap, part)
     dZ = -segments.total(old / gap**2, part)
     return D, 1 / Z, dZ / Z + Z, -dZ / Z**2
@@ -260,14 +264,19 @@ def _extreme(x: Array, which: str) -> Any:
 
 def _within(y: Array, h: Any, most: Any, least: Any, behind: Array, old: Array, part: Ints) -> Array | None:
     """Balls around y that hold all spreads whose divergence is between ``least`` and ``most``."""
-    arb: Any = import_module("flint").arb
     for _ in range(20):
         near, far = _each(y * (1 - h), lambda x: x.mid()), _each(y * (1 + h), lambda x: x.mid())
         below, above = _tilt(near, behind, old, part)[0], _tilt(far, behind, old, part)[0]
         if all(v > most for v in below) and all(v < least for v in above):
-            return _each(y, lambda x: arb(x.mid(), (2 * h * x).upper()))
+            return _each(y, partial(_widened, h=2 * h))
         h = 4 * h
     return None
+
+
+def _widened(x: Any, h: Any) -> Any:
+    """A ball around x of relative radius h."""
+    arb: Any = import_module("flint").arb
+    return arb(x.mid(), (h * x).upper())
 
 
 def _newton(y: Array, t: Any, behind: Array, old: Array, d: Array, C: Any, part: Ints) -> tuple[Array, Any]:

@@ -109,6 +109,7 @@ def trust_region(
     beta: Any = ball(solver.beta)
     repairs = 0
     before: Any = None
+    first: Any = None
     for k, state in enumerate(iterates(mdp, tested or solver, steps)):
         log_pi, at = list(state.log_pi), f"k={k}"
         pi = [exp(x) for x in log_pi]

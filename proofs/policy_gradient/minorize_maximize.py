@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from mdpkit.claims import Row, all_equal, claim, equal, fact, leq, mutant
@@ -21,6 +22,9 @@ from mdpkit.solvers.policy_gradient import MinorizeMaximize
 CASES = positive(
     sizes=((2, 2), (3, 3), (2, 3)), gammas=(Fraction(1, 10), Fraction(1, 2), Fraction(9, 10)), fast=3, full=9
 )
+
+
+KL, TV = MinorizeMaximize(), MinorizeMaximize(divergence="tv")
 
 
 class Warm(MinorizeMaximize):
@@ -50,7 +54,7 @@ class Warm(MinorizeMaximize):
 def monotone(
     mdp: Any,
     *,
-    tested: MinorizeMaximize = MinorizeMaximize(),
+    tested: MinorizeMaximize = KL,
     constant: int = 4,
     power: int = 2,
     swapped: bool = False,
@@ -151,7 +155,7 @@ def rise(exact: Exact, pi: list[Fraction], weights: list[Fraction]) -> Fraction:
 
 
 def best_tv(exact: Exact, C: Fraction, weights: list[Fraction], power: int) -> list[Fraction]:
-    """The maximizer of the gain less C alpha^power: by trying all breakpoints, and the peak of the parabola between each two."""
+    """The maximizer of the gain less C alpha^power, by trying all breakpoints and the peaks between them."""
     corners = {Fraction(0), Fraction(1)}
     for pairs in exact.judge.pairs:
         total = Fraction(0)
@@ -160,7 +164,7 @@ def best_tv(exact: Exact, C: Fraction, weights: list[Fraction], power: int) -> l
             corners.add(total)
     ends = sorted(corners)
     tried = list(ends)
-    for low, high in zip(ends, ends[1:], strict=False):
+    for low, high in pairwise(ends):
         slope = (rise(exact, moved(exact, high), weights) - rise(exact, moved(exact, low), weights)) / (high - low)
         if power == 2 and low < slope / (2 * C) < high:
             tried.append(slope / (2 * C))
@@ -170,7 +174,7 @@ def best_tv(exact: Exact, C: Fraction, weights: list[Fraction], power: int) -> l
 @claim(
     "trpo:monotone-tv",
     says=r"J(\pi_{k+1}) \ge L_{\pi_k}(\pi_{k+1}) - C_k \max_s \mathrm{TV}(\pi_k, \pi_{k+1})(s)^2 \ge J(\pi_k)",
-    where="Theorem 1, recalled; the paper maximizes with the relative entropy, the maximizer here is derived in the documentation",
+    where="Theorem 1, recalled; the paper maximizes with the relative entropy; the maximizer, derived in the documentation",
     kind="monotone",
     mode="exact",
     instances=CASES,
@@ -186,7 +190,7 @@ def best_tv(exact: Exact, C: Fraction, weights: list[Fraction], power: int) -> l
 def monotone_tv(
     mdp: Any,
     *,
-    tested: MinorizeMaximize = MinorizeMaximize(divergence="tv"),
+    tested: MinorizeMaximize = TV,
     constant: int = 4,
     discount: int = 2,
     power: int = 2,
@@ -197,6 +201,7 @@ def monotone_tv(
     judge = Judge(mdp)
     expected = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
     before: Exact | None = None
+    low = Fraction(0)
     g = judge.gamma_exact
     for k, state in enumerate(iterates(mdp, tested, steps, arithmetic="rational")):
         yield all_equal(state.pi, expected, f"pi_{k}")

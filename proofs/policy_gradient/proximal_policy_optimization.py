@@ -31,6 +31,9 @@ from mdpkit.solvers.policy_gradient import PenalizedPolicyOptimization, Proximal
 
 HALF, FIFTH = Fraction(1, 2), Fraction(1, 5)
 
+CLIP = ProximalPolicyOptimization(Fraction(1, 20), 6, 6)
+PENALTY = PenalizedPolicyOptimization(Fraction(1, 100), Fraction(3, 10))
+
 
 class Warm(ProximalPolicyOptimization):
     """A wrong ascent: from the uniform policy, and not from the last one."""
@@ -117,7 +120,7 @@ def clipped_slope(ratio: Any, a: Any, epsilon: Any, pessimistic: bool = True) ->
 def ascent(
     mdp: Any,
     *,
-    solver: ProximalPolicyOptimization = ProximalPolicyOptimization(Fraction(1, 20), 6, 6),
+    solver: ProximalPolicyOptimization = CLIP,
     tested: ProximalPolicyOptimization | None = None,
     epsilon: Fraction | None = None,
     pessimistic: bool = True,
@@ -201,7 +204,7 @@ class Slow(PenalizedPolicyOptimization):
 def penalty_rule(
     mdp: Any,
     *,
-    solver: PenalizedPolicyOptimization = PenalizedPolicyOptimization(Fraction(1, 100), Fraction(3, 10)),
+    solver: PenalizedPolicyOptimization = PENALTY,
     tested: PenalizedPolicyOptimization | None = None,
     reverse: bool = False,
     chi: bool = True,
@@ -209,7 +212,7 @@ def penalty_rule(
     worst: bool = False,
     steps: int = 6,
 ) -> Iterator[Row]:
-    """The penalized update is the maximizer, gains beta times a chi-squared divergence, and the coefficient follows its rule."""
+    """The penalized update is the maximizer, gains beta times a chi-squared divergence, and beta follows its rule."""
     judge = Judge(mdp)
     expected: Any = ball(solver.beta)
     before: Any = None

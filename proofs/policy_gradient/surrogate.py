@@ -128,6 +128,7 @@ def searched() -> Search:
 
 
 def missed(move: Move, constant: Any, which: str, weights: str, power: int, epsilon: str) -> Iterator[Row]:
+    """What the surrogate misses, under its bound; the library's surrogate and divergences are those of the judge."""
     judge = Judge(move.mdp)
     V, W = judge.value(move.old), judge.value(move.new)
     A = judge.advantage(V)

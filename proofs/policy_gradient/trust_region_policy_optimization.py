@@ -22,6 +22,9 @@ class Timid(TrustRegionPolicyOptimization):
         return TrustRegionPolicyOptimization(Fraction(self.delta) / 2, self.shrink).step(problem, state, rng)
 
 
+TRPO = TrustRegionPolicyOptimization(Fraction(1, 50))
+
+
 def dot(d: Any, x: Any) -> Any:
     """sum_s d x."""
     return sum((a * b for a, b in zip(d, x, strict=True)), ball(0))
@@ -49,7 +52,7 @@ def dot(d: Any, x: Any) -> Any:
 def natural_step(
     mdp: Any,
     *,
-    solver: TrustRegionPolicyOptimization = TrustRegionPolicyOptimization(Fraction(1, 50)),
+    solver: TrustRegionPolicyOptimization = TRPO,
     tested: TrustRegionPolicyOptimization | None = None,
     worst: bool = False,
     weights: str = "visits",
@@ -62,7 +65,9 @@ def natural_step(
     factor = ball(shrink or solver.shrink)
     delta = ball(solver.delta)
     expected = [-log(len(judge.pairs[s])) for s in judge.state]
-    rejected = None
+    rejected = 0
+    before: Any = None
+    pi, log_pi, d, A, last = before, before, before, before, before
     for k, state in enumerate(iterates(mdp, tested or solver, steps)):
         log_pi, at = list(state.log_pi), f"k={k}"
         yield all_equal(log_pi, expected, f"log pi_{k}")

@@ -2,7 +2,7 @@ r"""FixPO: a penalty on the relative entropy, then a second phase that goes on u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -96,7 +96,7 @@ class FixPO(PolicySolver[State]):
     eta_beta: Any = Fraction(1, 100)
     margin: Any = 2
     floor: Any = Fraction(1, 1000)
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("epsilon", "eta", "inner", "beta", "eta_beta", "floor")

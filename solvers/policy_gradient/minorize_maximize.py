@@ -2,7 +2,7 @@ r"""Minorization and maximization of the surrogate: the policy iteration that tr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -61,7 +61,7 @@ class MinorizeMaximize(PolicySolver[ProbabilityPolicy]):
 
     divergence: str = "kl"
     constant: Any = 4
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         if self.divergence not in ("kl", "tv"):

@@ -2,7 +2,7 @@ r"""Proximal policy optimization: the clipped surrogate, and the penalty that ad
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -77,7 +77,7 @@ class ProximalPolicyOptimization(PolicySolver[LogPolicy]):
     epsilon: Any = Fraction(1, 5)
     eta: Any = 1
     inner: int = 20
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("epsilon", "eta", "inner")
@@ -143,7 +143,7 @@ class PenalizedPolicyOptimization(PolicySolver[PenaltyState]):
     delta: Any = Fraction(1, 100)
     beta: Any = 1
     factor: Any = 2
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("delta", "beta")

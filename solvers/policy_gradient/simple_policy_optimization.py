@@ -2,7 +2,7 @@ r"""Simple policy optimization: a quadratic penalty on the ratios, weighted by t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from typing import Any, ClassVar
@@ -30,11 +30,11 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
     With a step size ``eta`` it is approached by ``inner`` steps of gradient ascent in the logits from :math:`\pi_k` instead, as
     the paper does. It starts from the uniform policy.
 
-    **Guarantee.** The policies are the maximizers (``simple-po:closed-form``), which the ascent (``simple-po:ascent``) finds (``simple-po:limit``).
-    Taken alone, each pair's term is concave, with its maximum at :math:`\rho = 1 + \epsilon\, \mathrm{sign} A`, and its
-    derivative leads back from outside, where that of the clipped surrogate is zero (``simple-po:aligned``). The sum is no
-    trust region: the normalization drives ratios of actions with small advantages beyond :math:`\epsilon`
-    (``simple-po:ratios-escape``).
+    **Guarantee.** The policies are the maximizers (``simple-po:closed-form``), which the ascent
+    (``simple-po:ascent``) finds (``simple-po:limit``). Taken alone, each pair's term is concave, with its maximum at
+    :math:`\rho = 1 + \epsilon\, \mathrm{sign} A`, and its derivative leads back from outside, where that of the clipped
+    surrogate is zero (``simple-po:aligned``). The sum is no trust region: the normalization drives ratios of actions with
+    small advantages beyond :math:`\epsilon` (``simple-po:ratios-escape``).
 
     *Departures.* The whole problem is the batch, and plain gradient ascent takes the place of Adam.
 
@@ -73,7 +73,7 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
     epsilon: Any = Fraction(1, 5)
     eta: Any = None
     inner: int = 20
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("inner", *(() if self.eta is None else ("eta",)))

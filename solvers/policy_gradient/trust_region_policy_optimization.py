@@ -2,7 +2,7 @@ r"""Trust region policy optimization: a natural gradient step as long as a mean 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, ClassVar
 
@@ -64,7 +64,7 @@ class TrustRegionPolicyOptimization(PolicySolver[LogPolicy]):
 
     delta: Any = Fraction(1, 100)
     shrink: Any = Fraction(1, 2)
-    advantages: AdvantageEstimator = ExactAdvantages()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("delta")
