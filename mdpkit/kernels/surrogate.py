@@ -42,6 +42,11 @@ __all__ = [
     "value",
 ]
 
+LEAST = -500.0
+"""Logarithm of the least probability of a maximizer in floats, where policies become deterministic."""
+SMALLEST = 1e-120
+"""Least relative distance of a multiplier from the largest advantage in floats."""
+
 Penalty = Callable[[Array, Array], tuple[Array, Array]]
 
 # -- penalties -------------------------------------------------------------------------------------------------------
@@ -191,7 +196,7 @@ def maximize_kl_max(log_old: Array, A: Array, weights: Array, C: Any, pair_ptr: 
 
     In every state :math:`\pi \propto \pi_k / (\nu - A)`; all states are at the same divergence t, and the multipliers
     :math:`\mu = 1 / \sum_a \frac{\pi_k}{\nu - A}` of that constraint satisfy :math:`\sum_s w \mu = C`. States whose actions
-    are all as good as each other, and those that are not visited, stay.
+    are all as good as each other, and those that are not visited, stay. In floats no logarithm falls below -500.
     """
     behind = segments.spread(segments.largest(A, pair_ptr), pair_ptr) - A
     visited = np.array([bool(x > 0) for x in weights], dtype=bool)
@@ -204,7 +209,7 @@ def maximize_kl_max(log_old: Array, A: Array, weights: Array, C: Any, pair_ptr: 
     y = _spread_of(behind[moving], log_old[moving], d, C, part)
     out = log_old.copy()
     out[moving] = softmax.log_softmax(log_old[moving] - np.log(segments.spread(y, part) + behind[moving]), part)
-    return out
+    return out if out.dtype == object else np.maximum(out, LEAST)
 
 
 def _moving(behind: Array, pair_ptr: Ints) -> Array:
@@ -288,33 +293,43 @@ def _newton(y: Array, t: Any, behind: Array, old: Array, d: Array, C: Any, part:
 
 
 def _in_floats(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Array:
-    """The spreads in floats: Newton's method from the solution for small steps, else one root inside another."""
-    scale = np.sqrt(segments.total(old * behind**2, part) - segments.total(old * behind, part) ** 2 + 1e-300)
+    """The spreads in floats: Newton's method in their logarithms, from the solution for small steps; else bisections."""
+    mean = segments.total(old * behind, part)
+    scale = np.sqrt(np.maximum(segments.total(old * behind**2, part) - mean**2, 0)) + 1e-300
+    floor = SMALLEST * segments.largest(behind, part)
     t = min(0.5 * float(d @ scale / C) ** 2, 1.0 + len(d))
-    y = scale / np.sqrt(2 * t)
-    start = y
-    before = np.inf
+    y, before = np.maximum(scale / np.sqrt(2 * t), floor), np.inf
     with np.errstate(all="ignore"):
-        for _ in range(50):
-            dy, dt = _newton(y, t, behind, old, d, C, part)
-            if not (np.all(np.isfinite(dy)) and np.isfinite(dt)):
-                break
-            moved = np.exp(np.clip(dy / y, -2, 2))
-            y, t = y * moved, t + dt
+        for _ in range(100):
+            D, mu, dD, dmu = _tilt(y, behind, old, part)
+            free = (y > floor) | (t <= D)  # where the policy is as good as deterministic, no divergence is large enough
+            share = np.where(free, d * dmu / dD, 0)
+            dt = (C - d @ mu - share @ (t - D)) / share.sum()
+            moved = np.exp(np.where(free, np.clip((t + dt - D) / (y * dD), -20, 20), 0))
             step = float(np.max(np.abs(moved - 1)))
+            if not (np.isfinite(step) and np.isfinite(dt)):
+                break
+            y, t = np.maximum(y * moved, floor), max(t + float(dt), t / 10)
             if step == 0 or (step < 1e-6 and step >= before):  # as near as the rounding lets it
                 return y
             before = step
 
-    def spreads(t: float) -> Array:
-        nonlocal start
-        start = roots.decreasing(lambda y: _tilt(y, behind, old, part)[0] - t, start)
-        return start
+        def spreads(t: float) -> Array:
+            low, high = np.log(floor), np.log(scale / np.sqrt(2 * t) + 1e6 * segments.largest(behind, part))
+            for _ in range(64):
+                middle = (low + high) / 2
+                far = _tilt(np.exp(middle), behind, old, part)[0] > t
+                low, high = np.where(far, middle, low), np.where(far, high, middle)
+            return np.exp(low)
 
-    def surplus(t: Array) -> Array:
-        return np.array([d @ _tilt(spreads(float(t[0])), behind, old, part)[1] - C])
-
-    return spreads(float(roots.decreasing(surplus, np.array([min(0.5 * float(d @ scale / C) ** 2, 1.0 + len(d))]))[0]))
+        low, high = -700.0, np.log(2.0 + len(d)) + 50
+        for _ in range(64):
+            middle = (low + high) / 2
+            if float(d @ _tilt(spreads(float(np.exp(middle))), behind, old, part)[1]) > C:
+                low = middle
+            else:
+                high = middle
+        return spreads(float(np.exp(low)))
 
 
 def _floats(x: Array) -> Array:
