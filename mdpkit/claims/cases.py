@@ -17,7 +17,7 @@ from mdpkit.instances import make
 from mdpkit.models.criterion import Discounted, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive"]
+__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive", "tiny"]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 
@@ -157,5 +157,26 @@ def bandits(
             r = [Fraction(int(x), 1000) for x in rng.choice(1001, size=A, replace=False)]
             mdp = MDP([[[Fraction(1)]] * A], [r], Discounted(gamma), rho=0)
             yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+
+    return cases
+
+
+def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> Cases:
+    """Models of two states, small enough to enumerate trajectories: random ones, every other one with a single action in state 1."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=2&A=2&gamma={gamma}&seed={seed}"
+            mdp = _build(source)
+            if i % 2:
+                kept = slice(0, 3)
+                rows = np.array(mdp.P.rationals(), dtype=object).reshape(-1, 2)[kept]
+                reward = np.asarray(mdp.reward.exact)[kept]
+                law = [Fraction(1, 4), Fraction(3, 4)]
+                mdp = MDP(rows, reward, Discounted(gamma), state=[0, 0, 1], action=[0, 1, 0], rho=law)
+                yield Case(f"{source}, without the last pair, rho=(1/4, 3/4)", mdp)
+            else:
+                yield _with_law(source, mdp, "uniform")
 
     return cases

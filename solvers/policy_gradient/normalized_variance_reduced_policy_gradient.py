@@ -84,8 +84,8 @@ class NormalizedVarianceReducedPolicyGradient(SampledPolicyGradient):
     >>> mdp = mk.MDP([[[1.0], [1.0]]], [[0.2, 0.8]], mk.Discounted("1/2"), rho=0)
     >>> solver = NormalizedVarianceReducedPolicyGradient(length=8, utility=Distance((1.5, 0.5)))
     >>> sol = mk.solve(mdp, solver, max_steps=300, rng=np.random.default_rng(0))
-    >>> sol.last_policy.round(1).tolist()
-    [[0.8, 0.2]]
+    >>> sol.last_policy[0].round(1).tolist()
+    [0.8, 0.2]
     """
 
     cites: ClassVar = ("n-vr-pg",)
