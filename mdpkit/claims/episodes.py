@@ -66,9 +66,9 @@ class Episodes:
         return [flint.arb_series([ball(t), ball(w)], prec=order) for t, w in zip(theta, v, strict=True)]
 
     def score(self, pi: Sequence[Any]) -> list[list[Any]]:
-        """Gradients of the logarithms of the probabilities, ``(L, d)``."""
+        """Gradients of the logarithms of the probabilities, ``(L, d)``, for balls or power series."""
         mean = [
-            [sum((ball(pi[k]) * self.phi[k][i] for k in pairs), ball(0)) for i in range(self.dim)]
+            [sum((pi[k] * self.phi[k][i] for k in pairs), ball(0)) for i in range(self.dim)]
             for pairs in self.judge.pairs
         ]
         return [[x - m for x, m in zip(self.phi[k], mean[s], strict=True)] for k, s in enumerate(self.judge.state)]
@@ -199,6 +199,17 @@ class Episodes:
         paid = self.paid(path, r)
         to_go = [sum(paid[h:], ball(0)) for h in range(self.H)]
         return self.weighted(path, to_go, self.score(pi))
+
+    def bent(self, path: Path, theta: Sequence[Any], v: Sequence[Any]) -> tuple[list[Any], Any, list[Any]]:
+        r""":math:`\nabla\Phi`, :math:`\nabla\log p \cdot v` and :math:`\nabla^2\Phi\, v` of a trajectory, from series along v."""
+        paid = self.paid(path)
+        to_go = [sum(paid[h:], ball(0)) for h in range(self.H)]
+        score = self.score(self.policy(self.line(theta, v, 2)))
+        slope = self.weighted(path, to_go, score)
+        log_p = self.weighted(path, [ball(1)] * self.H, score)
+        first = [self._coefficient(x, 0) for x in slope]
+        along = sum((self._coefficient(x, 0) * ball(w) for x, w in zip(log_p, v, strict=True)), ball(0))
+        return first, along, [self._coefficient(x, 1) for x in slope]
 
     def counted(self, path: Path) -> list[Any]:
         """Discounted visits to the pairs along a trajectory, ``(L,)``."""

@@ -115,6 +115,13 @@ def inner(x: Sequence[Any], y: Sequence[Any]) -> Any:
     return sum((ball(a) * ball(b) for a, b in zip(x, y, strict=True)), ball(0))
 
 
+def unit(d: Sequence[Any]) -> list[Any]:
+    """The direction over its length; zero where it is exactly zero."""
+    if all(x == 0 for x in d):
+        return list(d)
+    return [x / inner(d, d).sqrt() for x in d]
+
+
 expected = inner
 """An expectation: of probabilities and values."""
 
