@@ -11,7 +11,7 @@ import numpy as np
 from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import Trajectories, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
+from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, single, valued
 from mdpkit.typing import Array
 
 __all__ = ["HessianAidedPolicyGradient", "State"]
@@ -109,3 +109,13 @@ class HessianAidedPolicyGradient(SampledPolicyGradient):
         theta = momentum.normalized(state.theta, direction, alpha) if self.normalized else state.theta + alpha * direction
         draws = state.draws + first.draws + second.draws
         return State(theta, state.theta, direction, *valued(policies, theta), t + 1, draws, (first, second), between)
+
+    def _loop(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        from mdpkit.kernels import ascent
+
+        return ascent.hessian_aided, _pair, (self.normalized,)
+
+
+def _pair(H: int) -> int:
+    """One number for the point between, and two trajectories."""
+    return 1 + 2 * single(H)

@@ -12,7 +12,7 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import Trajectories, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, count, valued
+from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, count, single, valued
 from mdpkit.typing import Array
 
 __all__ = ["NormalizedPolicyGradientIGT", "State"]
@@ -121,3 +121,10 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
         return State(
             theta, state.theta, direction, *valued(policies, theta), t + 1, state.draws + batch.draws, batch, point
         )
+
+    def _loop(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        if self.episodes > 1:
+            return super()._loop()
+        from mdpkit.kernels import ascent
+
+        return ascent.transported, single, (float(self.power),)

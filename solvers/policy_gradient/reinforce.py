@@ -7,13 +7,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
+from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.kernels import trajectories
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import LogLinear, Trajectories, frozen, generator, horizon, one_discount
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solver import Answer, IterativeSolver
-from mdpkit.typing import Array
+from mdpkit.typing import Array, Floats
 
 __all__ = ["Reinforce", "State"]
 
@@ -69,6 +69,39 @@ class SampledPolicyGradient(IterativeSolver[Any]):
     def answer(self, problem: Canonical, state: Any) -> Answer:
         """The value of the policy."""
         return Answer(state.V, None, policy=np.exp(state.log_pi))
+
+    def trace(self, problem: Canonical, marks: Any, rng: np.random.Generator) -> Floats:
+        """The parameters after each of ``marks`` steps, in one compiled loop, ``(len(marks), d)``.
+
+        From the same generator it draws the same trajectories as step after step, and comes to the same parameters up to
+        rounding: for long runs whose values are not wanted on the way.
+
+        Raises
+        ------
+        UnsupportedError
+            If the method, or the method with these parameters, has no compiled loop.
+        """
+        loop, width, options = self._loop()
+        steps = np.unique(np.asarray(marks, dtype=np.int64))
+        policies = self.policies(problem)
+        H, P, law = self.horizon(policies), problem.P, np.cumsum(policies.on.rho)
+        out = np.empty((len(steps), policies.dim))
+        u = rng.random((int(steps[-1]), width(H)))
+        ptr = np.asarray(policies.ptr, dtype=np.int64)
+        model = (policies.on.r, policies.gamma, policies.matrix, ptr, P.indptr, P.indices, P.cumulative)
+        loop(u, law / law[-1], *model, float(self.eta), *options, steps, out)
+        return out
+
+    def _loop(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        """The compiled loop, how many numbers a step draws, and its options."""
+        raise UnsupportedError(
+            f"{type(self).__name__} with these parameters has no compiled loop", way_out="call iterates() instead"
+        )
+
+
+def single(H: int) -> int:
+    """How many uniform numbers a trajectory takes."""
+    return 1 + 2 * H
 
 
 def count(what: str, n: Any, least: int = 1) -> None:
@@ -173,6 +206,13 @@ class Reinforce(SampledPolicyGradient):
         direction = self.estimates(policies, batch, pi).sum(axis=0) / self.episodes
         theta = state.theta + policies.on.number(self.eta) * direction
         return State(theta, *valued(policies, theta), state.k + 1, state.draws + batch.draws, batch, direction)
+
+    def _loop(self) -> tuple[Any, Any, tuple[Any, ...]]:
+        if self.episodes > 1 or self.estimator != "gpomdp" or self.baseline is not None:
+            return super()._loop()
+        from mdpkit.kernels import ascent
+
+        return ascent.plain, single, ()
 
     def estimates(self, policies: LogLinear, batch: Trajectories, pi: Array) -> Array:
         """The estimate of each trajectory, ``(N, d)``."""
