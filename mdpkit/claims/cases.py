@@ -17,7 +17,18 @@ from mdpkit.instances import make
 from mdpkit.models.criterion import Discounted, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive", "tiny"]
+__all__ = [
+    "bandits",
+    "chosen",
+    "deterministic",
+    "discounted",
+    "finite_horizon",
+    "joined",
+    "named",
+    "once",
+    "positive",
+    "tiny",
+]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 
@@ -162,7 +173,7 @@ def bandits(
 
 
 def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> Cases:
-    """Models of two states, small enough to enumerate trajectories: random ones, every other one with a single action in state 1."""
+    """Random models of two states, whose trajectories can be enumerated; every other one has a single action in state 1."""
 
     def cases(level: Level, rng: Any) -> Iterator[Case]:
         for i in range(fast if level == "fast" else full):

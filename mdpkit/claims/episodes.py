@@ -201,7 +201,7 @@ class Episodes:
         return self.weighted(path, to_go, self.score(pi))
 
     def bent(self, path: Path, theta: Sequence[Any], v: Sequence[Any]) -> tuple[list[Any], Any, list[Any]]:
-        r""":math:`\nabla\Phi`, :math:`\nabla\log p \cdot v` and :math:`\nabla^2\Phi\, v` of a trajectory, from series along v."""
+        r"""Along v: :math:`\nabla\Phi`, :math:`\nabla\log p \cdot v` and :math:`\nabla^2\Phi\, v` of a trajectory."""
         paid = self.paid(path)
         to_go = [sum(paid[h:], ball(0)) for h in range(self.H)]
         score = self.score(self.policy(self.line(theta, v, 2)))

@@ -1,8 +1,9 @@
 r"""Stochastic policy gradient methods as compiled loops, one trajectory after another, on log-linear policies.
 
-Each loop is the twin of repeated steps of a solver in ``solvers/policy_gradient``: given the same uniform numbers it takes the same
-trajectories and comes to the same parameters up to rounding. ``phi`` is ``(L, d)``; the model is compressed by rows, with
-cumulative rows ``cum`` and the cumulative initial law ``start``. Parameters are written to ``out`` after each of ``marks`` steps.
+Each loop is the twin of repeated steps of a solver in ``solvers/policy_gradient``: given the same uniform numbers it
+takes the same trajectories and comes to the same parameters up to rounding. ``phi`` is ``(L, d)``; the model is
+compressed by rows, with cumulative rows ``cum`` and the cumulative initial law ``start``. Parameters are written to
+``out`` after each of ``marks`` steps.
 """
 # pyright: reportUntypedFunctionDecorator=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownParameterType=false, reportMissingParameterType=false, reportUnknownArgumentType=false

@@ -34,12 +34,13 @@ def rollouts(
     n, H = len(u), (u.shape[1] - 1) // 2
     states, pairs = np.empty((n, H + 1), dtype=np.int64), np.empty((n, H), dtype=np.int64)
     for i in range(n):
-        s = states[i, 0] = np.searchsorted(start, u[i, 0], side="right")
+        s = states[i, 0] = int(np.searchsorted(start, u[i, 0], side="right"))
         for h in range(H):
             first, last = pair_ptr[s], pair_ptr[s + 1]
-            k = pairs[i, h] = first + np.searchsorted(choice[first:last], u[i, 1 + 2 * h], side="right")
+            k = pairs[i, h] = int(first + np.searchsorted(choice[first:last], u[i, 1 + 2 * h], side="right"))
             first, last = indptr[k], indptr[k + 1]
-            s = states[i, h + 1] = indices[first + np.searchsorted(cum[first:last], u[i, 2 + 2 * h], side="right")]
+            entry = int(first + np.searchsorted(cum[first:last], u[i, 2 + 2 * h], side="right"))
+            s = states[i, h + 1] = int(indices[entry])
     return states, pairs
 
 

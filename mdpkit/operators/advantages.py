@@ -46,9 +46,9 @@ class GAE:
        \hat A_h = \sum_{l=0}^{H-1-h} (\gamma\lambda)^l \delta_{h+l}, \qquad
        \delta_h = r(s_h, a_h) + \gamma V(s_{h+1}) - V(s_h)
 
-    ``lambda_=1`` is Monte Carlo with V as the baseline and as the value of what was cut off, ``lambda_=0`` the one-step temporal
-    difference. For the exact critic each estimate is unbiased, whatever the parameter and the length; for others see :meth:`bias`.
-    Pairs that were not visited get zero.
+    ``lambda_=1`` is Monte Carlo with V as the baseline and as the value of what was cut off, ``lambda_=0`` the
+    one-step temporal difference. For the exact critic each estimate is unbiased, whatever the parameter and the
+    length; for others see :meth:`bias`. Pairs that were not visited get zero.
 
     Parameters
     ----------
@@ -85,8 +85,9 @@ class GAE:
             raise OptionError("lambda_ is out of range", found=self.lambda_, needed="[0, 1]")
         for name in ("episodes", "length"):
             n: Any = getattr(self, name)
-            if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
-                raise OptionError(f"{name} is no count", found=n, needed="an integer >= 1")
+            integer = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
+            if n is not None and not (integer and n >= 1):
+                raise OptionError(f"{name} is no count", found=repr(n), needed="an integer >= 1")
         if isinstance(self.critic, str):
             if self.critic != "exact":
                 raise OptionError("the critic is unknown", found=self.critic, needed="'exact' or a value of each state")
@@ -104,7 +105,9 @@ class GAE:
         if isinstance(self.critic, str):
             return on.value(pi)
         if len(self.critic) != on.n_states:
-            raise ModelError("critic and states differ in number", found=len(self.critic), needed=f"{on.n_states} values")
+            raise ModelError(
+                "critic and states differ in number", found=len(self.critic), needed=f"{on.n_states} values"
+            )
         return on.number(np.array(self.critic, dtype=object))
 
     def along(self, on: OnPolicy, batch: Trajectories, V: Array) -> Array:

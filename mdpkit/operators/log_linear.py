@@ -1,4 +1,4 @@
-r"""Softmax policies that are linear in features, :math:`\pi_\theta(a|s) \propto e^{\theta^\top \phi(s,a)}`, and their estimators.
+r"""Softmax policies linear in features, :math:`\pi_\theta(a|s) \propto e^{\theta^\top \phi(s,a)}`, and their estimators.
 
 Tabular softmax is the case of one feature a pair; *minimal* softmax leaves out the last pair of each state, whose logit is
 zero, so that no direction of parameters is idle. Estimators work in any arithmetic: only drawing takes the floats nearest to
@@ -107,10 +107,10 @@ class LogLinear:
         elif features is None:
             self.dim = L
         else:
-            self._phi = on.number(np.asarray(features, dtype=object))
-            if len(self._phi) != L:
-                raise ModelError("features and pairs differ in number", found=len(self._phi), needed=f"{L} rows")
-            self.dim = self._phi.shape[1]
+            phi: Array = on.number(np.asarray(features, dtype=object))
+            if len(phi) != L:
+                raise ModelError("features and pairs differ in number", found=len(phi), needed=f"{L} rows")
+            self._phi, self.dim = phi, phi.shape[1]
 
     # -- policies ----------------------------------------------------------------------------------------------------
 
@@ -219,8 +219,8 @@ class LogLinear:
     def hessians(self, batch: Trajectories, pi: Array, v: Array) -> Array:
         r"""Estimates of the Hessian times v: :math:`(\nabla\Phi\, \nabla\log p^\top + \nabla^2\Phi) v`, ``(N, d)``.
 
-        :math:`\Phi = \sum_h \Psi_h \log \pi(a_h|s_h)` with the rewards to go :math:`\Psi_h` held fixed, and p the probability of
-        the trajectory.
+        :math:`\Phi = \sum_h \Psi_h \log \pi(a_h|s_h)` with the rewards to go :math:`\Psi_h` held fixed, and p the
+        probability of the trajectory.
         """
         x = self.logits(v)
         slope = (x - segments.spread(segments.mean(pi, x, self.ptr), self.ptr))[batch.pairs].sum(axis=1)
@@ -244,4 +244,3 @@ def floats(x: Array) -> Floats:
     if x.dtype != object:
         return np.asarray(x, dtype=np.float64)
     return np.array([float(v.mid()) if segments.is_ball(v) else float(v) for v in x.flat]).reshape(x.shape)
-

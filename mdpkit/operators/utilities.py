@@ -83,8 +83,8 @@ class Entropy:
     Parameters
     ----------
     smoothing : number
-        The positive :math:`\epsilon`, without which the gradient is unbounded at pairs that are never visited. An estimate that is
-        lower than :math:`-\epsilon/2` counts as that.
+        The positive :math:`\epsilon`, without which the gradient is unbounded at pairs that are never visited. An
+        estimate that is lower than :math:`-\epsilon/2` counts as that.
     """
 
     smoothing: Any = 0.01

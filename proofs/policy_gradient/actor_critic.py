@@ -31,7 +31,9 @@ def policies_of(mdp: Any, features: Any, theta: Sequence[Any]) -> tuple[LogLinea
     return policies, np.exp(call(policies.log_pi, policies.on.number(np.array(theta, dtype=object))))
 
 
-def the_run(judge: Judge, solver: ActorCritic, seed: int, tested: ActorCritic | None = None, n: int = 2) -> Iterator[Row]:
+def the_run(
+    judge: Judge, solver: ActorCritic, seed: int, tested: ActorCritic | None = None, n: int = 2
+) -> Iterator[Row]:
     """The solver's start and updates, followed by the judge with the same random numbers."""
     episodes = Episodes(judge, 1, solver.features)
     rng, own = np.random.default_rng(seed), np.random.default_rng(seed)
@@ -85,7 +87,10 @@ class Discounts(ActorCritic):
     controls=[
         mutant("without the factor 1/(1-gamma)", scaled=False),
         mutant("states weighted by the initial law", restarted=False),
-        mutant("the critic's value in place of its advantage", tested=Discounts(eta=F(1, 2), alpha=F(1, 3), length=N, features="minimal")),
+        mutant(
+            "the critic's value in place of its advantage",
+            tested=Discounts(eta=F(1, 2), alpha=F(1, 3), length=N, features="minimal"),
+        ),
     ],
     about=[ActorCritic],
     caveat="Says where the mean directions vanish, not that the two step sizes bring the iteration there.",
@@ -119,7 +124,10 @@ def mean_direction(
     ]
     yield all_equal(flow, d, "stationary")
     weights = np.array(
-        [[d[judge.state[k]] * pi[k] * call((tested or solver).advantage, policies, own, law, k)] for k in range(judge.L)],
+        [
+            [d[judge.state[k]] * pi[k] * call((tested or solver).advantage, policies, own, law, k)]
+            for k in range(judge.L)
+        ],
         dtype=object,
     )
     mean = call(policies.project, call(trajectories.scores, weights, law, policies.ptr))[:, 0]
@@ -195,7 +203,7 @@ def compatible(mdp: Any, *, weights: str = "visits", centered: bool = True, fact
     about=[ActorCritic],
 )
 def projection(
-    mdp: Any, *, rng: Any, solver: ActorCritic = AC, weighted: bool = True, along: Fraction = F(0)
+    mdp: Any, *, rng: Any, solver: ActorCritic = AC, weighted: bool = True, along: Fraction = Fraction(0)
 ) -> Iterator[Row]:
     """The actor sees of a critic only its projection on the compatible features."""
     judge = Judge(mdp)

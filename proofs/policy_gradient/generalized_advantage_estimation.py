@@ -5,7 +5,6 @@ The policy and the critics are rational, so that means over all trajectories are
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
@@ -174,7 +173,8 @@ def unbiased(
         on, law, batch, chances, along = estimated(mdp, estimator, pi)
         yield all_equal(first_means(judge.L, batch, chances, along), A, f"mean, lambda={lambda_}")
         sampled = call(estimator, on, law, np.random.default_rng(seed))
-        own = judged_call(judge, dataclasses.replace(GAE(length=H, episodes=4), lambda_=lambda_), pi, V, np.random.default_rng(seed))  # fmt: skip
+        right = GAE(lambda_=lambda_, episodes=4, length=H)
+        own = judged_call(judge, right, pi, V, np.random.default_rng(seed))
         yield all_equal(sampled, own, f"sampled, lambda={lambda_}")
 
 

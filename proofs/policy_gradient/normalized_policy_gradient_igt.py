@@ -28,7 +28,7 @@ H = 2
 IGT = NormalizedPolicyGradientIGT(eta=F(1, 2), length=H, features="minimal")
 
 
-RATED = NormalizedPolicyGradientIGT(eta=F(3, 4), length=1, features="minimal")
+RATED = NormalizedPolicyGradientIGT(eta=F(7, 10), length=1, features="minimal")
 
 
 def arms(*rewards: Fraction) -> Case:
@@ -37,9 +37,7 @@ def arms(*rewards: Fraction) -> Case:
     return Case(f"bandit r=({', '.join(map(str, rewards))}), gamma=1/2", mdp)
 
 
-def the_run(
-    judge: Judge, solver: NormalizedPolicyGradientIGT, seed: int, ahead: int = 1, n: int = 3
-) -> Iterator[Row]:
+def the_run(judge: Judge, solver: NormalizedPolicyGradientIGT, seed: int, ahead: int = 1, n: int = 3) -> Iterator[Row]:
     """The solver's start and updates, followed by the judge with the same random numbers."""
     assert solver.length is not None
     episodes = Episodes(judge, solver.length, solver.features)
@@ -68,7 +66,8 @@ def the_run(
 
 @claim(
     "n-pg-igt:transport",
-    says=r"J \text{ quadratic},\; g = \nabla J,\; d_0 = \nabla J(\theta_0) \implies d_t = \nabla J(\theta_t) \text{ for all } t",
+    says=r"J \text{ quadratic},\; g = \nabla J,\; d_0 = \nabla J(\theta_0) "
+    r"\implies d_t = \nabla J(\theta_t) \text{ for all } t",
     where="the idea of Section 3, recalled; proof in the docs",
     kind="identity",
     mode="numeric",
@@ -144,8 +143,9 @@ def fisher(judge: Judge, episodes: Episodes, pi: Sequence[Any]) -> list[list[Any
 
 @claim(
     "n-pg-igt:relaxed-domination",
-    says=r"J^* - J(\theta) = \frac{\mathbb{E}_{d^*,\pi^*}[A - (1-\gamma) w^\top s]}{1-\gamma} + \mathbb{E}_{d^*,\pi^*}[w^\top s] "
-    r"\le \frac{M_g}{\mu_F} \|\nabla J(\theta)\| + \frac{\sqrt{\varepsilon_{\rm bias}}}{1-\gamma}, \qquad "
+    says=r"J^* - J(\theta) = \frac{\mathbb{E}_{d^*,\pi^*}[A - (1-\gamma) w^\top s]}{1-\gamma} "
+    r"+ \mathbb{E}_{d^*,\pi^*}[w^\top s] \le \frac{M_g}{\mu_F} \|\nabla J(\theta)\| "
+    r"+ \frac{\sqrt{\varepsilon_{\rm bias}}}{1-\gamma}, \qquad "
     r"w = F^{-1} \nabla J,\; s = \nabla\log\pi_\theta",
     where="Assumption 2.2 and equation (8) there, recalled; the exact form and the constants derived, see docs",
     kind="upper",
@@ -181,7 +181,9 @@ def relaxed_domination(
             policies, law = policies_of(mdp, features, theta)
             information = fisher(judge, episodes, pi)
             yield all_equal(call(policies.gradient, law), gradient, f"gradient, {at}")
-            yield all_equal(call(policies.fisher, law).ravel(), sum(information, []), f"Fisher information, {at}")
+            yield all_equal(
+                call(policies.fisher, law).ravel(), [x for row in information for x in row], f"Fisher information, {at}"
+            )
             w = [x / (1 - judge.gamma) for x in call(policies.critic, law)]
             yield all_equal([inner(row, w) for row in information], gradient, f"F w, {at}")
             target = pi if own else judge.optimal_policy
@@ -214,7 +216,7 @@ def relaxed_domination(
     controls=[mutant("bounded parameters", far=F(1, 8))],
     about=[NormalizedPolicyGradientIGT],
 )
-def fisher_degenerates(mdp: Any, *, far: Fraction = F(8)) -> Iterator[Row]:
+def fisher_degenerates(mdp: Any, *, far: Fraction = Fraction(8)) -> Iterator[Row]:
     """The Fisher information of minimal softmax vanishes on the way to a deterministic policy, like its last probability."""
     judge = Judge(mdp)
     episodes = Episodes(judge, 1, "minimal")
@@ -245,7 +247,7 @@ class Unlucky:
     controls=[mutant("a step scale of 2/5", eta=F(2, 5))],
     about=[NormalizedPolicyGradientIGT],
 )
-def commits(mdp: Any, *, eta: Fraction = F(4), steps: int = 40) -> Iterator[Row]:
+def commits(mdp: Any, *, eta: Fraction = Fraction(4), steps: int = 40) -> Iterator[Row]:
     """Large normalized steps are trapped at a bad arm with a probability that does not vanish."""
     judge = Judge(mdp)
     solver = NormalizedPolicyGradientIGT(eta=eta, length=1, features="minimal")
@@ -281,7 +283,7 @@ def step_budget(
     *,
     rng: Any,
     solver: NormalizedPolicyGradientIGT = RATED,
-    share: Fraction = F(1),
+    share: Fraction = Fraction(1),
     power: int = 1,
     steps: int = 24,
 ) -> Iterator[Row]:
@@ -304,9 +306,7 @@ def step_budget(
 # -- rates -----------------------------------------------------------------------------------------------------------
 
 
-def measured(
-    mdp: Any, solver: Any, rng: Any, level_seeds: int, longest: int, run: Any
-) -> Iterator[Row]:
+def measured(mdp: Any, solver: Any, rng: Any, level_seeds: int, longest: int, run: Any) -> Iterator[Row]:
     """The solver's first steps, then mean gaps after T steps, each from runs of its own, over the lower bound."""
     judge = Judge(mdp)
     seed = int(rng.integers(2**32))
@@ -316,7 +316,7 @@ def measured(
         return
     problem, tested = pose(mdp, solver, "float")
     r = [float(x) for x in judge.r_exact]
-    for number, T in enumerate(np.unique(np.round(np.geomspace(128, longest, 13)).astype(int)).tolist()):
+    for number, T in enumerate(np.unique(np.round(np.geomspace(128, longest, 11)).astype(int)).tolist()):
         gaps: list[float] = []
         for i in range(level_seeds):
             (theta,) = call(tested.trace, problem, [T], np.random.default_rng([seed, number, i]))
@@ -326,15 +326,14 @@ def measured(
 
 def noisy(level: Level, rng: Any) -> Iterator[Case]:
     """Bandits whose gap is as large as their noise."""
-    yield arms(F(9, 10), F(1, 5))
+    yield arms(F(1), F(1, 5))
     if level == "full":
-        yield arms(F(1), F(1, 2))
-        yield arms(F(1, 2), F(1, 10))
+        yield arms(F(1), F(1, 10))
 
 
 @claim(
     "n-pg-igt:rate",
-    says=r"J^* - \mathbb{E} J(\theta_T) = O(T^{-2/5}) \text{ in trajectories, on bandits of two arms with step scale } 3/4",
+    says=r"J^* - \mathbb{E} J(\theta_T) = O(T^{-2/5}) \text{ in trajectories, on bandits of two arms with step scale } 7/10",
     where="Theorem 3.4 there (a sample complexity of order epsilon^-2.5, up to logarithms): the abstract seen, the theorem "
     "recalled; it assumes that the class is Fisher-non-degenerate, which these bandits are not in the limit",
     kind="rate",
@@ -351,9 +350,9 @@ def noisy(level: Level, rng: Any) -> Iterator[Case]:
     "gradient with constant steps is faster still on these bandits, like 1/T. The interval of the slope treats the means as "
     "independent, which they are: each has its own runs.",
 )
-def rate(mdp: Any, *, rng: Any, solver: NormalizedPolicyGradientIGT = RATED, seeds: int = 50) -> Iterator[Row]:
+def rate(mdp: Any, *, rng: Any, solver: NormalizedPolicyGradientIGT = RATED, seeds: int = 80) -> Iterator[Row]:
     """The gap of N-PG-IGT falls at least like the power -2/5 of the number of trajectories."""
-    yield from measured(mdp, solver, rng, seeds, 8192, the_run)
+    yield from measured(mdp, solver, rng, seeds, 4096, the_run)
 
 
 HARPG = HessianAidedPolicyGradient(eta=F(7, 10), length=1, features="minimal")
@@ -367,7 +366,8 @@ def with_hessians(judge: Judge, solver: HessianAidedPolicyGradient, seed: int) -
 @claim(
     "n-pg-igt:hessian-aided-rate",
     says=r"J^* - \mathbb{E} J(\theta_T) = O(T^{-1/2}) \text{ in trajectories, on bandits of two arms with step scale } 7/10",
-    where="Theorem 4.4 there (a sample complexity of order epsilon^-2, up to logarithms): the abstract seen, the theorem recalled",
+    where="Theorem 4.4 there (a sample complexity of order epsilon^-2, up to logarithms): "
+    "the abstract seen, the theorem recalled",
     kind="rate",
     mode="statistical",
     instances=noisy,
@@ -380,6 +380,8 @@ def with_hessians(judge: Judge, solver: HessianAidedPolicyGradient, seed: int) -
     about=[HessianAidedPolicyGradient],
     caveat="As for n-pg-igt:rate: the exponent measured is near minus the step scale. A step takes two trajectories.",
 )
-def hessian_aided_rate(mdp: Any, *, rng: Any, solver: HessianAidedPolicyGradient = HARPG, seeds: int = 50) -> Iterator[Row]:
+def hessian_aided_rate(
+    mdp: Any, *, rng: Any, solver: HessianAidedPolicyGradient = HARPG, seeds: int = 80
+) -> Iterator[Row]:
     """The gap of N-HARPG falls at least like the power -1/2 of the number of trajectories."""
-    yield from measured(mdp, solver, rng, seeds, 8192, with_hessians)
+    yield from measured(mdp, solver, rng, seeds, 4096, with_hessians)

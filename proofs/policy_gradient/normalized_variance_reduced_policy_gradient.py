@@ -15,7 +15,7 @@ from mdpkit.claims.episodes import Episodes
 from mdpkit.claims.judge import Judge, ball, exp, log
 from mdpkit.claims.trial import call, iterates
 from mdpkit.operators.utilities import Distance, Entropy, Return
-from mdpkit.proofs.policy_gradient.reinforce import Tested, inner, parameters, unit
+from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters, unit
 from mdpkit.solvers.policy_gradient import NormalizedVarianceReducedPolicyGradient
 
 F = Fraction
@@ -111,9 +111,7 @@ def the_run(judge: Judge, solver: Solver, seed: int, lag: int = 1, inverse: bool
     ],
     about=[Solver],
 )
-def gradient(
-    mdp: Any, *, rng: Any, stale: bool = False, normalized: bool = False, own: bool = False
-) -> Iterator[Row]:
+def gradient(mdp: Any, *, rng: Any, stale: bool = False, normalized: bool = False, own: bool = False) -> Iterator[Row]:
     """The gradient of a utility of the occupancy is the policy gradient for the utility's derivatives as rewards."""
     judge = Judge(mdp)
     seed = int(rng.integers(2**32))
@@ -171,7 +169,8 @@ def corrections(
 
 @claim(
     "n-vr-pg:occupancy-correction",
-    says=r"\mathbb{E}_{\tau \sim \theta_t}\bigl[(1 - w)\, \hat\lambda(\tau)\bigr] = \lambda(\theta_t) - \lambda(\theta_{t-1}), \qquad "
+    says=r"\mathbb{E}_{\tau \sim \theta_t}\bigl[(1 - w)\, \hat\lambda(\tau)\bigr] = "
+    r"\lambda(\theta_t) - \lambda(\theta_{t-1}), \qquad "
     r"w = p(\tau|\theta_{t-1}) / p(\tau|\theta_t)",
     where="Algorithm 1, recalled; proof in the docs",
     kind="identity",
@@ -227,7 +226,9 @@ def lagged_estimate(mdp: Any, *, rng: Any, lag: int = 1, run_lag: int = 1, weigh
         mean_r = list(of.mean(own))
         g = np.array(
             [
-                of.policies.gradients(type(of.batch)(of.batch.states[i : i + 1], of.batch.pairs[i : i + 1]), of.pi, own[i])[0]
+                of.policies.gradients(
+                    type(of.batch)(of.batch.states[i : i + 1], of.batch.pairs[i : i + 1]), of.pi, own[i]
+                )[0]
                 for i in range(len(own))
             ],
             dtype=object,

@@ -60,7 +60,9 @@ class Tested:
         return call(self.solver.estimates, self.policies, self.batch, self.pi)
 
 
-def judged_estimate(episodes: Episodes, solver: Reinforce, path: Path, pi: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def judged_estimate(
+    episodes: Episodes, solver: Reinforce, path: Path, pi: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
     """The estimate of a trajectory without baseline, and what a baseline of one takes away, by the definition."""
     paid, gamma = episodes.paid(path), episodes.judge.gamma
     whole = solver.estimator == "reinforce"
@@ -204,7 +206,9 @@ GPOMDP = Reinforce(eta=F(1, 2), length=H, episodes=2, features="minimal")
     mode="numeric",
     instances=tiny(),
     controls=[
-        mutant("rewards discounted from the action on", tested=NotDiscounted(eta=F(1, 2), length=H, features="minimal")),
+        mutant(
+            "rewards discounted from the action on", tested=NotDiscounted(eta=F(1, 2), length=H, features="minimal")
+        ),
         mutant("rewards after the next step only", tested=PastCounts(eta=F(1, 2), length=H, features="minimal")),
         mutant("credit for the whole return", tested=dataclasses.replace(GPOMDP, estimator="reinforce")),
     ],

@@ -44,22 +44,24 @@ class ActorCritic(SampledPolicyGradient):
        \theta &\leftarrow \theta + \frac{\eta}{(1-\gamma) n} \sum_{i=1}^n
                  \Bigl(Q(s_i,a_i) - \sum_b \pi_\theta(b|s_i) Q(s_i,b)\Bigr) \nabla \log \pi_\theta(a_i|s_i)
 
-    A step follows the policy for n transitions; after each, with probability :math:`1-\gamma`, it starts again from the initial law,
-    so that states are visited by the discounted occupancy. The critic is updated at once, the actor at the end of the step. The
-    start is the uniform policy and a critic of zero.
+    A step follows the policy for n transitions; after each, with probability :math:`1-\gamma`, it starts again from
+    the initial law, so that states are visited by the discounted occupancy. The critic is updated at once, the actor
+    at the end of the step. The start is the uniform policy and a critic of zero.
 
     **Guarantee.** The critic's mean update vanishes at :math:`Q^\pi`, where the actor's mean is the policy gradient
     (``konda2000:mean-direction``); the gradient sees of a critic only its projection on the compatible features
     (``konda2000:projection``), and the best compatible critic gives it exactly (``sutton2000:compatible``).
 
-    *Departures.* The critic is a table, and both step sizes are constant; the paper's critic is linear, and its step sizes fall.
+    *Departures.* The critic is a table, and both step sizes are constant; the paper's critic is linear, and its step
+    sizes fall.
 
     Parameters
     ----------
     eta : number
         Step size of the actor, positive.
     features : None, "minimal", or (L, d) numbers
-        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a log-linear policy.
+        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a
+        log-linear policy.
     length : int, optional
         Transitions a step; by default such that a hundredth of the discounted weight lies beyond.
     alpha : number

@@ -49,10 +49,12 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
     with :math:`\beta_t = (2/(t+2))^{p}` and the estimates g of :class:`Reinforce`, from the uniform policy. Sampling at
     :math:`\tilde\theta_t` makes the average follow the gradient at :math:`\theta_t`, without importance weights or Hessians.
 
-    **Guarantee.** The transport is exact where the objective is quadratic (``n-pg-igt:transport``). The gap is bounded by the gradient,
-    as far as the class represents advantages (``n-pg-igt:relaxed-domination``), on which the rate rests: the gap falls at least like
-    :math:`T^{-2/5}` on the bandits of ``n-pg-igt:rate``. Normalized steps go no further than their sum, so that the step size
-    limits every run (``n-pg-igt:step-budget``); and Fisher information vanishes at deterministic policies (``n-pg-igt:fisher-degenerates``).
+    **Guarantee.** The transport is exact where the objective is quadratic (``n-pg-igt:transport``). The gap is
+    bounded by the gradient, as far as the class represents advantages (``n-pg-igt:relaxed-domination``), on which the
+    rate rests: the gap falls at least like :math:`T^{-2/5}` on the bandits of ``n-pg-igt:rate``. Normalized steps go
+    no further than their sum, so that the step size limits every run (``n-pg-igt:step-budget``), while long ones are
+    trapped at bad policies (``n-pg-igt:commits``): Fisher information vanishes at deterministic policies
+    (``n-pg-igt:fisher-degenerates``).
 
     *Departures.* Trajectories have a fixed length; ``eta`` stands for :math:`6 M_g/\mu_F`, which is not known in advance.
 
@@ -61,7 +63,8 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
     eta : number
         Scale of the steps :math:`\eta/(t+2)`, positive.
     features : None, "minimal", or (L, d) numbers
-        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a log-linear policy.
+        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a
+        log-linear policy.
     length : int, optional
         Length of the trajectories; by default such that a hundredth of the discounted weight is left out.
     episodes : int
@@ -77,9 +80,9 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
     --------
     >>> import mdpkit as mk, numpy as np
     >>> mdp = mk.MDP([[[1.0], [1.0]]], [[0.2, 0.8]], mk.Discounted("1/2"), rho=0)
-    >>> solver = NormalizedPolicyGradientIGT(eta=2.0, features="minimal", length=5)
-    >>> sol = mk.solve(mdp, solver, max_steps=100, rng=np.random.default_rng(0))
-    >>> bool(sol.last_policy[0, 1] > 0.9)
+    >>> solver = NormalizedPolicyGradientIGT(eta=0.8, features="minimal", length=5)
+    >>> sol = mk.solve(mdp, solver, max_steps=200, rng=np.random.default_rng(0))
+    >>> bool(sol.last_policy[0, 1] > 0.8)
     True
     """
 
@@ -89,6 +92,7 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
         "n-pg-igt:relaxed-domination",
         "n-pg-igt:rate",
         "n-pg-igt:step-budget",
+        "n-pg-igt:commits",
         "n-pg-igt:fisher-degenerates",
     )
 
@@ -99,7 +103,9 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
         super().__post_init__()
         count("episodes", self.episodes)
         if not 0 < self.power <= 1:
-            raise OptionError("the exponent of the averaging weights is out of range", found=self.power, needed="(0, 1]")
+            raise OptionError(
+                "the exponent of the averaging weights is out of range", found=self.power, needed="(0, 1]"
+            )
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The uniform policy, at rest."""

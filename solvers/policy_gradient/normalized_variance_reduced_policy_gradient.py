@@ -22,8 +22,8 @@ __all__ = ["NormalizedVarianceReducedPolicyGradient", "State"]
 class State(NamedTuple):
     """Parameters now and before, estimates of occupancy and gradient, and the lagged rewards.
 
-    ``reward`` is :math:`r_{t-1}`, ``lagged`` :math:`r_{t-2}`; ``V`` is an exact evaluation of the policy under the model's rewards,
-    which the method itself never reads.
+    ``reward`` is :math:`r_{t-1}`, ``lagged`` :math:`r_{t-2}`; ``V`` is an exact evaluation of the policy under the
+    model's rewards, which the method itself never reads.
     """
 
     theta: Array
@@ -50,13 +50,15 @@ class NormalizedVarianceReducedPolicyGradient(SampledPolicyGradient):
                     r_t = \nabla F(\lambda_t), \quad w_t = \frac{p(\tau_t|\theta_{t-1})}{p(\tau_t|\theta_t)} \\
        d_t &= \beta_t\, g(\tau_t, \theta_t, r_{t-1}) + (1-\beta_t) \bigl(d_{t-1} + g(\tau_t, \theta_t, r_{t-1})
               - w_t\, g(\tau_t, \theta_{t-1}, r_{t-2})\bigr) \\
-       \theta_{t+1} &= \theta_t + \frac{\eta}{(t+2)^{p}} \frac{d_t}{\|d_t\|}, \qquad \beta_t = (2/(t+2))^{p}, \; \tau_t \sim \pi_{\theta_t}
+       \theta_{t+1} &= \theta_t + \frac{\eta}{(t+2)^{p}} \frac{d_t}{\|d_t\|}, \qquad
+                       \beta_t = (2/(t+2))^{p}, \; \tau_t \sim \pi_{\theta_t}
 
-    The rewards lag by one step, since :math:`r_t` depends on the trajectory. The start is the uniform policy and an occupancy of zero.
+    The rewards lag by one step, since :math:`r_t` depends on the trajectory. The start is the uniform policy and an
+    occupancy of zero.
 
-    **Guarantee.** The gradient of F is the policy gradient of the rewards :math:`\nabla F` (``n-vr-pg:gradient``). Given the past, both
-    corrections are unbiased, which the lag and the direction of the ratio ensure (``n-vr-pg:occupancy-correction``,
-    ``n-vr-pg:lagged-estimate``).
+    **Guarantee.** The gradient of F is the policy gradient of the rewards :math:`\nabla F` (``n-vr-pg:gradient``).
+    Given the past, both corrections are unbiased, which the lag and the direction of the ratio ensure
+    (``n-vr-pg:occupancy-correction``, ``n-vr-pg:lagged-estimate``).
 
     *Departures.* The schedules are recalled: p = 2/3 for stationary points, p = 1 for optima.
 
@@ -65,7 +67,8 @@ class NormalizedVarianceReducedPolicyGradient(SampledPolicyGradient):
     eta : number
         Scale of the steps, positive.
     features : None, "minimal", or (L, d) numbers
-        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a log-linear policy.
+        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a
+        log-linear policy.
     length : int, optional
         Length of the trajectories; by default such that a hundredth of the discounted weight is left out.
     utility : Utility, optional
@@ -82,7 +85,7 @@ class NormalizedVarianceReducedPolicyGradient(SampledPolicyGradient):
     >>> import mdpkit as mk, numpy as np
     >>> from mdpkit.operators.utilities import Distance
     >>> mdp = mk.MDP([[[1.0], [1.0]]], [[0.2, 0.8]], mk.Discounted("1/2"), rho=0)
-    >>> solver = NormalizedVarianceReducedPolicyGradient(length=8, utility=Distance((1.5, 0.5)))
+    >>> solver = NormalizedVarianceReducedPolicyGradient(eta=0.3, power=1, length=8, utility=Distance((1.5, 0.5)))
     >>> sol = mk.solve(mdp, solver, max_steps=300, rng=np.random.default_rng(0))
     >>> sol.last_policy[0].round(1).tolist()
     [0.8, 0.2]

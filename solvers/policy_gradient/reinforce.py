@@ -107,7 +107,7 @@ def single(H: int) -> int:
 def count(what: str, n: Any, least: int = 1) -> None:
     """Raise OptionError unless n is an integer, at least ``least``."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-        raise OptionError(f"{what} is no count", found=n, needed=f"an integer >= {least}")
+        raise OptionError(f"{what} is no count", found=repr(n), needed=f"an integer >= {least}")
 
 
 @dataclass(frozen=True)
@@ -116,15 +116,16 @@ class Reinforce(SampledPolicyGradient):
 
     .. math::
 
-       \theta_{k+1} = \theta_k + \frac{\eta}{N} \sum_{n=1}^N \sum_{h<H} w_{n,h} \nabla \log \pi_{\theta_k}(a_{n,h}|s_{n,h}), \qquad
-       w_h = \sum_{h' \ge h} \gamma^{h'} r_{h'} - \gamma^h b(s_h)
+       \theta_{k+1} = \theta_k + \frac{\eta}{N} \sum_{n=1}^N \sum_{h<H} w_{n,h} \nabla \log
+       \pi_{\theta_k}(a_{n,h}|s_{n,h}), \qquad w_h = \sum_{h' \ge h} \gamma^{h'} r_{h'} - \gamma^h b(s_h)
 
     ``"gpomdp"`` credits each action with the rewards after it, as written; ``"reinforce"`` credits it with the return of the
     whole trajectory, less a constant b. The start is the uniform policy.
 
-    **Guarantee.** The estimate is unbiased for the gradient of the H-step objective (``williams1992:unbiased``, ``baxter2001:unbiased``),
-    with any baseline that reads nothing of the same trajectory's actions (``williams1992:baseline``); of the constant baselines
-    that of ``greensmith2004:optimal-baseline`` has the least variance.
+    **Guarantee.** The estimate is unbiased for the gradient of the H-step objective (``williams1992:unbiased``,
+    ``baxter2001:unbiased``), with any baseline that reads nothing of the same trajectory's actions
+    (``williams1992:baseline``); of the constant baselines that of ``greensmith2004:optimal-baseline`` has the least
+    variance.
 
     *Departures.* Trajectories have a fixed length H; the gradient's error is then of the order of :math:`\gamma^H`.
 
@@ -133,15 +134,17 @@ class Reinforce(SampledPolicyGradient):
     eta : number
         Step size, positive.
     features : None, "minimal", or (L, d) numbers
-        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a log-linear policy.
+        Tabular softmax, tabular softmax with the last logit of each state fixed at zero, or the features of a
+        log-linear policy.
     length : int, optional
         Length H of the trajectories; by default such that a hundredth of the discounted weight is left out.
     episodes : int
         Trajectories a step.
     estimator : {"gpomdp", "reinforce"}
     baseline : None, number, tuple of numbers, "mean" or "optimal"
-        A constant; with ``"gpomdp"`` also a number for each state. ``"mean"`` is the mean return, and ``"optimal"`` an estimate of
-        the constant of least variance, both of the other trajectories of the batch, so that nothing is biased.
+        A constant; with ``"gpomdp"`` also a number for each state. ``"mean"`` is the mean return, and ``"optimal"``
+        an estimate of the constant of least variance, both of the other trajectories of the batch, so that nothing is
+        biased.
 
     References
     ----------
@@ -180,7 +183,9 @@ class Reinforce(SampledPolicyGradient):
             object.__setattr__(self, "baseline", b)
         if isinstance(b, str):
             if b not in ("mean", "optimal"):
-                raise OptionError("the baseline is unknown", found=b, needed="None, a number, a tuple, 'mean', 'optimal'")
+                raise OptionError(
+                    "the baseline is unknown", found=b, needed="None, a number, a tuple, 'mean', 'optimal'"
+                )
             if self.episodes < 2:
                 raise OptionError(
                     "the baseline has no other trajectories to look at",
