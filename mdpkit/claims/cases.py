@@ -31,6 +31,7 @@ __all__ = [
     "positive",
     "ragged_costs",
     "regularized",
+    "tiny",
 ]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
@@ -248,3 +249,24 @@ def ragged_costs(criterion: Any) -> MDP:
     P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
     r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "1/2", "1/5", 1)], dtype=object)
     return MDP(P, r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0)
+
+
+def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> Cases:
+    """Random models of two states, whose trajectories can be enumerated; every other one has a single action in state 1."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=2&A=2&gamma={gamma}&seed={seed}"
+            mdp = _build(source)
+            if i % 2:
+                kept = slice(0, 3)
+                rows = np.array(mdp.P.rationals(), dtype=object).reshape(-1, 2)[kept]
+                reward = np.asarray(mdp.reward.exact)[kept]
+                law = [Fraction(1, 4), Fraction(3, 4)]
+                mdp = MDP(rows, reward, Discounted(gamma), state=[0, 0, 1], action=[0, 1, 0], rho=law)
+                yield Case(f"{source}, without the last pair, rho=(1/4, 3/4)", mdp)
+            else:
+                yield _with_law(source, mdp, "uniform")
+
+    return cases
