@@ -160,6 +160,58 @@ class Judge:
         """Visits times (1 - gamma): a law over states."""
         return [(1 - self.gamma) * x for x in self.visits(pi, rho)]
 
+    def exact_value(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """The value of a rational policy, as Fractions."""
+        rewards = [sum((pi[k] * self.r_exact[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
+        return self._solve_exact(pi, rewards, False)
+
+    def exact_visits(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """Unnormalized visits of a rational policy from the initial law, as Fractions."""
+        return self._solve_exact(pi, self.rho_exact, True)
+
+    def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
+        """r + gamma P V, of each pair, as Fractions."""
+        return [self._q_exact(k, V) for k in range(self.L)]
+
+    def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
+        flint: Any = import_module("flint")
+        A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for t in range(self.S):
+                A[s][t] -= self.gamma_exact * sum((pi[k] * self.P_exact[k][t] for k in pairs), Fraction(0))
+        entries = [A[t][s] if transposed else A[s][t] for s in range(self.S) for t in range(self.S)]
+        rows = flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for x in entries])
+        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in b])
+        return [Fraction(int(x.p), int(x.q)) for x in rows.solve(right).entries()]
+
+    def gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
+        r"""Derivatives of the value at the initial law by each :math:`\pi(a|s)`, the others held, of each pair.
+
+        Without the policy gradient theorem: along one entry the determinant of :math:`I - \gamma P_\pi` and its product with the
+        value are affine, so that differences of them are derivatives.
+        """
+        far = ball(Fraction(-1, 16))
+
+        def parts(at: list[Any]) -> tuple[Any, Any]:
+            determinant = self._matrix(at).det()
+            return determinant, determinant * self.objective(self.value(at, r), rho)
+
+        base = [ball(x) for x in pi]
+        D, N = parts(base)
+        out: list[Any] = []
+        for k in range(self.L):
+            moved = list(base)
+            moved[k] = moved[k] + far
+            D_moved, N_moved = parts(moved)
+            out.append(((N_moved - N) * D - N * (D_moved - D)) / (far * D * D))
+        return out
+
+    def logit_gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
+        r"""Derivatives of the value at the initial law by each logit of a softmax policy, by the chain rule."""
+        slope = self.gradient(pi, r, rho)
+        mean = self.mean(pi, slope)
+        return [ball(pi[k]) * (slope[k] - mean[self.state[k]]) for k in range(self.L)]
+
     def advantage(self, V: Any) -> list[Any]:
         """Action values less the value of the state, of each pair."""
         q = self.q(V)

@@ -16,7 +16,7 @@ import numpy as np
 from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.typing import Array, Ints
 
-__all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total"]
+__all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total", "widened"]
 
 
 def is_ball(x: Any) -> bool:
@@ -36,6 +36,12 @@ def ball(x: Any) -> Any:
     if isinstance(x, (float, np.floating)):
         return flint.arb(float(x))
     return flint.arb(x)
+
+
+def widened(x: Any, radius: Any) -> Any:
+    """A ball and all that is within ``radius`` of it."""
+    flint: Any = import_module("flint")
+    return x + flint.arb(0, ball(radius).upper())
 
 
 def spread(x: Array, pair_ptr: Ints) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.kernels import occupancy, reference, segments
+from mdpkit.kernels import occupancy, reference, segments, softmax
 from mdpkit.models.arithmetic import InArithmetic, number
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array
@@ -56,7 +56,14 @@ class OnPolicy:
         r"""A bound on :math:`V^* - V^\pi` for V the value of a policy; infinite in other numbers than floats."""
         if V.dtype == object:
             return np.inf
-        change = float(np.max(reference.best(self.q(V), self.pair_ptr) - V))
+        q, tau = self.q(V), self.problem.tau
+        regularized = self.problem.kind == "regularized"
+        best = (
+            softmax.soft_maximum(q, tau, self.pair_ptr, self.log_reference)
+            if regularized
+            else reference.best(q, self.pair_ptr)
+        )
+        change = float(np.max(best - V))
         return max(0.0, change) / (1 - float(np.max(self.gamma)))
 
     def number(self, x: Any) -> Any:
@@ -76,6 +83,20 @@ class OnPolicy:
     def value(self, pi: Array, r: Array | None = None) -> Array:
         """The value of a policy, ``(S,)``; with other rewards ``r``, ``(L,)`` or ``(L, m)``, theirs."""
         return occupancy.evaluate(self.P, self.r if r is None else r, self.gamma, pi, self.pair_ptr)
+
+    def regularized_rewards(self, pi: Array, log_pi: Array) -> Array:
+        r"""Rewards with what a regularized problem pays in each state, ``(L,)``: the entropy, or minus the divergence.
+
+        :math:`r + \tau H(\pi)`, or :math:`r - \tau \mathrm{KL}(\pi \| \mu)` with a reference; of other problems, r.
+        """
+        p = self.problem
+        if p.kind != "regularized":
+            return self.r
+        if self.log_reference is None:
+            paid = softmax.entropy(pi, log_pi, self.pair_ptr)
+        else:
+            paid = -softmax.relative_entropy(pi, log_pi, self.log_reference, self.pair_ptr)
+        return self.r + p.tau * self.spread(paid)
 
     def mean(self, pi: Array, x: Array) -> Array:
         """Expectation over the actions of each state, ``(S,)``."""
