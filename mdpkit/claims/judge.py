@@ -212,6 +212,16 @@ class Judge:
         mean = self.mean(pi, slope)
         return [ball(pi[k]) * (slope[k] - mean[self.state[k]]) for k in range(self.L)]
 
+    def stationary(self, pi: Any) -> list[Any]:
+        """The stationary law of a policy whose chain has only one."""
+        A = [[ball(int(s == t)) for s in range(self.S)] for t in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for t in range(self.S):
+                A[t][s] = A[t][s] - sum((ball(pi[k]) * self.P[k][t] for k in pairs), ball(0))
+        A[-1] = [ball(1)] * self.S  # one equation follows from the others: the sum in its place
+        flint: Any = import_module("flint")
+        return self._solve(flint.arb_mat(self.S, self.S, [x for row in A for x in row]), [0] * (self.S - 1) + [1])
+
     def advantage(self, V: Any) -> list[Any]:
         """Action values less the value of the state, of each pair."""
         q = self.q(V)

@@ -42,7 +42,7 @@ class PolicyMirrorDescent(IterativeSolver[State]):
     every state, ``xiao2022:monotone``. With constant steps
     :math:`V^*(\rho) - V^{\pi_K}(\rho) \le \frac{1}{K+1}\bigl(\frac{E_{d^*} D(\pi^*\|\pi_0)}{(1-\gamma)\eta}
     + \frac{1}{(1-\gamma)^2}\bigr)` for rewards in [0, 1], ``xiao2022:sublinear``; with geometrically increasing ones it is linear,
-    ``xiao2022:linear-rate``; with adaptive ones like :math:`\gamma^k`, as policy iteration, ``johnson2023:gamma-rate``, and
+    ``xiao2022:linear-rate``; with adaptive ones like :math:`\gamma^k`, as policy iteration, ``johnson2023:gamma-rate`` (no better rate is possible, ``johnson2023:optimal``), and
     long steps are policy iteration, ``johnson2023:policy-iteration``. With entropy and
     :math:`1 + \eta\tau \ge 1/\gamma`, constant steps are linear too, ``lan2023:linear-rate``.
 
@@ -79,6 +79,7 @@ class PolicyMirrorDescent(IterativeSolver[State]):
         "xiao2022:sublinear",
         "xiao2022:linear-rate",
         "johnson2023:gamma-rate",
+        "johnson2023:optimal",
         "johnson2023:policy-iteration",
     )
     kinds: ClassVar = ("discounted", "regularized")
