@@ -17,7 +17,7 @@ from mdpkit.instances import make
 from mdpkit.models.criterion import Discounted, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "named", "once", "positive"]
+__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "locks", "named", "once", "positive"]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 
@@ -157,5 +157,24 @@ def bandits(
             r = [Fraction(int(x), 1000) for x in rng.choice(1001, size=A, replace=False)]
             mdp = MDP([[[Fraction(1)]] * A], [r], Discounted(gamma), rho=0)
             yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+
+    return cases
+
+
+def locks(*gammas: Fraction, start: Fraction = Fraction(97, 100)) -> Cases:
+    """Two doors, each opened by one of three actions, before the only reward; other actions lead to a sink.
+
+    The initial law is ``start`` on the first door and uniform on the other states, so that an optimal policy visits the reward
+    far more often than early policies do.
+    """
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        opened = [[[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]]
+        held = [[[0, 0, 1, 0]] * 3, [[0, 0, 0, 1]] * 3]
+        P = [[[Fraction(x) for x in row] for row in rows] for rows in opened + held]
+        r = [[Fraction(int(s == 2 and a == 0)) for a in range(3)] for s in range(4)]
+        law = np.array([start] + [(1 - start) / 3] * 3, dtype=object)
+        for gamma in gammas:
+            yield Case(f"lock, gamma={gamma}, start={start}", MDP(P, r, Discounted(gamma), rho=law))
 
     return cases

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array
 
-__all__ = ["Judge", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upper"]
+__all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upper"]
 
 
 def ball(x: Any) -> Any:
@@ -62,6 +62,14 @@ def log_sum_exp(values: Sequence[Any]) -> Any:
     """The logarithm of the sum of exponentials as a ball."""
     shift = max(float(ball(x).mid()) for x in values)
     return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+
+
+class Soft(NamedTuple):
+    """What is optimal in a regularized problem."""
+
+    V: list[Any]
+    q: list[Any]
+    log_pi: list[Any]
 
 
 class Judge:
@@ -187,8 +195,8 @@ class Judge:
     def gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
         r"""Derivatives of the value at the initial law by each :math:`\pi(a|s)`, the others held, of each pair.
 
-        Without the policy gradient theorem: along one entry the determinant of :math:`I - \gamma P_\pi` and its product with the
-        value are affine, so that differences of them are derivatives.
+        Without the policy gradient theorem: along one entry the determinant of :math:`I - \gamma P_\pi` and its product
+        with the value are affine, so that differences of them are derivatives.
         """
         far = ball(Fraction(-1, 16))
 
@@ -298,6 +306,15 @@ class Judge:
             best, V = V, [x + y for x, y in zip(V, correction, strict=True)]
             enclosed = [x + flint.arb(0, bound.upper()) for x in best]
         return enclosed  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    def optimal_soft(self, tau: Any, reference: Any = None) -> Soft:
+        """Value, action values and logarithms of the optimal policy with entropy, or with a reference policy."""
+        log_reference = None if reference is None else [log(x) for x in reference]
+        V = self.soft_optimal(tau, log_reference)
+        q = self.q(V)
+        raw = [q[k] / ball(tau) + (0 if log_reference is None else log_reference[k]) for k in range(self.L)]
+        norms = [log_sum_exp([raw[k] for k in pairs]) for pairs in self.pairs]
+        return Soft(V, q, [raw[k] - norms[s] for k, s in enumerate(self.state)])
 
     def array(self, values: Any) -> Array:
         """Balls as an object array."""

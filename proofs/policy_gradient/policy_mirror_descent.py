@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, joined, named, positive
+from mdpkit.claims.cases import chosen, discounted, joined, locks, named, positive
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
@@ -55,16 +55,6 @@ def slow_chain(n: int, gamma: Fraction) -> Case:
 def lead(i: int) -> Fraction:
     """The share of its value that state i of the slow chain loses while it does not go on."""
     return Fraction(i + 2, 4 * (i + 1))
-
-
-def lock(gamma: Fraction = HALF) -> Case:
-    """Two doors, each opened by one of three actions, before the only reward; other actions lead to a sink."""
-    step = [[[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]]
-    stay = [[[0, 0, 1, 0]] * 3, [[0, 0, 0, 1]] * 3]
-    P = [[[Fraction(x) for x in row] for row in rows] for rows in step + stay]
-    r = [[Fraction(int(s == 2 and a == 0)) for a in range(3)] for s in range(4)]
-    law = np.array([Fraction(97, 100)] + [Fraction(1, 100)] * 3, dtype=object)
-    return Case(f"lock, gamma={gamma}", MDP(P, r, Discounted(gamma), rho=law))
 
 
 class Anchorless(PolicyMirrorDescent):
@@ -347,7 +337,7 @@ def mismatch(judge: Judge, star: Any) -> Fraction:
     where="Theorem 10, recalled; derived in the documentation with the inequality of each step",
     kind="upper",
     mode="numeric",
-    instances=joined(chosen(lambda: [lock()]), positive(sizes=((2, 2), (3, 2)), gammas=GAMMAS, fast=2, full=8)),
+    instances=joined(locks(Fraction(1, 2)), positive(sizes=((2, 2), (3, 2)), gammas=GAMMAS, fast=2, full=8)),
     controls=[
         mutant("constant steps", constant=True),
         mutant("no mismatch of visits: theta = 1/(1 - gamma)", matched=True),
