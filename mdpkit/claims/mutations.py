@@ -273,6 +273,7 @@ class ArgMin(_Patched):
     """Minima and minimizers in place of maxima and maximizers."""
 
     name = "argmin for argmax"
+    _nested = False
     targets = (
         ("mdpkit.kernels.reference", "best"),
         ("mdpkit.kernels.reference", "greedy"),
@@ -287,8 +288,14 @@ class ArgMin(_Patched):
 
     def _negated(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def least(q: Any, *arguments: Any, **options: Any) -> Any:
-            right = original(q, *arguments, **options)
-            wrong = original(-q, *arguments, **options)
+            if self._nested:  # called by another of these, whose argument is negated already
+                return original(q, *arguments, **options)
+            self._nested = True
+            try:
+                right = original(q, *arguments, **options)
+                wrong = original(-q, *arguments, **options)
+            finally:
+                self._nested = False
             # What holds values is turned back; pairs are kept.
             return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
 
