@@ -17,7 +17,18 @@ from mdpkit.instances import make
 from mdpkit.models.criterion import Discounted, FiniteHorizon
 from mdpkit.models.mdp import MDP
 
-__all__ = ["bandits", "chosen", "deterministic", "discounted", "finite_horizon", "joined", "locks", "named", "once", "positive"]
+__all__ = [
+    "bandits",
+    "chosen",
+    "deterministic",
+    "discounted",
+    "finite_horizon",
+    "joined",
+    "locks",
+    "named",
+    "once",
+    "positive",
+]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 

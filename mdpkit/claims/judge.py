@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
+from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array
 
-__all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upper"]
+__all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "projected", "upper"]
 
 
 def ball(x: Any) -> Any:
@@ -56,6 +57,13 @@ def norm(values: Any) -> Any:
 def upper(x: Any) -> float:
     """A float that is at least x."""
     return float(np.nextafter(float(ball(x).upper()), np.inf))
+
+
+def projected(y: Sequence[Fraction]) -> list[Fraction]:
+    """The projection of a rational vector onto the simplex, by all supports."""
+    sets = chain.from_iterable(combinations(y, n) for n in range(1, len(y) + 1))
+    theta = max((sum(b, Fraction(0)) - 1) / len(b) for b in sets)
+    return [max(v - theta, Fraction(0)) for v in y]
 
 
 def log_sum_exp(values: Sequence[Any]) -> Any:
@@ -183,14 +191,39 @@ class Judge:
 
     def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
         flint: Any = import_module("flint")
+        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in b])
+        rows = self._exact_matrix(pi)
+        solution = (rows.transpose() if transposed else rows).solve(right)
+        return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
+
+    def _exact_matrix(self, pi: Sequence[Fraction]) -> Any:
+        flint: Any = import_module("flint")
         A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
         for s, pairs in enumerate(self.pairs):
             for t in range(self.S):
                 A[s][t] -= self.gamma_exact * sum((pi[k] * self.P_exact[k][t] for k in pairs), Fraction(0))
-        entries = [A[t][s] if transposed else A[s][t] for s in range(self.S) for t in range(self.S)]
-        rows = flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for x in entries])
-        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in b])
-        return [Fraction(int(x.p), int(x.q)) for x in rows.solve(right).entries()]
+        return flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for row in A for x in row])
+
+    def exact_gradient(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """:meth:`gradient` of a rational policy, as Fractions."""
+        far = Fraction(-1, 16)
+
+        def parts(at: list[Fraction]) -> tuple[Fraction, Fraction]:
+            det = self._exact_matrix(at).det()
+            determinant = Fraction(int(det.p), int(det.q))
+            value = self.exact_value(at)
+            return determinant, determinant * sum(
+                (x * v for x, v in zip(self.rho_exact, value, strict=True)), Fraction(0)
+            )
+
+        D, N = parts(list(pi))
+        out: list[Fraction] = []
+        for k in range(self.L):
+            moved = list(pi)
+            moved[k] += far
+            D_moved, N_moved = parts(moved)
+            out.append(((N_moved - N) * D - N * (D_moved - D)) / (far * D * D))
+        return out
 
     def gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
         r"""Derivatives of the value at the initial law by each :math:`\pi(a|s)`, the others held, of each pair.

@@ -36,7 +36,7 @@ def threshold(y: Array, pair_ptr: Ints) -> Array:
     S, count = len(pair_ptr) - 1, np.diff(pair_ptr)
     if y.dtype == object:
         out = np.empty(S, dtype=object)
-        out[:] = [_threshold(list(y[pair_ptr[s] : pair_ptr[s + 1]])) for s in range(S)]
+        out[:] = [_threshold([*y[pair_ptr[s] : pair_ptr[s + 1]]]) for s in range(S)]
         return out
     # Rows padded with minus infinity, less their maximum: sums of differences keep their digits.
     top = segments.largest(y, pair_ptr)

@@ -1,8 +1,10 @@
-r"""Mirror maps of policies: the divergence D of a mirror step
+r"""Mirror maps of policies: their divergences, and the steps that these define.
+
+The mirror step of a divergence D is
 
 .. math:: \pi^+(\cdot|s) = \arg\max_p \; \eta \langle Q(s,\cdot), p \rangle - D(p \,\|\, \pi(\cdot|s)),
 
-with what it keeps of a policy, its *point*: the logarithms for the relative entropy, whose small probabilities would
+A map keeps a policy as its *point*: the logarithms for the relative entropy, whose small probabilities would
 underflow, and the probabilities themselves for the others. Floats, or balls; the Euclidean one also Fractions.
 """
 

@@ -119,4 +119,5 @@ def _grown(on: OnPolicy, eta: Any, factor: Any, k: int) -> Any:
 
 def rule(eta: Any) -> StepSize:
     """The rule that a parameter ``eta`` means: itself, or a constant step."""
-    return eta if callable(eta) else Constant(eta)
+    found: Any = eta if callable(eta) else Constant(eta)
+    return found

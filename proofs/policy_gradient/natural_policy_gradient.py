@@ -190,12 +190,16 @@ def geometric(mdp: Any, *, smallest: bool = True, horizon: bool = True, gaps: in
     size = (1 - judge.gamma_exact) / min(wrong)
     runs = (
         ("constant steps", NaturalPolicyGradient(eta=4 * size), [4] * 12),
-        ("increasing steps", NaturalPolicyGradient(Increasing(size, Fraction(3, 2))), [Fraction(3, 2) ** k for k in range(9)]),
+        (
+            "increasing steps",
+            NaturalPolicyGradient(Increasing(size, Fraction(3, 2))),
+            [Fraction(3, 2) ** k for k in range(9)],
+        ),
     )
     unit = (min(wrong) if smallest else max(wrong) + min(wrong)) / min(wrong)
     for series, solver, steps in runs:
         x, errors = Fraction(0), [ball(0)] * judge.L
-        for k, (pi, V, rows) in enumerate(the_iterates(judge, solver, len(steps))):
+        for k, (_, V, rows) in enumerate(the_iterates(judge, solver, len(steps))):
             yield from rows
             gap = judge.objective(best) - judge.objective(V)
             far = norm([ball(a) - b for a, b in zip(best, V, strict=True)])
@@ -208,7 +212,9 @@ def geometric(mdp: Any, *, smallest: bool = True, horizon: bool = True, gaps: in
                 yield point(float(x * unit if horizon else x * unit * (1 - judge.gamma_exact)), gap, series=series)
             if k < len(steps):
                 step = size * steps[k] / (1 - judge.gamma_exact)
-                errors = [e + ball(step) * (gaps * ball(d) - judge.gamma * far) for e, d in zip(errors, lost, strict=True)]
+                errors = [
+                    e + ball(step) * (gaps * ball(d) - judge.gamma * far) for e, d in zip(errors, lost, strict=True)
+                ]
                 x += steps[k]
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain, combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, locks, named, positive
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
+from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm, projected
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.models.mdp import MDP
@@ -105,13 +104,6 @@ def mean_divergence(judge: Judge, mirror: Any, weights: Any, pi: Any, other: Any
     """The mean over states of D(pi || other)."""
     values = [divergence(mirror, of_state(judge, s, pi), of_state(judge, s, other)) for s in range(judge.S)]
     return sum((w * v for w, v in zip(weights, values, strict=True)), 0 * values[0])
-
-
-def projected(y: list[Any]) -> list[Any]:
-    """The projection onto the simplex, by all supports."""
-    subsets = chain.from_iterable(combinations(y, n) for n in range(1, len(y) + 1))
-    theta = max((sum(b, Fraction(0)) - 1) / len(b) for b in subsets)
-    return [max(v - theta, Fraction(0)) for v in y]
 
 
 def step_size(judge: Judge, solver: Any, k: int, pi: Any, q: Any, scale: Any = 1) -> Any:

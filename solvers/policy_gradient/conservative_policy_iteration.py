@@ -35,10 +35,10 @@ class ConservativePolicyIteration(IterativeSolver[State]):
     with :math:`\bar A_k = E_{s \sim (1-\gamma) d^{\pi_k}_\rho} \max_a A^{\pi_k}(s,a)` and
     :math:`\varepsilon_k = \max_s \max_a A^{\pi_k}(s,a)`. It starts from the uniform policy. Exact in rationals.
 
-    **Guarantee.** :math:`(1-\gamma)(V^{\pi_{k+1}}(\rho) - V^{\pi_k}(\rho)) \ge \alpha (\bar A - \frac{2 \alpha \gamma
-    \varepsilon}{1 - \gamma(1-\alpha)})` for every step :math:`\alpha`, ``kakade2002:improvement``, whose factor 2 can be 1 for the
-    greedy policy and not less, ``kakade2002:sharp-improvement``. With the step above the value increases by at least
-    :math:`\bar A^2 / (8 \gamma \varepsilon)` where it is below one, ``kakade2002:best-step``, and a policy with small
+    **Guarantee.** For every step :math:`\alpha`, with :math:`V = V^{\pi_k}` and :math:`V^+ = V^{\pi_{k+1}}`,
+    :math:`(1-\gamma)(V^+ - V)(\rho) \ge \alpha \bigl(\bar A - \frac{\alpha \gamma \varepsilon}{1 - \gamma(1-\alpha)}\bigr)`,
+    where the paper has twice the last term: ``kakade2002:improvement``. With the step above the value increases by at least
+    :math:`\frac{3}{16} \bar A^2 / (\gamma \varepsilon)`, ``kakade2002:best-step``, and a policy with small
     :math:`\bar A` is nearly optimal, ``kakade2002:stop``.
 
     *Departures.* :math:`\varepsilon` in place of its bound by the largest reward.
@@ -64,7 +64,6 @@ class ConservativePolicyIteration(IterativeSolver[State]):
     cites: ClassVar = ("kakade2002", "scherrer2014")
     claims: ClassVar = (
         "kakade2002:improvement",
-        "kakade2002:sharp-improvement",
         "kakade2002:best-step",
         "kakade2002:stop",
     )

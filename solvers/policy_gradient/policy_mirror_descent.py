@@ -2,7 +2,7 @@ r"""Policy mirror descent with exact values."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -40,10 +40,13 @@ class PolicyMirrorDescent(IterativeSolver[State]):
 
     **Guarantee.** Each step is the maximizer of its three-point inequality, ``lan2023:three-point``, and improves the value in
     every state, ``xiao2022:monotone``. With constant steps
-    :math:`V^*(\rho) - V^{\pi_K}(\rho) \le \frac{1}{K+1}\bigl(\frac{E_{d^*} D(\pi^*\|\pi_0)}{(1-\gamma)\eta}
-    + \frac{1}{(1-\gamma)^2}\bigr)` for rewards in [0, 1], ``xiao2022:sublinear``; with geometrically increasing ones it is linear,
-    ``xiao2022:linear-rate``; with adaptive ones like :math:`\gamma^k`, as policy iteration, ``johnson2023:gamma-rate`` (no better rate is possible, ``johnson2023:optimal``), and
-    long steps are policy iteration, ``johnson2023:policy-iteration``. With entropy and
+
+    .. math:: V^*(\rho) - V^{\pi_K}(\rho) \le \frac{1}{K+1}\Bigl(\frac{E_{d^*} D(\pi^*\|\pi_0)}{(1-\gamma)\eta}
+              + \frac{1}{(1-\gamma)^2}\Bigr)
+
+    for rewards in [0, 1], ``xiao2022:sublinear``. With geometrically increasing steps it is linear, ``xiao2022:linear-rate``;
+    with adaptive ones it closes in like :math:`\gamma^k`, as policy iteration, ``johnson2023:gamma-rate``, which is attained,
+    ``johnson2023:optimal``; long steps are policy iteration, ``johnson2023:policy-iteration``. With entropy and
     :math:`1 + \eta\tau \ge 1/\gamma`, constant steps are linear too, ``lan2023:linear-rate``.
 
     *Departures.* Steps are limited to 1e200 in floats.
@@ -87,7 +90,7 @@ class PolicyMirrorDescent(IterativeSolver[State]):
     sublinear: ClassVar = True
 
     eta: Any = 1.0
-    mirror: MirrorMap = KullbackLeibler()
+    mirror: MirrorMap = field(default_factory=KullbackLeibler)
 
     def __post_init__(self) -> None:
         step_sizes.rule(self.eta)

@@ -37,11 +37,11 @@ class SoftmaxPolicyGradient(IterativeSolver[State]):
     Under an :class:`~mdpkit.models.EntropyRegularized` criterion the advantage is
     :math:`Q - \tau \log \pi - V`, or :math:`Q - \tau \log (\pi/\mu) - V`.
 
-    **Guarantee.** The direction is the gradient, ``agarwal2021:softmax-gradient``. For :math:`\eta \le 2(1-\gamma)^2` and rewards
-    in [0, 1] the value increases in every state, by a multiple of the squared gradient, ``mei2020:monotone``, and closes in like
-    1/K, with a constant that depends on the smallest probability of an optimal action, ``mei2020:domination``. On bandits 1/K is
-    attained, with limits that depend on neither the rewards nor the discount, ``mei2020:bandit-rate``. With
-    entropy it is linear, ``mei2020:entropy-rate``.
+    **Guarantee.** The direction is the gradient, ``agarwal2021:softmax-gradient``. For :math:`\eta \le 2(1-\gamma)^2` and
+    rewards in [0, 1] the value increases in every state, by a multiple of the squared gradient, ``mei2020:monotone``, and
+    closes in like 1/K, with a constant that depends on the smallest probability of an optimal action,
+    ``mei2020:domination``. On bandits 1/K is attained, with a limit that depends on neither the rewards nor the discount,
+    ``mei2020:bandit-rate``. With entropy it is linear, checked on two-armed bandits, ``mei2020:entropy-rate``.
 
     *Departures.* Larger steps than :math:`(1-\gamma)^3/8` of the paper are covered.
 
