@@ -23,9 +23,11 @@ __all__ = ["project", "threshold"]
 
 def project(y: Array, pair_ptr: Ints) -> Array:
     """The nearest policy in the Euclidean norm: of each state, the projection of its entries onto the simplex, ``(L,)``."""
-    moved = y - segments.spread(threshold(y, pair_ptr), pair_ptr)
     if y.dtype != object:
-        return np.maximum(moved, 0.0)
+        # Less the largest entry, beside which the threshold would be lost where the entries are huge.
+        y = y - segments.spread(segments.largest(y, pair_ptr), pair_ptr)
+        return np.maximum(y - segments.spread(threshold(y, pair_ptr), pair_ptr), 0.0)
+    moved = y - segments.spread(threshold(y, pair_ptr), pair_ptr)
     out = np.empty(len(y), dtype=object)
     out[:] = [_larger(x, 0 * x) for x in moved]
     return out
@@ -35,17 +37,15 @@ def threshold(y: Array, pair_ptr: Ints) -> Array:
     r"""The threshold :math:`\theta` of each state, ``(S,)``."""
     S, count = len(pair_ptr) - 1, np.diff(pair_ptr)
     if y.dtype == object:
+        entries: list[Any] = list(y)
         out = np.empty(S, dtype=object)
-        out[:] = [_threshold([*y[pair_ptr[s] : pair_ptr[s + 1]]]) for s in range(S)]
+        out[:] = [_threshold(entries[pair_ptr[s] : pair_ptr[s + 1]]) for s in range(S)]
         return out
-    # Rows padded with minus infinity, less their maximum: sums of differences keep their digits.
-    top = segments.largest(y, pair_ptr)
-    wide = np.full((S, int(count.max())), -np.inf)
+    wide = np.full((S, int(count.max())), -np.inf)  # rows padded with minus infinity
     state = np.repeat(np.arange(S), count)
-    wide[state, np.arange(len(y)) - pair_ptr[:-1][state]] = y - top[state]
-    wide = -np.sort(-wide, axis=1)
-    sums = np.cumsum(wide, axis=1)
-    return top + np.max((sums - 1) / np.arange(1, wide.shape[1] + 1), axis=1)
+    wide[state, np.arange(len(y)) - pair_ptr[:-1][state]] = y
+    sums = np.cumsum(-np.sort(-wide, axis=1), axis=1)
+    return np.max((sums - 1) / np.arange(1, wide.shape[1] + 1), axis=1)
 
 
 def _threshold(y: list[Any]) -> Any:

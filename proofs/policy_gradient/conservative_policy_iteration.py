@@ -106,7 +106,8 @@ def improvement(mdp: Any, *, c: Fraction = Fraction(1), wrong: str = "", steps: 
 @claim(
     "kakade2002:best-step",
     says=r"""\alpha = \frac{(1-\gamma) \bar A}{4 \gamma \varepsilon} \le 1 \;\Rightarrow\;
-             V^{\pi_{k+1}}(\rho) - V^{\pi_k}(\rho) \ge \tfrac{3}{16} \frac{\bar A^2}{\gamma \varepsilon} \ge \tfrac18 \frac{\bar A^2}{\gamma \varepsilon}""",
+             V^{\pi_{k+1}}(\rho) - V^{\pi_k}(\rho) \ge \tfrac{3}{16} \frac{\bar A^2}{\gamma \varepsilon}
+             \ge \tfrac18 \frac{\bar A^2}{\gamma \varepsilon}""",
     where="Corollary 4.2 (with 1/8, and the largest reward in place of epsilon), recalled; derived in the documentation",
     kind="lower",
     mode="exact",

@@ -238,8 +238,8 @@ def log_odds(judge: Judge, log_pi: Any) -> Any:
     says=r"""V^* - V^{\pi_k} \sim \frac{|A| - 1}{|A|\, \eta\, k}, \qquad
              \sum_{j<k} \tfrac12 G''(z_j) (z_{j+1} - z_j)^2 \le G(z_k) - G(0) - |A| \eta' \Delta k \le
              \sum_{j<k} \tfrac12 G''(z_{j+1}) (z_{j+1} - z_j)^2, \quad G(z) = e^z + 2mz - m^2 e^{-z}""",
-    where="Theorem 9 (a lower bound of 1/k), recalled; both sides and the limit are derived in the documentation, for m = |A| - 1 "
-    "equally bad arms. z = log odds of the best arm, eta' = eta/(1 - gamma), Delta the gap of the rewards",
+    where="Theorem 9 (a lower bound of 1/k), recalled; both sides and the limit are derived in the documentation, for "
+    "m = |A| - 1 equally bad arms. z = log odds of the best arm, eta' = eta/(1 - gamma), Delta the gap of the rewards",
     kind="rate",
     mode="numeric",
     instances=chosen(
