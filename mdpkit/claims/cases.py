@@ -26,6 +26,7 @@ __all__ = [
     "finite_horizon",
     "goals",
     "joined",
+    "locks",
     "named",
     "once",
     "positive",
@@ -268,5 +269,24 @@ def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> C
                 yield Case(f"{source}, without the last pair, rho=(1/4, 3/4)", mdp)
             else:
                 yield _with_law(source, mdp, "uniform")
+
+    return cases
+
+
+def locks(*gammas: Fraction, start: Fraction = Fraction(97, 100)) -> Cases:
+    """Two doors, each opened by one of three actions, before the only reward; other actions lead to a sink.
+
+    The initial law is ``start`` on the first door and uniform on the other states, so that an optimal policy visits the reward
+    far more often than early policies do.
+    """
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        opened = [[[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]]
+        held = [[[0, 0, 1, 0]] * 3, [[0, 0, 0, 1]] * 3]
+        P = [[[Fraction(x) for x in row] for row in rows] for rows in opened + held]
+        r = [[Fraction(int(s == 2 and a == 0)) for a in range(3)] for s in range(4)]
+        law = np.array([start] + [(1 - start) / 3] * 3, dtype=object)
+        for gamma in gammas:
+            yield Case(f"lock, gamma={gamma}, start={start}", MDP(P, r, Discounted(gamma), rho=law))
 
     return cases

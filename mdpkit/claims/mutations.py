@@ -265,7 +265,7 @@ class Stale(_Patched):
 
         def stale(*arguments: Any, **options: Any) -> Any:
             value = original(*arguments, **options)
-            before = last[0] if last and np.shape(_first(last[0])) == np.shape(_first(value)) else value
+            before = last[0] if last and _alike(last[0], value) else value
             last[:] = [value]
             return self._noted(value, before)
 
@@ -274,6 +274,12 @@ class Stale(_Patched):
 
 def _first(x: Any) -> Any:
     return cast("tuple[Any, ...]", x)[0] if isinstance(x, tuple) else x
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Whether two values have one shape and one kind of numbers: a check may run in balls and then in Fractions."""
+    a, b = np.asarray(_first(x)), np.asarray(_first(y))
+    return a.shape == b.shape and (a.size == 0 or type(a.flat[0]) is type(b.flat[0]))
 
 
 class ArgMin(_Patched):

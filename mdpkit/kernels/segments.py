@@ -16,7 +16,7 @@ import numpy as np
 from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.typing import Array, Ints
 
-__all__ = ["at_least", "ball", "is_ball", "largest", "mean", "norm", "solve", "spread", "total"]
+__all__ = ["at_least", "ball", "is_ball", "largest", "mean", "norm", "solve", "spread", "total", "widened"]
 
 
 INTEGERS: Any = (bool, int, np.integer)
@@ -40,6 +40,12 @@ def ball(x: Any) -> Any:
     if isinstance(x, FLOATS):
         return flint.arb(float(x))
     return flint.arb(x)
+
+
+def widened(x: Any, radius: Any) -> Any:
+    """A ball and all that is within ``radius`` of it."""
+    flint: Any = import_module("flint")
+    return x + flint.arb(0, ball(radius).upper())
 
 
 def spread(x: Array, pair_ptr: Ints) -> Array:

@@ -99,6 +99,10 @@ class OnPolicy:
         """The value of a policy with its entropy, as the criterion counts it, ``(S,)``."""
         return self.value(np.exp(log_pi), self.r + self.spread(self.regularizer(log_pi)))
 
+    def regularized_rewards(self, log_pi: Array) -> Array:
+        r"""Rewards with what a regularized problem pays in each state, the entropy or minus the divergence; else r, ``(L,)``."""
+        return self.r + self.spread(self.regularizer(log_pi)) if self.problem.kind == "regularized" else self.r
+
     def mean(self, pi: Array, x: Array) -> Array:
         """Expectation over the actions of each state, ``(S,)``."""
         return segments.mean(pi, x, self.pair_ptr)

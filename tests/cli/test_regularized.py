@@ -53,7 +53,9 @@ def test_the_table_shows_likely_actions(capsys: Any) -> None:
 
 def test_parameters_of_parts(capsys: Any) -> None:
     arguments = ("instance:garnet?S=3&A=4&branching=2&seed=1", "--gamma", "0.9", "--tau", "1", "--json", "-q")
-    code, text, _ = run(capsys, "solve", *arguments, "--method", "factored_soft_policy_iteration?sizes=2,2&weights=1,0.5")
+    code, text, _ = run(
+        capsys, "solve", *arguments, "--method", "factored_soft_policy_iteration?sizes=2,2&weights=1,0.5"
+    )
     assert (code, json.loads(text)["status"]) == (1, "stalled")
 
 
