@@ -191,7 +191,7 @@ def delayed(
     says=r"\gamma \text{ after every token: } V(s) = \max_a \gamma^{|a|-1} \{ r(s,a) + \gamma \textstyle\sum_{s'} "
     r"P(s'|s,a) V(s') \}; \quad |a| = L \text{ for all } a \implies \text{rewards } \gamma^{L-1} r, \text{ discount } "
     r"\gamma^L",
-    where="derived here (the catalog states the case of equal lengths)",
+    where="derived here; the case of equal lengths recalled",
     kind="identity",
     mode="exact",
     instances=INSTANCES,

@@ -309,7 +309,7 @@ def _fork(sure: Fraction, chance: Fraction = ONE) -> mk.MDP:
 @claim(
     "rover:graded",
     says=r"\text{rewards of several sizes: } \arg\max_a Q_u \subseteq \arg\max_a Q^* \text{ is false}",
-    where="derived here; the catalog says that it must fail",
+    where="derived here; that it must fail was recalled",
     kind="counterexample",
     mode="exact",
     instances=chosen(lambda: [Case("fork: (0, 1) or (3/5, 3/5)", _fork(F(3, 5)))]),
@@ -324,7 +324,7 @@ def graded(mdp: Any, *, size: Any = None) -> Iterator[Row]:
 @claim(
     "rover:stochastic",
     says=r"\text{random transitions: } \arg\max_a Q_u \subseteq \arg\max_a Q^* \text{ is false}",
-    where="derived here; the catalog says that it must fail",
+    where="derived here; that it must fail was recalled",
     kind="counterexample",
     mode="exact",
     instances=chosen(lambda: [Case("fork: (0, 1), or (1, 1) with probability 3/5", _fork(F(1), F(3, 5)))]),

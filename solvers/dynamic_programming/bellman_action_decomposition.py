@@ -52,7 +52,7 @@ class BellmanActionDecomposition(IterativeSolver[State]):
 
     References
     ----------
-    ``poad`` (the backup as in the catalog; its fixed point derived, see the theory pages).
+    ``poad`` (the backup, recalled; its fixed point derived, see the theory pages).
 
     Examples
     --------

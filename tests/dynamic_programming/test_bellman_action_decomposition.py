@@ -38,7 +38,7 @@ def test_words_arrive_late() -> None:
 
 
 def test_the_naive_discount_on_random_models() -> None:
-    # The catalog's control: 3 states, 4 actions, words of lengths 1, 2, 3, 3; on its models 95 of 100 policies differ.
+    # 3 states, 4 actions, words of lengths 1, 2, 3, 3.
     differ, off = 0, []
     for seed in range(10):
         mdp = mk.instances.make("random-dense", S=3, A=4, gamma="9/10", seed=seed)

@@ -15,7 +15,7 @@ from mdpkit.solvers.dynamic_programming import RandomPolicyValuation
 
 @pytest.mark.parametrize(("rho", "value"), [(0.05, 0.980187), (0.1, 0.802295), (0.5, 0.252247)])
 def test_the_paper_tree(rho: float, value: float) -> None:
-    """He et al. (2026): ACD, BDC, CAB and DBA are right; the values are those of the catalog."""
+    """He et al. (2026): ACD, BDC, CAB and DBA are right; the values were recalled."""
     mdp = mk.instances.make("rover-tree")
     sol = mk.solve(mdp, RandomPolicyValuation(temperature=rho))
     assert sol.status.ok
