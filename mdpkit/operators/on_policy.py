@@ -100,7 +100,7 @@ class OnPolicy:
         return self.value(np.exp(log_pi), self.r + self.spread(self.regularizer(log_pi)))
 
     def regularized_rewards(self, log_pi: Array) -> Array:
-        r"""Rewards with what a regularized problem pays in each state, the entropy or minus the divergence; else r, ``(L,)``."""
+        r"""Rewards with what a regularized problem pays in each state, entropy or minus divergence; else r, ``(L,)``."""
         return self.r + self.spread(self.regularizer(log_pi)) if self.problem.kind == "regularized" else self.r
 
     def mean(self, pi: Array, x: Array) -> Array:
