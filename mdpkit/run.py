@@ -400,5 +400,12 @@ def _solution(
         times=tuple(at for *_, at in trace),
         why=why,
         seconds=seconds,
-        last_policy=None if answer.policy is None else Stationary.of(mdp, answer.policy),
+        last_policy=_last_policy(mdp, answer.policy),
     )
+
+
+def _last_policy(mdp: MDP, weights: Any) -> Any:
+    """A method's own randomized policy; ``(H, L)`` where it depends on the stage."""
+    if weights is None:
+        return None
+    return Markov.of(mdp, weights) if weights.ndim == 2 else Stationary.of(mdp, weights)

@@ -81,7 +81,7 @@ class Solution:
         Certified gap as the run went on.
     times : tuple of float
         Seconds into the run at each entry of ``trace``.
-    last_policy : Stationary or None
+    last_policy : Stationary, Markov or None
         The randomized policy at which a gradient or mirror-descent method stopped; ``pi`` is greedy for its value, and at
         least as good.
     why : str

@@ -15,7 +15,7 @@ from mdpkit.claims import search
 from mdpkit.claims.claim import Case, Claim, Level, Rate
 from mdpkit.claims.enclosure import Outcome, Row, precision
 from mdpkit.claims.evidence import Curve, Evidence, FaultResult, Verdict
-from mdpkit.claims.mutations import Fault, generic
+from mdpkit.claims.mutations import Fault, Probe, generic
 from mdpkit.claims.rates import Slope, decide, fit
 from mdpkit.claims.trial import under
 from mdpkit.errors import OptionError, PrecisionError
@@ -40,6 +40,7 @@ class _Run:
         self._seed = [seed, zlib.crc32(claim.id.encode()), number]
         self._share = share
         self._accepted = inspect.signature(claim.check).parameters
+        self.probe = Probe()
 
     def rows(self, changes: Mapping[str, Any] | None = None, *, bits: int = BITS[0]) -> list[Row]:
         options: dict[str, Any] = dict(changes or {})
@@ -115,7 +116,8 @@ def check(
     per_case: list[list[Row]] = []
     for run in runs:
         say(run.case.name)
-        per_case.append(run.refined())
+        with under(run.probe):
+            per_case.append(run.refined())
 
     found: str | None = None
     if claim.search is not None and (level == "full" if hunting is None else hunting):
@@ -126,7 +128,8 @@ def check(
         if math.isfinite(slack):
             cases.append(worst)
             runs.append(_Run(claim, worst, len(runs), share, seed))
-            per_case.append(runs[-1].refined())
+            with under(runs[-1].probe):
+                per_case.append(runs[-1].refined())
 
     rows = [row for found_rows in per_case for row in found_rows]
     violated, slopes, open_rates = _judged(claim, per_case)
@@ -348,6 +351,8 @@ def _generic(claim: Claim, runs: list[_Run], say: Progress) -> list[FaultResult]
         touched, killed, by = False, False, ""
         for run in runs:
             fault: Fault = generic()[number]
+            if not fault.reaches(run.probe):
+                continue
             try:
                 with under(fault), np.errstate(all="ignore"):
                     bad = _violations(claim, run.refined(stop=lambda rows: _violations(claim, rows)))

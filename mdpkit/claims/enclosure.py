@@ -189,7 +189,9 @@ def equal(
     furthest = max(abs(_minus(d, a)), abs(_minus(b, c)))
     if a > d or c > b:
         outcome = Outcome.VIOLATED
-    elif furthest <= _exact(resolution) * max(Fraction(1), min(abs(a), abs(b)), min(abs(c), abs(d))):
+    elif furthest != math.inf and furthest <= _exact(resolution) * max(
+        Fraction(1), min(abs(a), abs(b)), min(abs(c), abs(d))
+    ):
         outcome = Outcome.HOLDS
     else:
         outcome = Outcome.UNDECIDED

@@ -18,7 +18,7 @@ import numpy as np
 
 from mdpkit.models.mdp import MDP
 
-__all__ = ["GENERIC", "Fault", "generic"]
+__all__ = ["GENERIC", "Fault", "Probe", "generic"]
 
 Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -47,6 +47,10 @@ class Fault:
     def patches(self) -> dict[tuple[str, str], Wrapper]:
         """``(module, name)`` of functions, or ``(module, "Class.method")``, and what is put around them."""
         return {}
+
+    def reaches(self, probe: Probe) -> bool:
+        """Whether the fault can change anything in a run that went as ``probe`` saw it."""
+        return True
 
     def _find(self) -> list[tuple[Any, str, Any, Any]]:
         found: list[tuple[Any, str, Any, Any]] = []
@@ -112,7 +116,60 @@ def _overlap(p: Any, q: Any) -> bool:
     return hasattr(p, "overlaps") and hasattr(q, "overlaps") and p.overlaps(q)
 
 
-class OtherDiscount(Fault):
+class Probe(Fault):
+    """No fault, but a record of what a run asks for: a problem, parameters of solvers, iterates, functions."""
+
+    name = "probe"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posed = self.iterated = False
+        self.fields: set[str] = set()
+        self.called: set[tuple[str, str]] = set()
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model, unchanged."""
+        self.posed = True
+        return mdp
+
+    def solver(self, solver: Any) -> Any:
+        """The solver, unchanged; the names of its parameters are noted, and those of rules among them."""
+        if dataclasses.is_dataclass(solver):
+            for each in dataclasses.fields(solver):
+                self.fields.add(each.name)
+                value = getattr(solver, each.name)
+                if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                    self.solver(value)
+        return solver
+
+    def skipped(self) -> int:
+        """None."""
+        self.iterated = True
+        return 0
+
+    def patches(self) -> dict[tuple[str, str], Wrapper]:
+        """All functions that some fault changes, which are called as they are."""
+        targets = {target for kind in GENERIC for target in kind().patches()}
+        return {target: self._counted(target) for target in sorted(targets)}
+
+    def _counted(self, target: tuple[str, str]) -> Wrapper:
+        def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*arguments: Any, **options: Any) -> Any:
+                self.called.add(target)
+                return original(*arguments, **options)
+
+            return counted
+
+        return wrapper
+
+
+class _OfProblem(Fault):
+    def reaches(self, probe: Probe) -> bool:
+        """Where a problem is posed."""
+        return probe.posed
+
+
+class OtherDiscount(_OfProblem):
     """The discount factor is (1 + gamma)/2."""
 
     name = "discount (1+γ)/2"
@@ -136,7 +193,7 @@ class OtherDiscount(Fault):
         return mdp.under(dataclasses.replace(c, **{**kept, "gamma": new}))
 
 
-class Transposed(Fault):
+class Transposed(_OfProblem):
     """The transition matrix of each action is transposed, its rows divided by their sums."""
 
     name = "transposed P"
@@ -168,7 +225,7 @@ class Transposed(Fault):
         )
 
 
-class ShiftedRewards(Fault):
+class ShiftedRewards(_OfProblem):
     """Each pair is paid the reward of the next one."""
 
     name = "rewards of the next pair"
@@ -203,6 +260,10 @@ class Scaled(Fault):
 
     field, factor = "eta", Fraction(2)
 
+    def reaches(self, probe: Probe) -> bool:
+        """Where a solver has the parameter."""
+        return self.field in probe.fields
+
     def solver(self, solver: Any) -> Any:
         """The solver with the fault."""
         if solver is None:
@@ -233,6 +294,10 @@ class OffByOne(Fault):
 
     name = "off by one in k"
 
+    def reaches(self, probe: Probe) -> bool:
+        """Where iterates are asked for."""
+        return probe.iterated
+
     def skipped(self) -> int:
         """One."""
         self.touched = True
@@ -241,6 +306,10 @@ class OffByOne(Fault):
 
 class _Patched(Fault):
     targets: tuple[tuple[str, str], ...] = ()
+
+    def reaches(self, probe: Probe) -> bool:
+        """Where one of the functions is called."""
+        return not probe.called.isdisjoint(self.targets)
 
     def patches(self) -> dict[tuple[str, str], Wrapper]:
         """The functions with the fault."""
@@ -265,7 +334,7 @@ class Stale(_Patched):
 
         def stale(*arguments: Any, **options: Any) -> Any:
             value = original(*arguments, **options)
-            before = last[0] if last and np.shape(_first(last[0])) == np.shape(_first(value)) else value
+            before = last[0] if last and _alike(last[0], value) else value
             last[:] = [value]
             return self._noted(value, before)
 
@@ -274,6 +343,12 @@ class Stale(_Patched):
 
 def _first(x: Any) -> Any:
     return cast("tuple[Any, ...]", x)[0] if isinstance(x, tuple) else x
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Whether two values have one shape and one kind of numbers: a check may run in balls and then in Fractions."""
+    a, b = np.asarray(_first(x)), np.asarray(_first(y))
+    return a.shape == b.shape and (a.size == 0 or type(a.flat[0]) is type(b.flat[0]))
 
 
 class ArgMin(_Patched):

@@ -16,7 +16,7 @@ import numpy as np
 from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.typing import Array, Ints
 
-__all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total"]
+__all__ = ["at_least", "ball", "is_ball", "largest", "mean", "norm", "solve", "spread", "total", "widened"]
 
 
 INTEGERS: Any = (bool, int, np.integer)
@@ -40,6 +40,12 @@ def ball(x: Any) -> Any:
     if isinstance(x, FLOATS):
         return flint.arb(float(x))
     return flint.arb(x)
+
+
+def widened(x: Any, radius: Any) -> Any:
+    """A ball and all that is within ``radius`` of it."""
+    flint: Any = import_module("flint")
+    return x + flint.arb(0, ball(radius).upper())
 
 
 def spread(x: Array, pair_ptr: Ints) -> Array:
@@ -68,6 +74,11 @@ def largest(x: Array, pair_ptr: Ints) -> Array:
             best = best.max(y) if is_ball(best) else max(best, y)
         out[s] = best
     return out
+
+
+def norm(x: Array) -> Any:
+    """Largest magnitude; of balls, a ball that contains it."""
+    return largest(np.abs(x), np.array([0, len(x)]))[0]
 
 
 def solve(A: Array, b: Array) -> Array:
@@ -106,3 +117,18 @@ def solve(A: Array, b: Array) -> Array:
 def _rational(flint: Any, x: Any) -> Any:
     f = Fraction(x)
     return flint.fmpq(f.numerator, f.denominator)
+
+
+def at_least(x: Any, y: Any, *, strict: bool = False) -> bool:
+    """Whether ``x >= y`` (``x > y`` where strict), decided.
+
+    Raises
+    ------
+    PrecisionError
+        If balls cannot tell.
+    """
+    if bool(x > y if strict else x >= y):
+        return True
+    if bool(x <= y if strict else x < y):
+        return False
+    raise PrecisionError("two balls cannot be told apart", found=f"{x} and {y}", needed="more bits")

@@ -343,8 +343,13 @@ def test_representations(problem: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, kind in METHODS.items() if issubclass(kind, IterativeSolver)])
 def test_the_largest_number_of_steps_is_a_status(name: str) -> None:
-    homes = {"discounted": "riverswim", "total": "haddad-monmege", "average": "howard-toymaker, average"}
-    homes["regularized"] = "riverswim, entropy"
+    homes = {
+        "discounted": "riverswim",
+        "total": "haddad-monmege",
+        "average": "howard-toymaker, average",
+        "finite": "puterman-inventory",
+        "regularized": "riverswim, entropy",
+    }
     problem = next(homes[kind] for kind in homes if kind in METHODS[name].kinds)
     mdp = PROBLEMS[problem]
     for limit in (0, 1, 2):
