@@ -194,7 +194,7 @@ class Judge:
 
     def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
         """r + gamma P V, of each pair, as Fractions."""
-        return [self._q_exact(k, V) for k in range(self.L)]
+        return [self.q_exact(k, V) for k in range(self.L)]
 
     def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
         flint: Any = import_module("flint")
