@@ -31,6 +31,7 @@ __all__ = [
     "once",
     "positive",
     "ragged_costs",
+    "ragged_soft",
     "regularized",
     "tiny",
 ]
@@ -157,6 +158,16 @@ def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **o
             yield Case(name, mdp.under(EntropyRegularized(gamma, tau, mu)))
 
     return cases
+
+
+def ragged_soft() -> list[Case]:
+    """Puterman's two states, the second with one action, with entropy and with a reference policy."""
+    mdp, gamma, tau = _build("puterman-two-state"), Fraction(19, 20), Fraction(1, 2)
+    mu = np.array([Fraction(1, 3), Fraction(2, 3), Fraction(1)])
+    return [
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}", mdp.under(EntropyRegularized(gamma, tau))),
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}, reference", mdp.under(EntropyRegularized(gamma, tau, mu))),
+    ]
 
 
 def deterministic(*, fast: int = 3, full: int = 16, gammas: Iterable[Fraction] = GAMMAS) -> Cases:

@@ -47,7 +47,7 @@ def regularized() -> dict[str, mk.MDP]:
         "riverswim, entropy": river.under(mk.EntropyRegularized("9/10", "1/2")),
         "garnet, reference": garnet.under(mk.EntropyRegularized("4/5", "1/10", weights)),
         "garnet, costs with entropy": garnet.under(mk.EntropyRegularized("4/5", 2), minimize=True),
-        "frozenlake, entropy": mk.instances.make("frozenlake").under(mk.EntropyRegularized("4/5", "1/100")),
+        "puterman, entropy": mk.instances.make("puterman-two-state").under(mk.EntropyRegularized("4/5", "1/100")),
     }
 
 
