@@ -111,9 +111,9 @@ class Judge:
             raise ModelError("the judge wants a rational, maximizing model with one discount factor", found=mdp)
         self.gamma_exact = Fraction(exact)
         self.S, self.L = mdp.n_states, mdp.n_pairs
-        ptr = mdp.pair_ptr.tolist()
+        ptr: list[int] = mdp.pair_ptr.tolist()
         self.pairs = [range(ptr[s], ptr[s + 1]) for s in range(self.S)]
-        self.state = mdp.state.tolist()
+        self.state: list[int] = mdp.state.tolist()
         reward = mdp.reward.exact
         if reward is None:
             raise ModelError("the judge wants rational rewards", way_out="call .exact() on the model")
