@@ -123,7 +123,7 @@ def components(exact: Exact) -> list[list[int]]:
     where="the optimality of topological value iteration, recalled; proved with this constant in docs/theory",
     kind="upper",
     mode="numeric",
-    instances=joined(discounted(sizes=((3, 2), (4, 2))), by_pairs(), COSTS, PATHS, RINGS),
+    instances=joined(discounted(sizes=((3, 2), (4, 2)), full=12), by_pairs(), COSTS, PATHS, RINGS),
     controls=[
         mutant("a component before those that it leads to", tested=Backward()),
         mutant("the change of the last sweep is the error itself", series=0),
