@@ -211,7 +211,7 @@ def bandits(
     return cases
 
 
-def by_pairs(*, fast: int = 1, full: int = 6) -> Cases:
+def by_pairs(*, fast: int = 1, full: int = 3) -> Cases:
     """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
 
     def cases(level: Level, rng: Any) -> Iterator[Case]:
