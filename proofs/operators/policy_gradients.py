@@ -81,7 +81,7 @@ def policy_gradient(
     "agarwal2021:direct-gradient",
     says=r"\frac{\partial V^\pi(\rho)}{\partial \pi(a|s)} = d_\rho^\pi(s)\, Q^\pi(s,a),\quad "
     r"\text{probabilities as free variables}",
-    where="direct parameterization (equation recalled); proved here. Run exactly on larger ones: sutton2000:policy-gradient-exact",
+    where="direct parameterization (equation recalled); proved here. Run on larger ones: sutton2000:policy-gradient-exact",
     kind="identity",
     mode="symbolic",
     instances=once(),

@@ -33,10 +33,11 @@ class ImproperPolicyGradient(IterativeSolver[State]):
               \theta_m \leftarrow \theta_m + \eta \sum_s d^\pi_\rho(s)\, w_m \Bigl(\sum_a K_m(a|s) Q^\pi(s,a) - V^\pi(s)\Bigr)
 
     with the unnormalized discounted visits d. It starts from equal weights. The mixture may be better than every controller;
-    the class is not the best mixture's alone: it may stop at a worse one.
+    the method may also stop at a worse one than the best mixture.
 
     **Guarantee.** The step is the gradient's: ``improper-rl:gradient``. With the step size
-    :math:`(1-\gamma)^2/(7\gamma^2+4\gamma+5)` (recalled), and with up to eight times as much and more, the value never falls:
+    :math:`(1-\gamma)^2/(7\gamma^2+4\gamma+5)` (recalled), and with any up to
+    :math:`4(1-\gamma)^2/(\max r - \min r)`, the value never falls:
     ``improper-rl:monotone``; so some iterate's gradient is small: ``improper-rl:stationary``. Where actions matter in one state
     only, and its best controller is unique, the gap times the number of steps tends to :math:`(M-1)/(M\eta)`:
     ``improper-rl:one-decision``. Otherwise it need not come near the best mixture, whatever was recalled:
@@ -133,8 +134,8 @@ class ImproperPolicyGradient(IterativeSolver[State]):
 
     def _advantages(self, on: OnPolicy, K: Array, w: Array, pi: Array, V: Array) -> Array:
         """What each controller gains in one step over the mixture, under the mixture's visits, ``(M,)``."""
-        q = on.q(V)
-        own = np.array([on.visits(pi) @ segments.mean(k, q, on.pair_ptr) for k in K])
+        q, d = on.q(V), on.visits(pi)
+        own = np.array([d @ segments.mean(k, q, on.pair_ptr) for k in K])
         own = own - own[0]  # relative to one of them, so that small ones keep their digits
         return own - w @ own
 
