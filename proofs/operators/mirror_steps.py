@@ -200,8 +200,8 @@ def kl_step_balls(
 @claim(
     "geist2019:log-sum-exp-balls",
     says=r"\tau\log\sum_a e^{q_a/\tau} = \langle \pi, q \rangle + \tau H(\pi) "
-    r"+ \tau\, \mathrm{KL}(\pi\|\mathrm{softmax}(q/\tau)),\quad \nabla = \mathrm{softmax}(q/\tau),"
-    r"\quad \max q \le \Omega^*(q) \le \max q + \tau\log|A|",
+    r"+ \tau\, \mathrm{KL}(\pi\|\mathrm{softmax}(q/\tau)),\quad \nabla = \mathrm{softmax}(q/\tau),\quad "
+    r"\max q \le \Omega^*(q) \le \max q + \tau\log|A|",
     where="proved by geist2019:log-sum-exp-conjugate",
     kind="identity",
     mode="numeric",

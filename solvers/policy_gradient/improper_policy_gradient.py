@@ -11,7 +11,8 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import segments, softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
+from mdpkit.solver import Answer
 from mdpkit.typing import Array
 
 __all__ = ["ImproperNaturalActorCritic", "ImproperPolicyGradient", "State"]
@@ -26,7 +27,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImproperPolicyGradient(IterativeSolver[State]):
+class ImproperPolicyGradient(PolicySolver[State]):
     r"""Softmax policy gradient over the weights of base controllers, the same weights in every state.
 
     .. math:: \pi(a|s) = \sum_m w_m K_m(a|s), \quad w = \mathrm{softmax}(\theta), \qquad
@@ -72,21 +73,12 @@ class ImproperPolicyGradient(IterativeSolver[State]):
         "improper-rl:global-convergence",
         "improper-rl:two-maxima",
     )
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
-
     eta: Any = 0.1
     controllers: Any = ()
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
         object.__setattr__(self, "controllers", _frozen(self.controllers))
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
 
     def matrix(self, on: OnPolicy) -> Array:
         """Probabilities of the pairs under each controller, ``(M, L)``.
