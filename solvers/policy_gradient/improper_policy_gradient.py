@@ -193,4 +193,5 @@ class ImproperNaturalActorCritic(ImproperPolicyGradient):
 
 def _frozen(x: Any) -> Any:
     """Nested tuples from nested sequences or an array."""
-    return tuple(_frozen(y) for y in x) if isinstance(x, (list, tuple, np.ndarray)) else x
+    nested: Any = x
+    return tuple(_frozen(y) for y in nested) if isinstance(x, (list, tuple, np.ndarray)) else x
