@@ -106,7 +106,11 @@ def closed_form(
             yield all_equal(state.pi, [Fraction(1, len(judge.pairs[s])) for s in judge.state], "the uniform policy")
         else:
             yield from conditions(before, exact.pi, epsilon, f"k={k}", weight, half)
-            for pairs in judge.pairs:
+            for s, pairs in enumerate(judge.pairs):
+                if all(before.A[j] and before.pi[j] for j in pairs):
+                    balance = sum(before.pi[j] * (1 if before.A[j] > 0 else -1) for j in pairs)
+                    beyond = max(abs(exact.pi[j] / before.pi[j] - 1) for j in pairs) > epsilon
+                    yield fact(beyond == (balance != 0), f"a ratio escapes unless the signs balance, k={k}, s={s}")
                 if any(before.A[j] == 0 or exact.pi[j] == 0 for j in pairs):
                     continue
                 signs = {j: 1 if before.A[j] > 0 else -1 for j in pairs}
@@ -120,7 +124,7 @@ def closed_form(
 @claim(
     "simple-po:ratios-escape",
     says=r"\text{false: } |\pi_{k+1}/\pi_k - 1| \le \epsilon \text{ for exact maximizers}",
-    where="derived here",
+    where="derived in the documentation: some ratio escapes unless the signs of the advantages balance",
     kind="counterexample",
     mode="exact",
     instances=BANDITS,

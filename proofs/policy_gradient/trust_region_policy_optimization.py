@@ -99,7 +99,7 @@ def natural_step(
             rejected += 1
         before, last = pi, log_pi
     # How much of the trust region the untried step fills, around the last policy.
-    for j in range(8, 28, 4):
+    for j in range(24, 60, 7):
         small = ball(Fraction(1, 2**j))
         scale = (2 * small / dot(d, judge.mean(pi, [x * x for x in A]))).sqrt()
         new = [exp(x) for x in normalized(judge, [x + scale * y for x, y in zip(log_pi, A, strict=True)])]
