@@ -7,9 +7,11 @@ radius, a clip or a penalty.
 """
 
 # %%
-# Return, surrogate and lower bounds along a line in the logits, from the uniform policy in the direction of its advantages.
-# Here :math:`\gamma = 1/10`, where the constants 4 (with the total variation) and 2 (with the relative entropy) are nearly
-# sharp for the worst models; this one is random, and the bounds are far below: the steps that they allow are short.
+# Return, surrogate and lower bounds, from the half-half policy, at :math:`\gamma = 1/10`. On the left along the advantages of a
+# random model: the surrogate is nearly right, and the bounds are far below, so that the steps which they allow are short.
+# On the right the model that attains the constants 4 (with the total variation) and 2 (with the relative entropy) as
+# :math:`\gamma \to 0`: either action leads to a state of its own, and moving to one of them brings what the surrogate does
+# not see.
 
 from itertools import islice, pairwise
 
@@ -30,55 +32,62 @@ from mdpkit.solvers.policy_gradient import (
 )
 
 
-def along(mdp, steps):
-    """Return, surrogate and both lower bounds at each step size."""
+def compare(mdp, policies):
+    """Return, surrogate and both lower bounds at each policy, from the uniform one."""
     on = OnPolicy(canonical(mdp))
     ptr, pi = on.pair_ptr, on.uniform()
     V = on.value(pi)
     A, d, gamma = on.advantage(V), on.visits(pi), float(on.gamma[0])
     C = gamma / (1 - gamma) ** 2 * np.abs(A).max()
     rows = []
-    for t in steps:
-        log_new = softmax.log_softmax(np.log(pi) + t * A, ptr)
-        new = np.exp(log_new)
+    for new in policies:
         L = on.rho @ V + surrogate.value(new / pi, pi, A, d, ptr)
         tv = surrogate.total_variation(new, pi, ptr).max()
-        kl = softmax.relative_entropy(pi, np.log(pi), log_new, ptr).max()
+        kl = softmax.relative_entropy(pi, np.log(pi), np.log(new), ptr).max()
         rows.append((on.rho @ on.value(new), L, L - 4 * C * tv**2, L - 2 * C * kl))
     return np.array(rows).T
 
 
-steps = np.linspace(0, 4, 80)
-mdp = mk.instances.make("garnet", S=4, A=3, branching=2, seed=3, gamma="1/10")
-fig, ax = plt.subplots()
-for curve, label, style in zip(
-    along(mdp, steps),
-    ("return J", "surrogate L", "L − 4 γε/(1−γ)² TV²", "L − 2 γε/(1−γ)² KL"),
-    ("-", "--", ":", "-."),
-    strict=True,
+def along(mdp, steps):
+    """The policies along the advantages of the uniform one."""
+    on = OnPolicy(canonical(mdp))
+    A = on.advantage(on.value(on.uniform()))
+    return [np.exp(softmax.log_softmax(t * A, on.pair_ptr)) for t in steps]
+
+
+def moved(alphas):
+    """In two states, alpha more of the second of two actions."""
+    return [np.array([0.5 - alpha, 0.5 + alpha] * 2) for alpha in alphas]
+
+
+random_model = mk.instances.make("garnet", S=4, A=2, branching=2, seed=3, gamma="1/10")
+hard_model = mk.MDP([[[1, 0], [0, 1]]] * 2, [[-1, 1], [1, -1]], mk.Discounted("1/10"))
+steps, alphas = np.linspace(0, 4, 60), np.linspace(0, 0.45, 60)
+names = ("return J", "surrogate L", "L − 4 γε/(1−γ)² TV²", "L − 2 γε/(1−γ)² KL")
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
+for ax, mdp, x, policies in (
+    (left, random_model, steps, along(random_model, steps)),
+    (right, hard_model, alphas, moved(alphas)),
 ):
-    ax.plot(steps, curve, style, label=label)
-ax.set_xlabel("step along the advantages")
-ax.set_ylabel("expected discounted reward")
-ax.legend()
+    for curve, label, style in zip(compare(mdp, policies), names, ("-", "--", ":", "-."), strict=True):
+        ax.plot(x, curve, style, label=label)
+left.set_xlabel("step along the advantages")
+right.set_xlabel("probability moved in each state")
+left.set_ylabel("expected discounted reward")
+right.legend()
 
 # %%
-# The difference of the first two is of second order in the step, and never more than the bound. Over :math:`\gamma`, the share
-# of the bound that a step uses, for the random model and for the one that attains the constant as :math:`\gamma \to 0`.
+# The share of the bound that a step uses, over :math:`\gamma`: the hard model's is :math:`1 - \gamma`.
 
 gammas = np.linspace(0.01, 0.9, 30)
-hard = np.array([[[1.0, 0.0], [0.0, 1.0]]] * 2), np.array([[-1.0, 1.0], [1.0, -1.0]])
-shares = {"random model": [], "hard model": []}
-for gamma in gammas:
-    J, L, tv, _ = along(mdp.under(mk.Discounted(gamma)), [0.5])
-    shares["random model"].append(abs(J - L)[0] / (L - tv)[0])
-    # The hard move is to the second action in both states, from half-half; under its uniform visits L stays at zero.
-    alpha = 0.25
-    V = mk.evaluate(mk.MDP(*hard, mk.Discounted(gamma)), np.array([[0.5 - alpha, 0.5 + alpha]] * 2)).V
-    shares["hard model"].append(abs(V.mean()) / (4 * gamma * alpha**2 / (1 - gamma) ** 2))
 fig, ax = plt.subplots()
-for label, values in shares.items():
-    ax.semilogy(gammas, values, label=label)
+for label, model in (("random model", random_model), ("hard model", hard_model)):
+    shares = []
+    for gamma in gammas:
+        mdp = model.under(mk.Discounted(gamma))
+        J, L, tv, _ = compare(mdp, moved([0.25]) if model is hard_model else along(mdp, [0.5]))
+        shares.append(abs(J - L)[0] / (L - tv)[0])
+    ax.semilogy(gammas, shares, label=label)
 ax.set_xlabel("discount γ")
 ax.set_ylabel("|J − L| / bound")
 ax.legend()
@@ -132,12 +141,13 @@ for name in ("TRPO", "PPO", "SPO", "FixPO"):
     ratio, far = [], []
     for before, after in pairwise(map(policy, runs[name])):
         used = before > 0
-        ratio.append(np.abs(after[used] / before[used] - 1).max())
+        most = np.abs(after[used] / before[used] - 1).max()
+        ratio.append(most if most > 0 else np.nan)
         with np.errstate(divide="ignore"):
             each = softmax.relative_entropy(before, np.log(before), np.log(after), mdp.pair_ptr)
-        far.append(each.max())
+        far.append(each.max() if each.max() > 0 else np.nan)
     left.semilogy(range(1, 41), ratio, label=name)
-    right.semilogy(range(1, 41), np.maximum(far, 1e-12), label=name)
+    right.semilogy(range(1, 41), far, label=name)
 left.axhline(0.2, color="black", linewidth=0.8)
 right.axhline(0.05, color="black", linewidth=0.8)
 left.set_ylabel("largest |ρ − 1|")
