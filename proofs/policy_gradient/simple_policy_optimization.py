@@ -34,6 +34,8 @@ BANDITS = chosen(
         Case("bandit r=(0, 51/100, 1, 1/2), gamma=1/2", bandit(("0", "51/100", "1", "1/2"))),
     ]
 )
+# A small advantage among many large ones, whose ratio is set to zero.
+CORNER = chosen([Case("bandit r=(0, 911/1000, 1, ..., 1), gamma=1/2", bandit(("0", "911/1000", *["1"] * 10)))])
 RANDOM = positive(sizes=((2, 3), (2, 2), (3, 3)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=2, full=8)
 
 
@@ -76,7 +78,7 @@ def conditions(exact: Exact, new: list[Fraction], epsilon: Fraction, at: str, we
     where="the objective: seen (text of 2025); the maximizer: derived in the documentation",
     kind="identity",
     mode="exact",
-    instances=joined(BANDITS, RANDOM),
+    instances=joined(BANDITS, CORNER, RANDOM),
     controls=[
         mutant("A for |A| in the penalty", weight=lambda a: a),
         mutant("the penalty without its half", half=1),
