@@ -28,9 +28,9 @@ class TrustRegionPolicyOptimization(PolicySolver[LogPolicy]):
     .. math:: \theta_{k+1} = \theta_k + b^j \sqrt{\frac{2\delta}{g^\top F^\dagger g}}\, F^\dagger g
               = \theta_k + b^j \sqrt{\frac{2\delta}{\mathbb{E}_{d,\pi_k}[(A^{\pi_k})^2]}}\, A^{\pi_k}
 
-    with the least j such that :math:`\mathbb{E}_{s \sim d}\, \mathrm{KL}(\pi_k \| \pi_{k+1})(s) \le \delta`; d are the normalized
-    discounted visits. The equality is that of a tabular softmax policy, whose natural gradient is the advantage. It starts
-    from the uniform policy.
+    with the least j such that :math:`\mathbb{E}_{s \sim d}\, \mathrm{KL}(\pi_k \| \pi_{k+1})(s) \le \delta`; d are the
+    normalized discounted visits. The equality is that of a tabular softmax policy, whose natural gradient is the advantage.
+    It starts from the uniform policy.
 
     **Guarantee.** The step is the natural gradient's, of length :math:`\delta` in the quadratic model, and the divergence comes
     to :math:`\delta` as that falls; ``trpo:natural-step``. The surrogate has the gradient of the return, and misses it by a
