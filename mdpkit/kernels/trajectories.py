@@ -44,7 +44,7 @@ def rollouts(
     return states, pairs
 
 
-def _place(cumulative: Array, u: Any) -> int:
+def _place(cumulative: Array, u: float) -> int:
     place: Any = np.searchsorted(cumulative, u, side="right")
     return int(place)
 
