@@ -7,6 +7,7 @@ from mdpkit.solvers.policy_gradient.normalized_policy_gradient_igt import Normal
 from mdpkit.solvers.policy_gradient.normalized_variance_reduced_policy_gradient import (
     NormalizedVarianceReducedPolicyGradient,
 )
+from mdpkit.solvers.policy_gradient.occupancy_regression_policy_gradient import OccupancyRegressionPolicyGradient
 from mdpkit.solvers.policy_gradient.reinforce import Reinforce
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "NaturalPolicyGradient",
     "NormalizedPolicyGradientIGT",
     "NormalizedVarianceReducedPolicyGradient",
+    "OccupancyRegressionPolicyGradient",
     "Reinforce",
 ]
