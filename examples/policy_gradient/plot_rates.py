@@ -60,7 +60,7 @@ _ = ax.legend()
 # whatever the rewards. A claim that has run keeps its curves.
 
 evidence = mk.claims["mei2020:bandit-rate"].run("fast")
-evidence
+print(evidence)
 
 # %%
 # Here are the gap, and the bound that is attained in the limit.
