@@ -157,6 +157,8 @@ def finite_end(mdp: Any, *, fewer: int = 0, visits: bool = True, speed: int = 1)
         lost = [judge.optimal[s] - x for x, s in zip(judge.optimal_q, judge.state, strict=True)]
         eta = 1 / min(x for x in lost if x > 0)
         V: list[Fraction] = []
+        for now in the_iterates(judge, Fraction(1, 4), 1):  # one that stays inside
+            yield from now.rows
         for now in the_iterates(judge, eta, 12):
             yield from now.rows
             if now.V == judge.optimal:
