@@ -14,21 +14,26 @@ import numpy as np
 
 from mdpkit.claims.claim import Case, Cases, Level
 from mdpkit.instances import make
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon, TotalReward
 from mdpkit.models.mdp import MDP
 
 __all__ = [
     "bandits",
+    "by_pairs",
     "chosen",
     "deterministic",
     "discounted",
     "finite_horizon",
+    "goals",
     "joined",
     "locks",
     "named",
     "once",
     "positive",
     "ragged",
+    "ragged_costs",
+    "regularized",
+    "tiny",
 ]
 
 GAMMAS = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
@@ -157,6 +162,29 @@ def ragged(*, fast: int = 1, full: int = 3, gammas: Iterable[Fraction] = (Fracti
     return cases
 
 
+TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
+
+
+def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **options: Any) -> Cases:
+    """The models of :func:`discounted` with entropy; every other one has a reference policy if ``references``."""
+    taus = tuple(taus)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i, case in enumerate(discounted(**options)(level, rng)):
+            mdp: MDP = case.problem
+            tau, mu = taus[i % len(taus)], None
+            name = f"{case.name}, tau={tau}"
+            if references and i % 2:
+                n = np.diff(mdp.pair_ptr)[mdp.state]
+                weight = np.arange(mdp.n_pairs) - mdp.pair_ptr[mdp.state] + 1
+                mu = np.array([Fraction(2 * int(w), int(m) * (int(m) + 1)) for w, m in zip(weight, n, strict=True)])
+                name += ", reference in proportion to 1, 2, …"
+            gamma = Fraction(mdp.criterion.exact)  # type: ignore[union-attr]
+            yield Case(name, mdp.under(EntropyRegularized(gamma, tau, mu)))
+
+    return cases
+
+
 def deterministic(*, fast: int = 3, full: int = 16, gammas: Iterable[Fraction] = GAMMAS) -> Cases:
     """Random models with deterministic transitions."""
     gammas = tuple(gammas)
@@ -194,6 +222,79 @@ def bandits(
             r = [Fraction(int(x), 1000) for x in rng.choice(1001, size=A, replace=False)]
             mdp = MDP([[[Fraction(1)]] * A], [r], Discounted(gamma), rho=0)
             yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+
+    return cases
+
+
+def by_pairs(*, fast: int = 1, full: int = 6) -> Cases:
+    """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for _ in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=3&A=2&seed={seed}"
+            draw = np.random.default_rng(seed)
+            gamma = [[Fraction(int(x), 100) for x in draw.choice([30, 80, 95], size=2)] for _ in range(3)]
+            shown = " ".join(str(x) for row in gamma for x in row)
+            yield Case(f"{source}, gamma=({shown})", _build(source).under(Discounted(np.array(gamma, dtype=object))))
+
+    return cases
+
+
+def goals(*, sizes: Iterable[tuple[int, int]] = ((2, 2), (3, 2), (4, 2)), fast: int = 3, full: int = 12) -> Cases:
+    """Random costs until a goal, the last state: some pairs lead there, others may never; costs are positive hundredths."""
+    sizes = tuple(sizes)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            (S, A), seed = sizes[i % len(sizes)], _draw(rng)
+            yield Case(f"goal model S={S}, A={A}, seed={seed}", _goal(S, A, np.random.default_rng(seed)))
+
+    return cases
+
+
+def _goal(S: int, A: int, rng: Any) -> MDP:
+    P = np.full((S + 1, A, S + 1), Fraction(0), dtype=object)
+    r = np.full((S + 1, A), Fraction(0), dtype=object)
+    for s in range(S):
+        for a in range(A):
+            # Only the first action is sure to have a chance of the goal.
+            share = Fraction(int(rng.integers(1, 5)), 10) if a == 0 else Fraction(int(rng.integers(0, 3)), 20)
+            weights = [int(x) for x in rng.integers(0, 5, S)]
+            weights[int(rng.integers(S))] += 1
+            for t, w in enumerate(weights):
+                P[s, a, t] = (1 - share) * Fraction(w, sum(weights))
+            P[s, a, S] = share
+            r[s, a] = Fraction(int(rng.integers(1, 101)), 100)
+    P[S, :, S] = Fraction(1)
+    return MDP(P, r, TotalReward(target=[S]), minimize=True, rho=0)
+
+
+def ragged_costs(criterion: Any) -> MDP:
+    """Three states with two, one and three actions; costs."""
+    rows = [("1/3", "2/3", 0), (0, 0, 1), ("1/2", "1/4", "1/4"), (1, 0, 0), ("1/5", "4/5", 0), (0, 0, 1)]
+    P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
+    r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "1/2", "1/5", 1)], dtype=object)
+    return MDP(P, r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0)
+
+
+def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> Cases:
+    """Random models of two states, whose trajectories can be enumerated; every other one has a single action in state 1."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=2&A=2&gamma={gamma}&seed={seed}"
+            mdp = _build(source)
+            if i % 2:
+                kept = slice(0, 3)
+                rows = np.array(mdp.P.rationals(), dtype=object).reshape(-1, 2)[kept]
+                reward = np.asarray(mdp.reward.exact)[kept]
+                law = [Fraction(1, 4), Fraction(3, 4)]
+                mdp = MDP(rows, reward, Discounted(gamma), state=[0, 0, 1], action=[0, 1, 0], rho=law)
+                yield Case(f"{source}, without the last pair, rho=(1/4, 3/4)", mdp)
+            else:
+                yield _with_law(source, mdp, "uniform")
 
     return cases
 

@@ -25,6 +25,8 @@ __all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "nor
 
 def ball(x: Any) -> Any:
     """A number as a ball; floats by their bits."""
+    if type(x).__name__ == "arb":
+        return x
     flint: Any = import_module("flint")
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
@@ -69,7 +71,8 @@ def projected(y: Sequence[Fraction]) -> list[Fraction]:
 def log_sum_exp(values: Sequence[Any]) -> Any:
     """The logarithm of the sum of exponentials as a ball."""
     shift = max(float(ball(x).mid()) for x in values)
-    return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+    total: Any = sum((exp(ball(x) - shift) for x in values), ball(0))
+    return ball(shift) + total.log()
 
 
 class Soft(NamedTuple):
@@ -141,6 +144,10 @@ class Judge:
         q = self.q(V)
         return [largest(q[k] for k in pairs) for pairs in self.pairs]
 
+    def backup_exact(self, V: Sequence[Fraction]) -> list[Fraction]:
+        """TV in rationals, of each state."""
+        return [max(self.q_exact(k, V) for k in pairs) for pairs in self.pairs]
+
     def mean(self, pi: Any, x: Any) -> list[Any]:
         """Expectation over the actions of each state."""
         return [sum((ball(pi[k]) * ball(x[k]) for k in pairs), ball(0)) for pairs in self.pairs]
@@ -160,7 +167,7 @@ class Judge:
     def _solve(self, A: Any, b: Sequence[Any]) -> list[Any]:
         flint: Any = import_module("flint")
         try:
-            return list(A.solve(flint.arb_mat(self.S, 1, [ball(x) for x in b])).entries())
+            return list(A.solve(flint.arb_mat(len(b), 1, [ball(x) for x in b])).entries())
         except ZeroDivisionError:
             raise PrecisionError("a linear system of balls is not certainly regular", needed="more bits") from None
 
@@ -187,7 +194,7 @@ class Judge:
 
     def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
         """r + gamma P V, of each pair, as Fractions."""
-        return [self._q_exact(k, V) for k in range(self.L)]
+        return [self.q_exact(k, V) for k in range(self.L)]
 
     def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
         flint: Any = import_module("flint")
@@ -272,6 +279,31 @@ class Judge:
         """The value at the initial law."""
         return sum((ball(x) * ball(v) for x, v in zip(self.rho if rho is None else rho, V, strict=True)), ball(0))
 
+    def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
+        flint: Any = import_module("flint")
+        A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for k in pairs:
+                for t in range(self.S):
+                    A[s][t] -= self.gamma_exact * pi[k] * self.P_exact[k][t]
+        matrix = flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for row in A for x in row])
+        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in map(Fraction, b)])
+        solution = (matrix.transpose() if transposed else matrix).solve(right)
+        return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
+
+    def value_exact(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """The value of a rational policy, exactly; ``pi`` need not sum to one."""
+        r = [sum((pi[k] * self.r_exact[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
+        return self._solve_exact(pi, r, False)
+
+    def visits_exact(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """The discounted visits of a rational policy from the initial law, exactly and unnormalized."""
+        return self._solve_exact(pi, self.rho_exact, True)
+
+    def objective_exact(self, V: Sequence[Fraction]) -> Fraction:
+        """The value at the initial law, exactly."""
+        return sum((x * v for x, v in zip(self.rho_exact, V, strict=True)), Fraction(0))
+
     # -- optima ------------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -283,12 +315,13 @@ class Judge:
         plain = self.mdp if isinstance(self.mdp.criterion, Discounted) else self.mdp.under(Discounted(self.gamma_exact))
         V = [Fraction(x) for x in certify_exact(plain, self.mdp.pair_ptr[:-1].copy()).lower.tolist()]
         for s, pairs in enumerate(self.pairs):
-            best = max(self._q_exact(k, V) for k in pairs)
+            best = max(self.q_exact(k, V) for k in pairs)
             if best != V[s]:
                 raise ModelError("the optimal value does not solve Bellman's equation", found=f"state {s}")
         return V
 
-    def _q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+    def q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+        """r + gamma P V of pair k, in rationals."""
         return self.r_exact[k] + self.gamma_exact * sum(
             (p * v for p, v in zip(self.P_exact[k], V, strict=True)), Fraction(0)
         )
@@ -296,7 +329,7 @@ class Judge:
     @cached_property
     def optimal_q(self) -> list[Fraction]:
         """Q*, exactly, of each pair."""
-        return [self._q_exact(k, self.optimal) for k in range(self.L)]
+        return [self.q_exact(k, self.optimal) for k in range(self.L)]
 
     @cached_property
     def optimal_pairs(self) -> list[list[int]]:
@@ -308,6 +341,38 @@ class Judge:
         """A deterministic optimal policy, as probabilities of pairs."""
         first = {pairs[0] for pairs in self.optimal_pairs}
         return [int(k in first) for k in range(self.L)]
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature of a regularized model, as a ball."""
+        c: Any = self.mdp.criterion
+        return ball(Fraction(c.tau_exact))
+
+    @property
+    def log_reference(self) -> list[Any] | None:
+        """Logarithms of the reference policy of a regularized model; None for the entropy."""
+        c: Any = self.mdp.criterion
+        if c.reference_exact is None:
+            return None
+        actions = self.mdp.action.tolist()
+        mu = c.reference_exact if np.ndim(c.reference_exact) == 1 else None
+        return [
+            log(Fraction(c.reference_exact[self.state[k], actions[k]] if mu is None else mu[k])) for k in range(self.L)
+        ]
+
+    def log_softmax(self, q: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """Logarithms of the policy in proportion to mu exp(q / tau), of each pair."""
+        x = [ball(v) / ball(tau) for v in q]
+        if log_reference is not None:
+            x = [v + ball(m) for v, m in zip(x, log_reference, strict=True)]
+        total = [log_sum_exp([x[k] for k in pairs]) for pairs in self.pairs]
+        return [x[k] - total[self.state[k]] for k in range(self.L)]
+
+    def soft_value(self, log_pi: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """The value of a policy whose action a costs tau log(pi/mu), by one linear solve."""
+        mu = [0] * self.L if log_reference is None else log_reference
+        paid = [self.r[k] - ball(tau) * (ball(log_pi[k]) - ball(mu[k])) for k in range(self.L)]
+        return self.value([exp(x) for x in log_pi], paid)
 
     def soft_backup(self, V: Any, tau: Any, log_reference: Any = None) -> list[Any]:
         r""":math:`\tau \log \sum_a \mu e^{q/\tau}`; without a reference, of the entropy: mu counts one for each action."""

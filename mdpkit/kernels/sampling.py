@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["cumulative", "draw", "walk"]
+__all__ = ["cumulative", "draw", "rollouts", "walk"]
 
 
 @njit(cache=True, nogil=True)
@@ -66,3 +66,19 @@ def walk(s, t, last, u, pair_ptr, choice, indptr, indices, cum, stride, states, 
         pairs[n] = k
         entries[n] = e
     return s
+
+
+@njit(cache=True, nogil=True)
+def rollouts(u, start, choice, pair_ptr, indptr, indices, cum, states, pairs):
+    """Follow a policy from the initial law, one trajectory for each row of ``u`` (first state, then action and next state).
+
+    ``start`` (S,) holds the cumulative initial law, ``choice`` (1, L) the cumulative action probabilities. Writes the states
+    (n, H + 1) and the pairs (n, H); the twin of :func:`mdpkit.kernels.trajectories.rollouts`.
+    """
+    n, H = pairs.shape
+    entries = np.empty(H, dtype=np.int64)
+    for i in range(n):
+        s = _first_above(start, 0, start.size, u[i, 0])
+        states[i, 0] = s
+        steps = u[i, 1:].reshape((H, 2))
+        walk(s, 0, 0, steps, pair_ptr, choice, indptr, indices, cum, 0, states[i, 1:], pairs[i], entries)

@@ -1096,7 +1096,7 @@ def _exact_criterion(c: Criterion | None, convert: Callable[[Floats], Objects]) 
         )
         reference = c.reference_exact
         if c.reference is not None and reference is None:
-            reference = convert(np.ravel(c.reference)).reshape(np.shape(c.reference))
+            reference = convert(np.asarray(c.reference, dtype=np.float64).ravel()).reshape(np.shape(c.reference))
         return EntropyRegularized(gamma, tau, reference)
     assert isinstance(c, FiniteHorizon)
     gamma = c.exact if c.exact is not None else convert(np.array([c.gamma], dtype=np.float64))[0]

@@ -121,7 +121,7 @@ class NaturalPolicyGradient(IterativeSolver[State]):
 
     def _valued(self, on: OnPolicy, log_pi: Array, k: int) -> State:
         pi = np.exp(log_pi)
-        V = on.value(pi, on.regularized_rewards(pi, log_pi))
+        V = on.value(pi, on.regularized_rewards(log_pi))
         return State(log_pi, V, k, on.gap(V))
 
     def answer(self, problem: Canonical, state: State) -> Answer:

@@ -118,7 +118,7 @@ class PolicyMirrorDescent(IterativeSolver[State]):
 
     def _valued(self, on: OnPolicy, point: Array, k: int) -> State:
         pi = self.mirror.policy(point)
-        V = on.value(pi, on.regularized_rewards(pi, point))
+        V = on.value(pi, on.regularized_rewards(point))
         return State(point, V, k, on.gap(V))
 
     def answer(self, problem: Canonical, state: State) -> Answer:

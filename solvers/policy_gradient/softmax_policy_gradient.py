@@ -105,7 +105,7 @@ class SoftmaxPolicyGradient(IterativeSolver[State]):
     def _valued(self, on: OnPolicy, theta: Array) -> State:
         log_pi = softmax.log_softmax(theta, on.pair_ptr)
         pi = np.exp(log_pi)
-        V = on.value(pi, on.regularized_rewards(pi, log_pi))
+        V = on.value(pi, on.regularized_rewards(log_pi))
         return State(theta, log_pi, V, on.gap(V))
 
     def answer(self, problem: Canonical, state: State) -> Answer:

@@ -1,0 +1,41 @@
+r"""Directions of stochastic gradient methods with a memory: averages, transport, recursion, and normalized steps.
+
+All are affine in the gradients, in floats or balls.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mdpkit.typing import Array
+
+__all__ = ["average", "length", "normalized", "recursive", "transport"]
+
+
+def average(d: Array, g: Array, eta: Any) -> Array:
+    r""":math:`(1 - \eta) d + \eta g`."""
+    return (1 - eta) * d + eta * g
+
+
+def transport(theta: Array, previous: Array, eta: Any) -> Array:
+    r"""Where implicit gradient transport samples: :math:`\theta + \frac{1-\eta}{\eta} (\theta - \theta^-)`."""
+    return theta + (1 - eta) / eta * (theta - previous)
+
+
+def recursive(d: Array, g: Array, change: Array, eta: Any) -> Array:
+    r""":math:`(1 - \eta)(d + v) + \eta g`, where v estimates how the gradient changed since d."""
+    return (1 - eta) * (d + change) + eta * g
+
+
+def length(d: Array) -> Any:
+    """Euclidean norm, as a number of the array's kind."""
+    return np.sqrt(np.sum(d * d))
+
+
+def normalized(theta: Array, d: Array, step: Any) -> Array:
+    r""":math:`\theta + \alpha\, d / \|d\|`; no step along a zero direction."""
+    if np.all(d == 0):
+        return theta
+    return theta + step / length(d) * d
