@@ -169,6 +169,12 @@ class Claim:
 _REGISTRY: dict[str, Claim] = {}
 
 
+def _taken(id: str, check: Callable[..., Any]) -> bool:  # noqa: A002
+    """Whether another function has the id; a module that is imported again may register its own anew."""
+    old = _REGISTRY.get(id)
+    return old is not None and (old.module, old.check.__qualname__) != (check.__module__, check.__qualname__)
+
+
 def claim(
     id: str,
     *,
