@@ -30,6 +30,7 @@ __all__ = [
     "named",
     "once",
     "positive",
+    "ragged",
     "ragged_costs",
     "ragged_soft",
     "regularized",
@@ -137,6 +138,31 @@ def positive(**options: Any) -> Cases:
     return cases
 
 
+def ragged(*, fast: int = 1, full: int = 3, gammas: Iterable[Fraction] = (Fraction(1, 2), Fraction(9, 10))) -> Cases:
+    """Random models with positive transition probabilities, of two states with three actions and with two."""
+    gammas = tuple(gammas)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            source = f"random-dense?S=2&A=3&gamma={gammas[i % len(gammas)]}&seed={_draw(rng)}"
+            whole = _build(source)
+            keep = np.arange(whole.n_pairs - 1)
+            rows: Any = np.full((whole.n_pairs, 2), Fraction(0), dtype=object)
+            rows[whole.P.row_of, whole.P.indices.astype(np.int64)] = whole.P.rationals()
+            rewards: Any = whole.reward.exact
+            mdp = MDP(
+                rows[keep],
+                rewards[keep],
+                whole.criterion,
+                state=whole.state[keep],
+                action=whole.action[keep],
+                rho=np.array([Fraction(1, 3), Fraction(2, 3)], dtype=object),
+            )
+            yield Case(f"{source}, without the last pair, rho=(1/3, 2/3)", mdp)
+
+    return cases
+
+
 TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
 
 
@@ -211,7 +237,7 @@ def bandits(
     return cases
 
 
-def by_pairs(*, fast: int = 1, full: int = 6) -> Cases:
+def by_pairs(*, fast: int = 1, full: int = 3) -> Cases:
     """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
 
     def cases(level: Level, rng: Any) -> Iterator[Case]:

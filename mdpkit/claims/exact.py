@@ -107,7 +107,8 @@ class Exact:
         self.P: list[dict[int, Fraction]] = [{} for _ in range(mdp.P.n_rows)]
         for k, t, x in zip(mdp.P.row_of.tolist(), mdp.P.indices.tolist(), mdp.P.rationals().tolist(), strict=True):
             if x:
-                self.P[k][t] = self.P[k].get(t, Fraction(0)) + Fraction(x)
+                law: dict[int, Fraction] = self.P[int(k)]
+                law[int(t)] = law.get(int(t), Fraction(0)) + Fraction(x)
         self.terminal = None if p.terminal is None else [Fraction(x) for x in p.terminal_exact.tolist()]
         self.known: dict[int, Fraction] = {}
         if p.fixed is not None and p.fixed_value is not None:
@@ -243,7 +244,7 @@ class Exact:
     def horizon(self, choice: Any = None) -> list[list[Fraction]]:
         """Values of all stages, the last first computed: the optimal ones, or those of a Markov policy ``choice[h][s]``."""
         assert self.H is not None and self.terminal is not None
-        V = [self.terminal]
+        V: list[list[Any]] = [self.terminal]
         for h in range(self.H - 1, -1, -1):
             q = self.q(V[0], stage=h)
             new = self.best(q) if choice is None else [q[int(k)] for k in choice[h]]
@@ -255,7 +256,7 @@ class Exact:
     def classes(self, choice: Sequence[int], ends: Iterable[int] = ()) -> list[list[int]]:
         """The recurrent classes of a policy's chain, in which ``ends`` are absorbing."""
         ends = set(ends)
-        reach = [{s} | (set() if s in ends else set(self.P[int(choice[s])])) for s in range(self.S)]
+        reach: list[set[int]] = [{s} | (set() if s in ends else set(self.P[int(choice[s])])) for s in range(self.S)]
         for t in range(self.S):
             for s in range(self.S):
                 if t in reach[s]:

@@ -124,9 +124,8 @@ def near(value: Any, exact: Any, error: Any, at: str = "", **more: Any) -> Row:
 
 def all_near(values: Any, exact: Sequence[Any], errors: Any, at: str = "", **more: Any) -> Row:
     """The same for several; ``errors`` is one bound, or one each."""
-    if not isinstance(errors, (list, tuple)):
-        errors = [errors] * len(exact)
-    between = [Interval(x - e, x + e) for x, e in zip(exact, errors, strict=True)]
+    each: list[Any] = list(errors) if hasattr(errors, "__len__") else [errors] * len(exact)
+    between = [Interval(x - e, x + e) for x, e in zip(exact, each, strict=True)]
     if len(between) != len(values):
         raise ValueError(f"{len(values)} values in place of {len(between)}")
     return all_equal(list(values), between, at, **more)

@@ -149,7 +149,7 @@ def span_bounds(
                 if firsts[c] is None:
                     firsts[c] = (high - low, low, high)
                 else:
-                    slack = 4 * rounding + 8 * factors(4) * (sup(old) + sup(rise))
+                    slack = 8 * rounding + 8 * factors(4) * (sup(old) + sup(rise))
                     if pinned and last is not None:
                         yield leq(last[c][0], low + slack, f"the lower bound rises, {at}")
                         yield leq(high, last[c][1] + slack, f"the upper bound falls, {at}")

@@ -55,7 +55,7 @@ def below(gamma: Fraction = Fraction(9, 10)) -> MDP:
 
 
 CASES = joined(
-    discounted(),
+    discounted(full=8),
     by_pairs(),
     COSTS,
     chosen(

@@ -105,7 +105,7 @@ class Swept:
     kind="upper",
     mode="numeric",
     instances=joined(
-        discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3),
+        discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3, full=7),
         by_pairs(),
         COSTS,
         named(ONE_STATE, "riverswim?n_states=8", gamma=F(9, 10)),

@@ -55,7 +55,9 @@ T^j L_k \le L_{k+j} \le L_{k+j+1}, \quad T^j U_k \ge U_{k+j} \ge U_{k+j+1}""",
     where="the correctness of interval iteration on the quotient (for reachability in the paper), recalled; docs/theory",
     kind="upper",
     mode="numeric",
-    instances=joined(goals(fast=2), MERGED, named("leaving", "haddad-monmege?n=1")),
+    instances=joined(
+        goals(fast=2), MERGED, named("gambler?goal=4", "leaving", "leaving?stay=39/40", "haddad-monmege?n=1")
+    ),
     controls=[
         mutant("the two sides exchanged", sides=(1, 0)),
         mutant("rounded to nearest", tested=Rounded()),

@@ -45,7 +45,7 @@ def ring() -> MDP:
 
 
 CASES = joined(
-    discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3),
+    discounted(sizes=((2, 2), (3, 2), (4, 3)), fast=3, full=7),
     by_pairs(),
     COSTS,
     named(ONE_STATE, gamma=F(9, 10)),
@@ -176,7 +176,7 @@ def near_solutions(level: Level, rng: Any) -> Iterator[Case]:
     """Random models, seen from a value so near to the optimal one that greedy policies are optimal."""
     import numpy as np
 
-    for case in discounted(sizes=((2, 2), (3, 2)), gammas=(HALF, F(9, 10)), fast=3, full=12)(level, rng):
+    for case in discounted(sizes=((2, 2), (3, 2)), gammas=(HALF, F(9, 10)), fast=3, full=8)(level, rng):
         exact = Exact.of(case.problem)
         if gap(exact) is None:
             continue

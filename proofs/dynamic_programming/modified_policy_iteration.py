@@ -54,7 +54,7 @@ class Raised(ModifiedPolicyIteration):
     where="Theorem 6.5.5 of puterman1994, recalled; proved in docs/theory",
     kind="monotone",
     mode="numeric",
-    instances=joined(discounted(), by_pairs(), COSTS, named(ONE_STATE, gamma=Fraction(9, 10))),
+    instances=joined(discounted(full=12), by_pairs(), COSTS, named(ONE_STATE, gamma=Fraction(9, 10))),
     controls=[
         mutant("one sweep more than stated", tested=ModifiedPolicyIteration(SWEEPS + 1)),
         mutant("as fast as m + 1 sweeps of value iteration", speed=SWEEPS + 1),

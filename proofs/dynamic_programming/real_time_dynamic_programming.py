@@ -129,7 +129,7 @@ def labels(
     walks: bool = True,
     tighter: int = 1,
     finer: Fraction = FINER,
-    steps: int = 4,
+    steps: int = 16,
 ) -> Iterator[Row]:
     """Both bounds hold at all times, and where a state is labeled its bound is near to what the greedy policy is worth."""
     exact = Exact.of(mdp)

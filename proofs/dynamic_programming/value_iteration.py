@@ -27,7 +27,7 @@ ONE_STATE = "garnet?S=1&A=1&branching=1&seed=2"
 COSTS = chosen(
     lambda: [Case("costs, two, one and three actions, gamma=9/10", ragged_costs(Discounted(Fraction(9, 10))))]
 )
-INSTANCES = joined(discounted(), named(ONE_STATE, gamma=Fraction(9, 10)), by_pairs(), COSTS)
+INSTANCES = joined(discounted(full=12), named(ONE_STATE, gamma=Fraction(9, 10)), by_pairs(), COSTS)
 
 
 def attains(exact: Exact, choice: Any, V: Sequence[Any], error: Sequence[Any], at: str) -> Row:
