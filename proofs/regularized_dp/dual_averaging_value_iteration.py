@@ -25,6 +25,7 @@ from mdpkit.solvers.regularized_dp import DualAveragingValueIteration, MirrorDes
 F = Fraction
 NOISE = DisturbedBackup(F(3, 10), seed=11)
 DAVI = DualAveragingValueIteration(lambda_=F(3, 2), backup=NOISE)
+LOUD = DualAveragingValueIteration(lambda_=F(1, 2), backup=DisturbedBackup(F(5), seed=11))
 SLOW = DualAveragingValueIteration(lambda_=8, backup=NOISE)
 
 
@@ -116,7 +117,7 @@ def dual_averaging(
     instances=regularized(),
     controls=[
         mutant("the start forgotten", start=0),
-        mutant("the errors left out", counted=0),
+        mutant("the errors left out", counted=0, solver=LOUD),
         mutant("KL arguments swapped in the loss", swapped=True),
         mutant("the plain value in place of the soft one", tau_factor=0),
     ],
