@@ -150,7 +150,7 @@ def states() -> list[range]:
     "beck2003:kl-step-balls",
     says=r"\langle \pi, q \rangle - \tfrac1\eta \mathrm{KL}(\pi\|\pi_k) - \tau\,\mathrm{KL}(\pi\|\mu) + "
     r"\bigl(\tfrac1\eta + \tau\bigr) \mathrm{KL}(\pi\|\pi^+) \text{ is the same for all } \pi",
-    where="proved by beck2003:kl-step",
+    where="mirror descent with entropy (recalled); proved by beck2003:kl-step",
     kind="identity",
     mode="numeric",
     instances=vectors,
@@ -202,7 +202,7 @@ def kl_step_balls(
     says=r"\tau\log\sum_a e^{q_a/\tau} = \langle \pi, q \rangle + \tau H(\pi) "
     r"+ \tau\, \mathrm{KL}(\pi\|\mathrm{softmax}(q/\tau)),\quad \nabla = \mathrm{softmax}(q/\tau),\quad "
     r"\max q \le \Omega^*(q) \le \max q + \tau\log|A|",
-    where="proved by geist2019:log-sum-exp-conjugate",
+    where="Proposition 1 (recalled); proved by geist2019:log-sum-exp-conjugate",
     kind="identity",
     mode="numeric",
     instances=vectors,

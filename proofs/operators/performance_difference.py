@@ -12,7 +12,7 @@ from mdpkit.claims.claim import claim
 from mdpkit.claims.judge import Judge
 from mdpkit.claims.trial import call, pose
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.proofs.operators.symbols import TwoByTwo, inverse_relations
+from mdpkit.proofs.operators._symbols import TwoByTwo, inverse_relations
 from mdpkit.typing import Array
 
 F = Fraction
