@@ -36,5 +36,5 @@ def geometric(mdp: Any, *, power: int = 1, steps: int = 10) -> Iterator[Row]:
         yield leq(error, gamma ** (power * k) * max(map(abs, best)), f"k={k}", k=k)
         q = call(on.q, np.array(V, dtype=object))  # the code under test
         after = [max(q[j] for j in pairs) for pairs in judge.pairs]
-        yield all_equal(after, judge.backup_exact(V), f"V_{k + 1}")  # the iterates are those of the update
+        yield all_equal(after, judge.exact_backup(V), f"V_{k + 1}")  # the iterates are those of the update
         V = after

@@ -169,7 +169,7 @@ class Claim:
 _REGISTRY: dict[str, Claim] = {}
 
 
-def _taken(id: str, check: Callable[..., Any]) -> bool:  # noqa: A002
+def _taken(id: str, check: Callable[..., Any]) -> bool:
     """Whether another function has the id; a module that is imported again may register its own anew."""
     old = _REGISTRY.get(id)
     return old is not None and (old.module, old.check.__qualname__) != (check.__module__, check.__qualname__)
@@ -217,11 +217,7 @@ def claim(
             (kind == "rate" and not rates, f"{id} is a rate without one", "rate=Rate(exponent, side)"),
             (mode == "statistical" and delta is None, f"{id} is statistical without a level", "delta=..."),
             (mode == "symbolic" and not domain, f"{id} is symbolic without a domain", "domain='for S = A = 2'"),
-            (
-                id in _REGISTRY and _REGISTRY[id].module != check.__module__,
-                f"the claim {id} is there twice",
-                "one each",
-            ),
+            (_taken(id, check), f"the claim {id} is there twice", "one each"),
         ):
             if bad:
                 raise OptionError(what, needed=needed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from itertools import chain, combinations
 from typing import Any, NamedTuple
@@ -23,11 +23,16 @@ from mdpkit.typing import Array
 __all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "projected", "upper"]
 
 
+@cache
+def _flint() -> Any:
+    return import_module("flint")
+
+
 def ball(x: Any) -> Any:
     """A number as a ball; floats by their bits."""
     if type(x).__name__ == "arb":
         return x
-    flint: Any = import_module("flint")
+    flint = _flint()
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
     return flint.arb(x if not isinstance(x, (np.integer, np.floating)) else x.item())
@@ -144,9 +149,9 @@ class Judge:
         q = self.q(V)
         return [largest(q[k] for k in pairs) for pairs in self.pairs]
 
-    def backup_exact(self, V: Sequence[Fraction]) -> list[Fraction]:
+    def exact_backup(self, V: Sequence[Fraction]) -> list[Fraction]:
         """TV in rationals, of each state."""
-        return [max(self.q_exact(k, V) for k in pairs) for pairs in self.pairs]
+        return [max(self.exact_pair(k, V) for k in pairs) for pairs in self.pairs]
 
     def mean(self, pi: Any, x: Any) -> list[Any]:
         """Expectation over the actions of each state."""
@@ -155,7 +160,7 @@ class Judge:
     # -- policies ----------------------------------------------------------------------------------------------------
 
     def _matrix(self, pi: Any) -> Any:
-        flint: Any = import_module("flint")
+        flint = _flint()
         A = [[ball(int(s == t)) for t in range(self.S)] for s in range(self.S)]
         for s, pairs in enumerate(self.pairs):
             for k in pairs:
@@ -165,7 +170,7 @@ class Judge:
         return flint.arb_mat(self.S, self.S, [x for row in A for x in row])
 
     def _solve(self, A: Any, b: Sequence[Any]) -> list[Any]:
-        flint: Any = import_module("flint")
+        flint = _flint()
         try:
             return list(A.solve(flint.arb_mat(len(b), 1, [ball(x) for x in b])).entries())
         except ZeroDivisionError:
@@ -194,17 +199,17 @@ class Judge:
 
     def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
         """r + gamma P V, of each pair, as Fractions."""
-        return [self.q_exact(k, V) for k in range(self.L)]
+        return [self.exact_pair(k, V) for k in range(self.L)]
 
     def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
-        flint: Any = import_module("flint")
+        flint = _flint()
         right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in b])
         rows = self._exact_matrix(pi)
         solution = (rows.transpose() if transposed else rows).solve(right)
         return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
 
     def _exact_matrix(self, pi: Sequence[Fraction]) -> Any:
-        flint: Any = import_module("flint")
+        flint = _flint()
         A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
         for s, pairs in enumerate(self.pairs):
             for t in range(self.S):
@@ -267,7 +272,7 @@ class Judge:
             for t in range(self.S):
                 A[t][s] = A[t][s] - sum((ball(pi[k]) * self.P[k][t] for k in pairs), ball(0))
         A[-1] = [ball(1)] * self.S  # one equation follows from the others: the sum in its place
-        flint: Any = import_module("flint")
+        flint = _flint()
         return self._solve(flint.arb_mat(self.S, self.S, [x for row in A for x in row]), [0] * (self.S - 1) + [1])
 
     def advantage(self, V: Any) -> list[Any]:
@@ -294,12 +299,12 @@ class Judge:
         plain = self.mdp if isinstance(self.mdp.criterion, Discounted) else self.mdp.under(Discounted(self.gamma_exact))
         V = [Fraction(x) for x in certify_exact(plain, self.mdp.pair_ptr[:-1].copy()).lower.tolist()]
         for s, pairs in enumerate(self.pairs):
-            best = max(self.q_exact(k, V) for k in pairs)
+            best = max(self.exact_pair(k, V) for k in pairs)
             if best != V[s]:
                 raise ModelError("the optimal value does not solve Bellman's equation", found=f"state {s}")
         return V
 
-    def q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+    def exact_pair(self, k: int, V: Sequence[Fraction]) -> Fraction:
         """r + gamma P V of pair k, in rationals."""
         return self.r_exact[k] + self.gamma_exact * sum(
             (p * v for p, v in zip(self.P_exact[k], V, strict=True)), Fraction(0)
@@ -308,7 +313,7 @@ class Judge:
     @cached_property
     def optimal_q(self) -> list[Fraction]:
         """Q*, exactly, of each pair."""
-        return [self.q_exact(k, self.optimal) for k in range(self.L)]
+        return [self.exact_pair(k, self.optimal) for k in range(self.L)]
 
     @cached_property
     def optimal_pairs(self) -> list[list[int]]:
@@ -362,7 +367,7 @@ class Judge:
 
     def soft_optimal(self, tau: Any, log_reference: Any = None) -> list[Any]:
         """The optimal value with entropy regularization, enclosed: Newton's steps, then the bound of the contraction."""
-        flint: Any = import_module("flint")
+        flint = _flint()
         tau = ball(tau)
         V: list[Any] = [ball(x) for x in self.optimal]
         least = None

@@ -8,6 +8,7 @@ the exact one. An array of them, as of Fractions, has dtype object. Pairs are so
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -23,6 +24,11 @@ INTEGERS: Any = (bool, int, np.integer)
 FLOATS: Any = (float, np.floating)
 
 
+@cache
+def _flint() -> Any:
+    return import_module("flint")
+
+
 def is_ball(x: Any) -> bool:
     """Whether a number is a ball."""
     return type(x).__name__ == "arb"
@@ -30,7 +36,7 @@ def is_ball(x: Any) -> bool:
 
 def ball(x: Any) -> Any:
     """A number as a ball: a float by its bits, a Fraction within an ulp of the working precision."""
-    flint: Any = import_module("flint")
+    flint = _flint()
     if is_ball(x):
         return x
     if isinstance(x, Fraction):
@@ -44,7 +50,7 @@ def ball(x: Any) -> Any:
 
 def widened(x: Any, radius: Any) -> Any:
     """A ball and all that is within ``radius`` of it."""
-    flint: Any = import_module("flint")
+    flint = _flint()
     return x + flint.arb(0, ball(radius).upper())
 
 
@@ -93,7 +99,7 @@ def solve(A: Array, b: Array) -> Array:
     """
     if A.dtype != object and b.dtype != object:
         return np.linalg.solve(A, b)
-    flint: Any = import_module("flint")
+    flint = _flint()
     n = len(A)
     columns = b.reshape(n, -1)
     balls = is_ball(A.flat[0]) or is_ball(b.flat[0])

@@ -300,7 +300,7 @@ def sweeps(mdp, *, pinned=True, eta=1, started=True):
             if started:
                 yield leq(max(map(abs, state.V)), 0, "V_0")
         elif pinned:
-            after = judge.backup_exact(before)
+            after = judge.exact_backup(before)
             yield leq(max(abs(x - eta * y) for x, y in zip(state.V, after, strict=True)), 0, f"k={k}")
         else:
             yield leq(max(state.V), 10**9, f"k={k}")
