@@ -13,7 +13,7 @@ STAMPS := $(VENV)/stamps
 
 help:
 	@echo "make test   run the tests (ARGS='-k name' passes options to pytest, JOBS=$(JOBS) processes)"
-	@echo "make demo   solve some problems, check their certificates, draw a picture in demo-output/"
+	@echo "make demo   solve problems, check their certificates, run the claims, draw pictures in demo-output/"
 	@echo "make docs   build the documentation in docs/_build/html"
 	@echo "make lint   ruff, pyright, import-linter"
 	@echo "make clean  remove what the others made, $(VENV) too"

@@ -13,3 +13,8 @@ class LinkGuard(BuildHookInterface):
                     f"mdpkit/{room} is not the link to ../{room} (git without symlinks?). Repair with: "
                     "git config core.symlinks true && git checkout -- mdpkit/solvers mdpkit/proofs"
                 )
+        if not (Path(self.root) / "mdpkit/references.bib").read_text(encoding="utf-8").lstrip().startswith(("@", "%")):
+            raise RuntimeError(
+                "mdpkit/references.bib is not the link to ../docs/references.bib. Repair with: "
+                "git config core.symlinks true && git checkout -- mdpkit/references.bib"
+            )

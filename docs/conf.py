@@ -28,6 +28,7 @@ extensions = [
     "sphinxcontrib.bibtex",
     "sphinx_gallery.gen_gallery",
     "sphinx-mathjax-offline",  # MathJax comes along with the pages: they are read without a network
+    "claim_directive",  # docs/claim_directive.py
 ]
 exclude_patterns = ["_build", "choose_table.md"]
 html_theme = "furo"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mdpkit.choose import solve, solve_many
+from mdpkit.cite import cite  # this one and simulate not lazily: the modules would take their names
 from mdpkit.errors import MDPError, ModelError, ModelWarning
 from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
@@ -23,7 +24,7 @@ from mdpkit.models import (
     TotalReward,
 )
 from mdpkit.run import Gap, Residual, Steps, iterates
-from mdpkit.simulate import simulate  # not lazily: the module of this name would take its place
+from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ __all__ = [
     "Steps",
     "TotalReward",
     "certificates",
+    "cite",
     "claims",
     "classify",
     "evaluate",

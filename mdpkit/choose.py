@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from mdpkit.errors import ModelError, OptionError, nearest
 from mdpkit.kernels.graph import strong_components
 from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical, canonical
-from mdpkit.models.criterion import TotalReward
+from mdpkit.models.criterion import EntropyRegularized, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
@@ -96,7 +96,8 @@ def solve(
         why = "asked for"
     settings: dict[str, Any] = {"until": until, "max_steps": max_steps, "rng": rng, "progress": progress}
     solution = run(mdp, solver, exact=exact, dyadic=dyadic, why=why, **settings)
-    if solution.status is Status.ROUNDING and not given and mdp.n_pairs <= EXACT_PAIRS:
+    rational = not isinstance(mdp.criterion, EntropyRegularized)
+    if solution.status is Status.ROUNDING and not given and rational and mdp.n_pairs <= EXACT_PAIRS:
         try:
             again = run(
                 mdp,
@@ -137,6 +138,17 @@ def choose(mdp: MDP) -> tuple[Solver, str]:
         if mdp.n_states <= DIRECT_STATES or _elimination_work(p) <= DIRECT_WORK:
             return ar.MultichainPolicyIteration(), f"{what}: policies evaluated by factorization"
         return ar.RelativeValueIteration(), f"{what}, costly to factor: sweeps in each class"
+    if p.kind == "regularized":
+        from mdpkit.solvers import regularized_dp as soft
+
+        what = f"entropy-regularized with {size}"
+        slow = p.gamma.max() >= SLOW
+        if mdp.n_states <= DIRECT_STATES or (slow and _elimination_work(p) <= DIRECT_WORK):
+            return (
+                soft.SoftPolicyIteration(),
+                f"{what}: softmax policies evaluated by factorization, quadratic convergence",
+            )
+        return soft.SoftValueIteration(), f"{what}: soft sweeps cost less than factorizations"
     dense = mdp.P.dense is not None
     if mdp.n_states > DIRECT_STATES and not dense:
         largest = _largest_component(p)
@@ -214,19 +226,21 @@ def method(text: str) -> Solver:
         parameter, equals, value = part.partition("=")
         if parameter not in fields:
             raise OptionError(f"method {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
-        default = fields[parameter].default
+        known_type = cast("Any", fields[parameter].default).__class__
         try:
             if not equals:
                 raise ValueError
-            if isinstance(default, bool):
+            if known_type is bool:
                 values[parameter] = {"true": True, "false": False}[value.lower()]
+            elif known_type is tuple:
+                values[parameter] = tuple(int(x) if x.isdigit() else float(x) for x in value.split(","))
             else:
-                values[parameter] = type(default)(value)
+                values[parameter] = known_type(value)
         except (ValueError, KeyError):
             raise OptionError(
                 f"parameter {parameter!r} of method {name!r} does not read",
                 found=value,
-                needed=f"a value of type {type(default).__name__}",
+                needed=f"a value of type {known_type.__name__}",
             ) from None
     return kind(**values)
 

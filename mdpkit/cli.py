@@ -1,7 +1,7 @@
-"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods`` and ``convert``.
+"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods``, ``convert``, ``claims`` and ``verify``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
-rule was not met, 2 bad input or usage, 130 interrupted.
+rule was not met or a claim does not stand, 2 bad input or usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ CriterionName = Annotated[
     typer.Option(
         "--criterion",
         metavar="NAME",
-        help="discounted, finite-horizon, total or average; the source's own if it has one.",
+        help="discounted, finite-horizon, total, average or regularized; the source's own if it has one.",
     ),
 ]
 Gamma = Annotated[
@@ -94,6 +94,10 @@ Gamma = Annotated[
     typer.Option(
         "--gamma", metavar="X", help="Discount factor, read as a rational: 0.95 is 19/20. Implies discounted."
     ),
+]
+Tau = Annotated[
+    str | None,
+    typer.Option("--tau", metavar="X", help="Temperature of the entropy, read as a rational. Implies regularized."),
 ]
 Horizon = Annotated[
     int | None, typer.Option("--horizon", metavar="H", help="Number of stages. Implies finite-horizon.")
@@ -161,6 +165,7 @@ def solve(
     property: PropertyText = None,
     criterion: CriterionName = None,
     gamma: Gamma = None,
+    tau: Tau = None,
     horizon: Horizon = None,
     reward: RewardName = None,
     minimize: Minimize = None,
@@ -210,7 +215,7 @@ def solve(
     """
 
     def run() -> int:
-        question = _question(property, criterion, gamma, horizon, reward, minimize, initial)
+        question = _question(property, criterion, gamma, horizon, reward, minimize, initial, tau)
         _check_outputs(source, {"--out": out, "--cert": cert}, force)
         until = _until(rel, abs)
         solver = _method(method)
@@ -344,6 +349,7 @@ def methods(
     property: PropertyText = None,
     criterion: CriterionName = None,
     gamma: Gamma = None,
+    tau: Tau = None,
     horizon: Horizon = None,
     reward: RewardName = None,
     minimize: Minimize = None,
@@ -358,7 +364,7 @@ def methods(
 
         chosen, why = None, ""
         problem = None
-        question = _question(property, criterion, gamma, horizon, reward, minimize, None)
+        question = _question(property, criterion, gamma, horizon, reward, minimize, None, tau)
         if source is not None:
             posed, _ = _pose(source, question, None)
             solver, why = choose(posed)
@@ -414,6 +420,194 @@ def convert(
     _finish(run, quiet)
 
 
+@app.command()
+def claims(
+    family: Annotated[
+        str | None, typer.Option("--family", metavar="NAME", help="Only one family, for example policy_gradient.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the claims: statements of theorems that can be run, with the verdicts of the last recorded full run."""
+
+    def run() -> int:
+        from mdpkit.claims import show
+        from mdpkit.claims.registry import find, stated
+        from mdpkit.claims.verify import recorded
+
+        last = recorded()
+        rows = show.claim_rows(find(family=family), stated() if family is None else (), last)
+        if json:
+            _write(_json_list(rows))
+            return OK
+        _print(show.claims_table(rows))
+        about = f"verdicts of {last['date']}, commit {last['commit']}" if last["date"] else "no full run is recorded"
+        _print(f"{_count(len(rows), 'claim')}; {about}. mdpkit verify ID runs one, mdpkit verify all of them.")
+        return OK
+
+    _finish(run)
+
+
+@app.command()
+def verify(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID or PATTERN]...",
+            help="Claims such as mdpo:log-ratio, patterns such as 'mdpo:*', or papers such as mdpo; all by default.",
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        str,
+        typer.Option("--level", metavar="LEVEL", help="fast (small instances) or full (more, and worst-case search)."),
+    ] = "fast",
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", help="Claims at a time; as many as cores by default.", show_default=False),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Seed of the random instances and samples.")] = 0,
+    family: Annotated[str | None, typer.Option("--family", metavar="NAME", help="Only one family.")] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, and nothing else, on standard output.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write a page with statements, pictures and BibTeX: DIR/index.html.",
+            show_default=False,
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin anew where an earlier run was stopped.")] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            "--record",
+            metavar="FILE",
+            help="Store the verdicts (proofs/verdicts.json), for the maintainers.",
+            show_default=False,
+        ),
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="FILE",
+            help="Keep the worst instances found (proofs/worst.toml), for the maintainers.",
+            show_default=False,
+        ),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Check claims on instances and against faults that they must notice; exit code 1 if one does not stand."""
+
+    def run() -> int:
+        return _verify(patterns or [], level, jobs, seed, family, json, report, fresh, record, keep, quiet)
+
+    _finish(run, quiet)
+
+
+def _verify(
+    patterns: Sequence[str],
+    level: str,
+    jobs: int | None,
+    seed: int,
+    family: str | None,
+    json: bool,
+    report: Path | None,
+    fresh: bool,
+    record: Path | None,
+    keep: Path | None,
+    quiet: bool,
+) -> int:
+    import datetime
+
+    from mdpkit import __version__
+    from mdpkit.claims import search, show
+    from mdpkit.claims import verify as engine
+    from mdpkit.claims.registry import find
+
+    if level not in ("fast", "full"):
+        raise OptionError("the level is unknown", found=level, needed="fast or full")
+    if jobs is not None and jobs < 1:
+        raise OptionError("--jobs is no count of processes", found=jobs, needed="1 or more")
+    if seed < 0:
+        raise OptionError("the seed is negative", found=seed, needed="0 or more")
+    if report is not None and report.exists() and not report.is_dir():
+        raise OptionError("--report names a file", found=str(report), needed="a folder, which is made if it is missing")
+    jobs = jobs or os.cpu_count() or 1
+    chosen = find(*patterns, family=family)
+    today = datetime.date.today()
+    rotation = seed or today.toordinal()
+    selection = engine.select(chosen, cast(Any, level), jobs, rotation, whole=bool(patterns) or family is not None)
+    journal = engine.Journal(level, seed)
+    if fresh:
+        journal.close()
+    board = show.Board(len(selection.claims), not quiet)
+    old = len(set(journal.read()) & {c.id for c in selection.claims})
+    if old and not quiet:
+        _say(f"going on where the last run was stopped: {_count(old, 'claim')} done (--fresh begins anew)")
+    if selection.left_out and not quiet:
+        _say(
+            f"{len(selection.claims)} of {len(chosen)} claims fit the time, drawn with seed {selection.rotation}; "
+            "--level full takes all"
+        )
+    with board:
+        result = engine.verify(
+            selection.claims,
+            cast(Any, level),
+            seed=seed,
+            jobs=jobs,
+            journal=journal,
+            begun=board.begun,
+            done=board.done,
+        )
+    commit = _commit()
+    if report is not None:
+        from mdpkit.claims.report import write
+
+        target = write(result, report, date=today.isoformat(), version=__version__, commit=commit)
+        _say(f"the report is {target}")
+    if record is not None and not result.interrupted:
+        engine.record(record, result, commit, today.isoformat())
+    if keep is not None and not result.interrupted:
+        search.write(keep, {e.id: [e.found] for e in result.results if e.found})
+    if json:
+        _write(_json_list([e.row() for e in result.results]))
+    else:
+        _print(show.verdict_table(result.results))
+        for e in result.results:
+            if not e.verdict.ok:
+                _print(str(e))
+        killed, applicable = result.killed
+        good, total = sum(e.verdict.ok for e in result.results), len(result.results)
+        stand = f"{good} of {_count(total, 'claim')} {'stands' if good == 1 else 'stand'}"
+        _print(
+            f"{stand}; {killed} of {applicable} generic faults noticed; {result.seconds:.0f} s, level {level}, seed {seed}"
+        )
+    if result.interrupted:
+        _say("interrupted: the same command goes on from here")
+        return INTERRUPTED
+    return OK if result.ok else FAILED
+
+
+def _commit() -> str | None:
+    """The commit of the source checkout, if this is one."""
+    import subprocess
+
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short=12", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
+
+
 # -- from options to an answer -----------------------------------------------------------------------------------------
 
 
@@ -425,12 +619,13 @@ def _question(
     reward: str | None,
     minimize: bool | None,
     initial: int | None,
+    tau: str | None,
 ) -> Question:
-    from mdpkit.io.pose import Question, read_gamma
+    from mdpkit.io.pose import Question, read_gamma, read_tau
 
-    return Question(
-        property, criterion, None if gamma is None else read_gamma(gamma), horizon, reward, minimize, initial
-    )
+    factor = None if gamma is None else read_gamma(gamma)
+    temperature = None if tau is None else read_tau(tau)
+    return Question(property, criterion, factor, horizon, reward, minimize, initial, temperature)
 
 
 def _pose(source: str, question: Question, progress: Progress | None) -> tuple[MDP, Property | None]:
@@ -542,6 +737,8 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
         "seconds": solution.seconds,
         "certificate": {"type": certificate.theorem, "arithmetic": certificate.arithmetic, "valid": certificate.valid},
     }
+    if hasattr(problem.criterion, "tau"):
+        report["tau"] = _plain(getattr(problem.criterion, "tau", None))
     if solution.classes is not None:
         report["classes"] = solution.classes.as_dict()
     if values:
@@ -552,8 +749,10 @@ def _report(source: str, solution: Solution, answer: Any, values: bool) -> dict[
 
 
 def _policy(solution: Solution) -> Any:
-    """Action ids, ``(S,)`` or ``(H, S)``."""
+    """Action ids, ``(S,)`` or ``(H, S)``; probabilities ``(S, A)`` of a randomized policy."""
     problem = solution.problem
+    if solution.certificate.policy is not None:
+        return np.asarray(solution.pi)
     return problem.action[solution.certificate.choice]
 
 
@@ -831,14 +1030,18 @@ def _solution_table(report: dict[str, Any], solution: Solution, prop: Property |
 
 def _values_table(solution: Solution) -> Table:
     problem = solution.problem
-    value, policy = _first(solution.V), _first(_policy(solution))
+    randomized = solution.certificate.policy is not None
+    value, policy = _first(solution.V), _policy(solution) if randomized else _first(_policy(solution))
     choice, exact = _first(solution.certificate.choice), _first(solution.exact)
     bias = solution.exact_bias if solution.exact_bias is not None else solution.bias
     columns = ["V" if bias is None else "gain"] + (["exact"] if exact is not None else [])
     table = _grid("state", *columns, *([] if bias is None else ["bias"]), "action")
     for s in range(min(problem.n_states, SHOWN)):
         name = "" if problem.state_names is None else f" {problem.state_names[s]}"
-        action = str(policy[s]) if problem.pair_names is None else f"{policy[s]} {problem.pair_names[choice[s]]}"
+        likely = problem.action[choice[s]] if randomized else policy[s]
+        action = str(likely) if problem.pair_names is None else f"{likely} {problem.pair_names[choice[s]]}"
+        if randomized:
+            action += f" with probability {policy[s][likely]:.4g}"
         numbers = [_text(value[s])] + ([_short(_rational(exact[s]) or "")] if exact is not None else [])
         if bias is not None:
             numbers.append(_text(bias[s]) if isinstance(bias[s], float) else _short(_rational(bias[s]) or ""))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdpkit.certificates.certificate import middle, refuse_both_infinities
-from mdpkit.errors import ModelError, OptionError, UndefinedValueError
+from mdpkit.certificates.soft import no_rationals
+from mdpkit.errors import ModelError, OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.kernels.rational import rationalize_array, to_fraction
 from mdpkit.kernels.sparse import sp
 from mdpkit.models.canonical import Canonical, canonical
@@ -211,7 +212,7 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
     UndefinedValueError
         Where the total reward of the policy is undefined.
     UnsupportedError
-        For a criterion without a solver.
+        For a criterion without a solver; for an exact value with entropies, which are logarithms.
 
     Examples
     --------
@@ -229,6 +230,8 @@ def evaluate(mdp: MDP, policy: Any, *, exact: bool = False, rng: np.random.Gener
     if isinstance(policy, Mixture):
         return _mixture(mdp, policy, exact=exact, rng=rng)
     policy = _read(mdp, form, policy)
+    if form.kind == "regularized":
+        _check_regularized(form, policy, exact)
     if isinstance(policy, (Stationary, Markov)):
         stages = [_sharp(problem, stage) for stage in _stages(policy)] if exact else list(_stages(policy))
         if isinstance(policy, Stationary) or form.kind == "finite":
@@ -259,6 +262,19 @@ def _read(mdp: MDP, form: Canonical, policy: Any) -> Any:
         if array.ndim == 3 or (actions and array.shape == (form.H, mdp.n_states)):
             return _read(mdp, form, Markov.of(mdp, policy))
     return Stationary.of(mdp, policy)
+
+
+def _check_regularized(form: Canonical, policy: Any, exact: bool) -> None:
+    """Refuse what has no answer: rational logarithms, and a reference policy for the nodes of a policy's memory."""
+    stationary = isinstance(policy, Stationary)
+    if exact and not (stationary and policy.pairs is not None and form.reference is None):
+        raise no_rationals()
+    if not stationary and form.reference is not None:
+        raise UnsupportedError(
+            "a policy with memory is not compared with a reference policy",
+            found=type(policy).__name__,
+            needed="a stationary policy, or mk.EntropyRegularized(gamma, tau) without a reference",
+        )
 
 
 def _stages(policy: Stationary | Markov) -> Sequence[Stationary]:
@@ -348,7 +364,7 @@ class _Work:
             np.add.at(out, (problem.state[pairs], problem.action[pairs]), d)
             return out
 
-        if p.kind == "discounted":
+        if p.kind in ("discounted", "regularized"):
             return table(_discounted_visits(p, weights[0], rho, exact))
         if p.kind == "total":
             return table(_total_visits(p, self.chain, weights[0], rho, exact))

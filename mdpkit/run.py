@@ -12,6 +12,7 @@ import numpy as np
 
 from mdpkit.certificates import Certificate, certify, certify_exact
 from mdpkit.certificates.certificate import middle, width
+from mdpkit.certificates.soft import no_rationals
 from mdpkit.errors import ModelError, OptionError, UndefinedValueError, UnsupportedError
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
@@ -144,7 +145,7 @@ def _problem(mdp: MDP, solver: Solver) -> Canonical:
         )
     problem = canonical(mdp)
     if not solver.accepts(problem):
-        names = {"finite": "a finite-horizon", "average": "an average-reward"}
+        names = {"finite": "a finite-horizon", "average": "an average-reward", "regularized": "an entropy-regularized"}
         needed = f"{' or '.join(names.get(kind, f'a {kind}') for kind in solver.kinds)} problem"
         raise UnsupportedError(
             f"{type(solver).__name__} does not solve problems under {mdp.criterion}",
@@ -192,6 +193,8 @@ def run(
         Also after Ctrl-C (status INTERRUPTED), with valid bounds.
     """
     problem = _problem(mdp, solver)
+    if exact and problem.kind == "regularized":
+        raise no_rationals()
     until = Gap() if until is None else until
     if not isinstance(until, StopRule):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(
@@ -306,7 +309,7 @@ def _iterate(
                         trace.append((steps, float(state.gap), time.perf_counter() - started))
                     return solver.answer(problem, state), certificate, Status.SOLVED, steps
                 if done or (stalled >= 3 and not trying):
-                    status = Status.ROUNDING
+                    status = Status.STALLED if solver.sublinear and solver.finished(state) else Status.ROUNDING
                     break
                 if trying:
                     attempt = 2 * steps
@@ -376,7 +379,9 @@ def _solution(
         close = problem.kind != "average" and np.all((lower <= inner) & (inner <= upper))  # an average's V is the bias
         V = inner if close else middle(lower, upper)
     pi: Any
-    if certificate.choice.ndim == 2:
+    if certificate.policy is not None:
+        pi = Stationary.of(mdp, certificate.policy)
+    elif certificate.choice.ndim == 2:
         pi = Markov(tuple(Stationary.from_pairs(mdp, stage) for stage in certificate.choice))
     else:
         pi = Stationary.from_pairs(mdp, certificate.choice)
@@ -395,5 +400,12 @@ def _solution(
         times=tuple(at for *_, at in trace),
         why=why,
         seconds=seconds,
-        last_policy=None if answer.policy is None else Stationary.of(mdp, answer.policy),
+        last_policy=_last_policy(mdp, answer.policy),
     )
+
+
+def _last_policy(mdp: MDP, weights: Any) -> Any:
+    """A method's own randomized policy; ``(H, L)`` where it depends on the stage."""
+    if weights is None:
+        return None
+    return Markov.of(mdp, weights) if weights.ndim == 2 else Stationary.of(mdp, weights)

@@ -32,6 +32,10 @@ class Status(Enum):
         "Ask for less (until=Gap(rel=1e-6)) or for rationals (exact=True, --exact)"
     )
     STEPS = "stopped at the largest number of steps before the stop rule was met; the bounds are true. Raise max_steps"
+    STALLED = (
+        "stopped where further steps of this method change nothing, before the stop rule was met: it does not come to the "
+        "optimum here; the bounds are true. Choose another method"
+    )
     INTERRUPTED = "interrupted: the best answer so far; the bounds are true"
 
     @property
@@ -53,7 +57,8 @@ class Solution:
         Values: inside the certificate's bounds. For an exact solution, the floats nearest to the rationals. The value of
         average reward is the gain.
     pi : Stationary or Markov
-        A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing).
+        A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing). With entropy
+        in the objective it is randomized: the softmax of the action values.
     status : Status
     steps : int
         Iterations made.
@@ -77,7 +82,7 @@ class Solution:
         Certified gap as the run went on.
     times : tuple of float
         Seconds into the run at each entry of ``trace``.
-    last_policy : Stationary or None
+    last_policy : Stationary, Markov or None
         The randomized policy at which a gradient or mirror-descent method stopped; ``pi`` is greedy for its value, and at
         least as good.
     why : str

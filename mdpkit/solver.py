@@ -20,7 +20,8 @@ class Answer(NamedTuple):
     """A solver's raw answer, in the canonical (maximizing) form; nobody believes it until it is certified.
 
     ``below`` and ``above`` are bounds the solver offers, if any; the certificate checks them. For average reward V is a
-    bias, or any relative values. ``policy`` holds the probabilities of pairs ``(L,)`` of a method's own randomized policy.
+    bias, or any relative values. ``policy`` holds the probabilities of pairs ``(L,)`` of a method's own randomized policy,
+    ``(H, L)`` where it depends on the stage.
     """
 
     V: Array

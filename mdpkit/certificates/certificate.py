@@ -30,8 +30,9 @@ class Verdict:
     Attributes
     ----------
     valid : bool
-    arithmetic : {"float", "exact"}
-        The arithmetic of the check. A float check allows for all rounding errors.
+    arithmetic : {"float", "exact", "ball"}
+        The arithmetic of the check. A float check allows for all rounding errors; balls, which enclose the exact numbers,
+        decide where these are logarithms.
     about : str
         The model checked: ``"as given"``, ``"rationalized"``, ``"as bits"``, or, for floats, ``"as given, up to rounding"``.
     reason : str
@@ -82,6 +83,9 @@ class Certificate:
         How the command line poses the problem again: property, criterion and parameters.
     below_bias, above_bias : (S,) or None
         For average reward, whose ``below`` and ``above`` bound the gain: the relative values that support them.
+    policy : (L,) float or None
+        For entropy regularization, the witness: probabilities of the pairs, each to be divided by its state's sum; ``choice``
+        is then its likeliest action.
     """
 
     theorem: str
@@ -99,6 +103,7 @@ class Certificate:
     checked: Verdict | None = None
     below_bias: Array | None = None
     above_bias: Array | None = None
+    policy: Array | None = None
 
     @cached_property
     def _bounds(self) -> tuple[Array, Array]:
@@ -189,7 +194,7 @@ class Certificate:
         problem : MDP
             The model under the same criterion.
         exact : bool
-            Check in rational arithmetic. Exact certificates always are.
+            Check in rational arithmetic (in balls where the numbers are logarithms). Exact certificates always are.
 
         Raises
         ------
@@ -211,7 +216,8 @@ class Certificate:
         form = canonical(problem)
         reason = checks.violation(form, self, exact=in_rationals)
         about = problem.origin if in_rationals else f"{problem.origin}, up to rounding"
-        return Verdict(reason == "", "exact" if in_rationals else "float", about, reason)
+        arithmetic = "float" if not in_rationals else "ball" if form.kind == "regularized" else "exact"
+        return Verdict(reason == "", arithmetic, about, reason)
 
     def issued(self, problem: MDP) -> Certificate:
         """The same certificate with the verdict of a first check."""
@@ -242,6 +248,8 @@ class Certificate:
             "recipe": self.recipe,
         }
         arrays: dict[str, Array] = {"meta": np.array(json.dumps(meta)), "choice": self.choice}
+        if self.policy is not None:
+            arrays["policy"] = self.policy
         for name in BOUNDS:
             values: Array | None = getattr(self, name)
             if values is None:
@@ -269,7 +277,7 @@ class Certificate:
                 if meta.pop("format") != FORMAT:
                     raise KeyError("format")
                 arrays = {name: data[name] for name in ("below", "above", "choice")}
-                arrays |= {name: data[name] for name in BOUNDS if name in data}
+                arrays |= {name: data[name] for name in (*BOUNDS, "policy") if name in data}
             for name in BOUNDS:
                 if name in arrays and arrays[name].dtype.kind in "US":
                     flat = np.empty(arrays[name].size, dtype=object)

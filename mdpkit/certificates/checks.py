@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mdpkit.certificates import soft
 from mdpkit.kernels import graph as g
 from mdpkit.kernels import reference
 from mdpkit.kernels.rational import to_fraction
@@ -68,6 +69,8 @@ def violation(p: Canonical, c: Certificate, *, exact: bool) -> str:
         reason = _finite(p, below, above, c.choice, exact)
     elif p.kind == "average":
         reason = _average(p, c, below, above, exact)
+    elif p.kind == "regularized":
+        reason = soft.violation(p, below, above, c.choice, c.policy, shortfall, exact)
     else:
         reason = _total(p, below, above, c.choice, exact)
     if not reason and c.arithmetic == "exact" and not np.all(below == above):
@@ -79,6 +82,10 @@ def _misstated(p: Canonical, c: Certificate) -> str:
     """Why what the certificate says of itself is not what is checked: it must not show other numbers than these."""
     if c.arithmetic not in ("float", "exact"):
         return f"the arithmetic {c.arithmetic!r} is neither float nor exact"
+    if p.kind == "regularized" and c.arithmetic == "exact":
+        return soft.NO_RATIONALS
+    if p.kind != "regularized" and c.policy is not None:
+        return "the certificate has a randomized witness, which this criterion has no use for"
     if c.whole != (p.H is None or isinstance(p.mdp.criterion, FiniteHorizon)):
         return "the certificate shows the bounds of other stages than the criterion asks for"
     for name in ("below", "above", "below_bias", "above_bias"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mdpkit.certificates import soft
 from mdpkit.certificates.certificate import Certificate
 from mdpkit.certificates.checks import (
     average_shortfalls,
@@ -24,6 +25,7 @@ from mdpkit.kernels.gain import improve_average_exact
 from mdpkit.kernels.improvement import ImproperPolicyError, improve, improve_exact, repair, scale
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical, canonical
+from mdpkit.models.criterion import EntropyRegularized
 from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import Communicating, communicating
 from mdpkit.reductions.end_components import Quotient, Structure, analyze
@@ -39,6 +41,7 @@ THEOREMS = {
     "finite": "backward induction with outward rounding",
     "total": "inductive bounds of total reward with a proper witness",
     "average": "superharmonic gains supported by a bias",
+    "regularized": "inductive bounds of the soft Bellman operator",
 }
 
 
@@ -51,7 +54,11 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
     p = canonical(mdp)
     if p.kind == "average":
         return _average(p, answer)
-    if p.kind == "discounted":
+    witness = None
+    if p.kind == "regularized":
+        with np.errstate(all="ignore"):  # the check refuses what overflows
+            below, above, choice, witness = soft.enclose(p, answer, shortfall)
+    elif p.kind == "discounted":
         with np.errstate(over="ignore", invalid="ignore"):  # the check refuses what overflows
             below, above, choice = _discounted(p, answer)
     elif p.kind == "finite":
@@ -63,7 +70,7 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
         certificate = _certificate(p, "float", about, *_probabilities(p, below, above, choice)).issued(mdp)
         if certificate.valid:
             return certificate
-    certificate = _certificate(p, "float", about, below, above, choice).issued(mdp)
+    certificate = _certificate(p, "float", about, below, above, choice, policy=witness).issued(mdp)
     if certificate.valid:
         return certificate
     if p.kind == "total" and answer.below is not None:
@@ -76,7 +83,7 @@ def certify(mdp: MDP, answer: Answer, *, quick: bool = False) -> Certificate:
         "no float bounds could be certified",
         found=certificate.checked and certificate.checked.reason,
         needed="rewards and values well inside the range of floats",
-        way_out="rescale the rewards, or solve with exact=True",
+        way_out="rescale the rewards" + ("" if witness is not None else ", or solve with exact=True"),
     )
 
 
@@ -89,6 +96,7 @@ def _certificate(
     choice: Ints,
     below_bias: Array | None = None,
     above_bias: Array | None = None,
+    policy: Array | None = None,
 ) -> Certificate:
     from mdpkit.models.criterion import FiniteHorizon
 
@@ -107,6 +115,7 @@ def _certificate(
         whole=p.H is None or isinstance(c, FiniteHorizon),
         below_bias=below_bias,
         above_bias=above_bias,
+        policy=policy,
     )
 
 
@@ -429,7 +438,11 @@ def certify_exact(mdp: MDP, choice: Ints | None, *, dyadic: bool = False) -> Cer
     ------
     ModelError
         If the model cannot be made rational (names the row).
+    UnsupportedError
+        For entropy regularization, whose values are no rationals.
     """
+    if isinstance(mdp.criterion, EntropyRegularized):
+        raise soft.no_rationals()
     exact = mdp.exact(dyadic=dyadic)
     p = canonical(exact)
     if p.kind == "discounted":

@@ -14,19 +14,26 @@ import numpy as np
 
 from mdpkit.claims.claim import Case, Cases, Level
 from mdpkit.instances import make
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizon, TotalReward
 from mdpkit.models.mdp import MDP
 
 __all__ = [
     "bandits",
+    "by_pairs",
     "chosen",
     "deterministic",
     "discounted",
     "finite_horizon",
+    "goals",
     "joined",
+    "locks",
     "named",
     "once",
     "positive",
+    "ragged",
+    "ragged_costs",
+    "ragged_soft",
+    "regularized",
     "tiny",
 ]
 
@@ -131,6 +138,64 @@ def positive(**options: Any) -> Cases:
     return cases
 
 
+def ragged(*, fast: int = 1, full: int = 3, gammas: Iterable[Fraction] = (Fraction(1, 2), Fraction(9, 10))) -> Cases:
+    """Random models with positive transition probabilities, of two states with three actions and with two."""
+    gammas = tuple(gammas)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            source = f"random-dense?S=2&A=3&gamma={gammas[i % len(gammas)]}&seed={_draw(rng)}"
+            whole = _build(source)
+            keep = np.arange(whole.n_pairs - 1)
+            rows: Any = np.full((whole.n_pairs, 2), Fraction(0), dtype=object)
+            rows[whole.P.row_of, whole.P.indices.astype(np.int64)] = whole.P.rationals()
+            rewards: Any = whole.reward.exact
+            mdp = MDP(
+                rows[keep],
+                rewards[keep],
+                whole.criterion,
+                state=whole.state[keep],
+                action=whole.action[keep],
+                rho=np.array([Fraction(1, 3), Fraction(2, 3)], dtype=object),
+            )
+            yield Case(f"{source}, without the last pair, rho=(1/3, 2/3)", mdp)
+
+    return cases
+
+
+TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
+
+
+def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **options: Any) -> Cases:
+    """The models of :func:`discounted` with entropy; every other one has a reference policy if ``references``."""
+    taus = tuple(taus)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i, case in enumerate(discounted(**options)(level, rng)):
+            mdp: MDP = case.problem
+            tau, mu = taus[i % len(taus)], None
+            name = f"{case.name}, tau={tau}"
+            if references and i % 2:
+                n = np.diff(mdp.pair_ptr)[mdp.state]
+                weight = np.arange(mdp.n_pairs) - mdp.pair_ptr[mdp.state] + 1
+                mu = np.array([Fraction(2 * int(w), int(m) * (int(m) + 1)) for w, m in zip(weight, n, strict=True)])
+                name += ", reference in proportion to 1, 2, …"
+            gamma = Fraction(mdp.criterion.exact)  # type: ignore[union-attr]
+            yield Case(name, mdp.under(EntropyRegularized(gamma, tau, mu)))
+
+    return cases
+
+
+def ragged_soft() -> list[Case]:
+    """Puterman's two states, the second with one action, with entropy and with a reference policy."""
+    mdp, gamma, tau = _build("puterman-two-state"), Fraction(19, 20), Fraction(1, 2)
+    mu = np.array([Fraction(1, 3), Fraction(2, 3), Fraction(1)])
+    return [
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}", mdp.under(EntropyRegularized(gamma, tau))),
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}, reference", mdp.under(EntropyRegularized(gamma, tau, mu))),
+    ]
+
+
 def deterministic(*, fast: int = 3, full: int = 16, gammas: Iterable[Fraction] = GAMMAS) -> Cases:
     """Random models with deterministic transitions."""
     gammas = tuple(gammas)
@@ -172,6 +237,58 @@ def bandits(
     return cases
 
 
+def by_pairs(*, fast: int = 1, full: int = 3) -> Cases:
+    """Random models whose discount differs between pairs: 3/10, 4/5 or 19/20."""
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for _ in range(fast if level == "fast" else full):
+            seed = _draw(rng)
+            source = f"random-dense?S=3&A=2&seed={seed}"
+            draw = np.random.default_rng(seed)
+            gamma = [[Fraction(int(x), 100) for x in draw.choice([30, 80, 95], size=2)] for _ in range(3)]
+            shown = " ".join(str(x) for row in gamma for x in row)
+            yield Case(f"{source}, gamma=({shown})", _build(source).under(Discounted(np.array(gamma, dtype=object))))
+
+    return cases
+
+
+def goals(*, sizes: Iterable[tuple[int, int]] = ((2, 2), (3, 2), (4, 2)), fast: int = 3, full: int = 12) -> Cases:
+    """Random costs until a goal, the last state: some pairs lead there, others may never; costs are positive hundredths."""
+    sizes = tuple(sizes)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            (S, A), seed = sizes[i % len(sizes)], _draw(rng)
+            yield Case(f"goal model S={S}, A={A}, seed={seed}", _goal(S, A, np.random.default_rng(seed)))
+
+    return cases
+
+
+def _goal(S: int, A: int, rng: Any) -> MDP:
+    P = np.full((S + 1, A, S + 1), Fraction(0), dtype=object)
+    r = np.full((S + 1, A), Fraction(0), dtype=object)
+    for s in range(S):
+        for a in range(A):
+            # Only the first action is sure to have a chance of the goal.
+            share = Fraction(int(rng.integers(1, 5)), 10) if a == 0 else Fraction(int(rng.integers(0, 3)), 20)
+            weights = [int(x) for x in rng.integers(0, 5, S)]
+            weights[int(rng.integers(S))] += 1
+            for t, w in enumerate(weights):
+                P[s, a, t] = (1 - share) * Fraction(w, sum(weights))
+            P[s, a, S] = share
+            r[s, a] = Fraction(int(rng.integers(1, 101)), 100)
+    P[S, :, S] = Fraction(1)
+    return MDP(P, r, TotalReward(target=[S]), minimize=True, rho=0)
+
+
+def ragged_costs(criterion: Any) -> MDP:
+    """Three states with two, one and three actions; costs."""
+    rows = [("1/3", "2/3", 0), (0, 0, 1), ("1/2", "1/4", "1/4"), (1, 0, 0), ("1/5", "4/5", 0), (0, 0, 1)]
+    P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
+    r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "1/2", "1/5", 1)], dtype=object)
+    return MDP(P, r, criterion, state=[0, 0, 1, 2, 2, 2], action=[0, 1, 0, 0, 1, 2], minimize=True, rho=0)
+
+
 def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> Cases:
     """Random models of two states, whose trajectories can be enumerated; every other one has a single action in state 1."""
 
@@ -189,5 +306,24 @@ def tiny(*, fast: int = 2, full: int = 4, gamma: Fraction = Fraction(4, 5)) -> C
                 yield Case(f"{source}, without the last pair, rho=(1/4, 3/4)", mdp)
             else:
                 yield _with_law(source, mdp, "uniform")
+
+    return cases
+
+
+def locks(*gammas: Fraction, start: Fraction = Fraction(97, 100)) -> Cases:
+    """Two doors, each opened by one of three actions, before the only reward; other actions lead to a sink.
+
+    The initial law is ``start`` on the first door and uniform on the other states, so that an optimal policy visits the reward
+    far more often than early policies do.
+    """
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        opened = [[[0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 0, 1]], [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]]]
+        held = [[[0, 0, 1, 0]] * 3, [[0, 0, 0, 1]] * 3]
+        P = [[[Fraction(x) for x in row] for row in rows] for rows in opened + held]
+        r = [[Fraction(int(s == 2 and a == 0)) for a in range(3)] for s in range(4)]
+        law = np.array([start] + [(1 - start) / 3] * 3, dtype=object)
+        for gamma in gammas:
+            yield Case(f"lock, gamma={gamma}, start={start}", MDP(P, r, Discounted(gamma), rho=law))
 
     return cases

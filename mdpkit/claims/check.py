@@ -15,7 +15,7 @@ from mdpkit.claims import search
 from mdpkit.claims.claim import Case, Claim, Level, Rate
 from mdpkit.claims.enclosure import Outcome, Row, precision
 from mdpkit.claims.evidence import Curve, Evidence, FaultResult, Verdict
-from mdpkit.claims.mutations import Fault, generic
+from mdpkit.claims.mutations import Fault, Probe, generic
 from mdpkit.claims.rates import Slope, decide, fit
 from mdpkit.claims.trial import under
 from mdpkit.errors import OptionError, PrecisionError
@@ -40,6 +40,7 @@ class _Run:
         self._seed = [seed, zlib.crc32(claim.id.encode()), number]
         self._share = share
         self._accepted = inspect.signature(claim.check).parameters
+        self.probe = Probe()
 
     def rows(self, changes: Mapping[str, Any] | None = None, *, bits: int = BITS[0]) -> list[Row]:
         options: dict[str, Any] = dict(changes or {})
@@ -106,7 +107,7 @@ def check(
     if level not in ("fast", "full"):
         raise OptionError("the level is unknown", found=repr(level), needed="'fast' or 'full'")
     started = time.perf_counter()
-    say = progress or (lambda text: None)
+    say: Progress = progress or _silent
     rng = np.random.default_rng([seed, zlib.crc32(claim.id.encode())])
     with precision(BITS[0]):
         cases = [*claim.instances(level, rng), *search.kept(claim.id, claim.search)]
@@ -115,7 +116,8 @@ def check(
     per_case: list[list[Row]] = []
     for run in runs:
         say(run.case.name)
-        per_case.append(run.refined())
+        with under(run.probe):
+            per_case.append(run.refined())
 
     found: str | None = None
     if claim.search is not None and (level == "full" if hunting is None else hunting):
@@ -126,7 +128,8 @@ def check(
         if math.isfinite(slack):
             cases.append(worst)
             runs.append(_Run(claim, worst, len(runs), share, seed))
-            per_case.append(runs[-1].refined())
+            with under(runs[-1].probe):
+                per_case.append(runs[-1].refined())
 
     rows = [row for found_rows in per_case for row in found_rows]
     violated, slopes, open_rates = _judged(claim, per_case)
@@ -162,6 +165,10 @@ def check(
         seconds=time.perf_counter() - started,
         found=found,
     )
+
+
+def _silent(text: str) -> None:
+    """No progress is shown."""
 
 
 # -- what the rows say -----------------------------------------------------------------------------------------------
@@ -344,6 +351,8 @@ def _generic(claim: Claim, runs: list[_Run], say: Progress) -> list[FaultResult]
         touched, killed, by = False, False, ""
         for run in runs:
             fault: Fault = generic()[number]
+            if not fault.reaches(run.probe):
+                continue
             try:
                 with under(fault), np.errstate(all="ignore"):
                     bad = _violations(claim, run.refined(stop=lambda rows: _violations(claim, rows)))

@@ -8,7 +8,7 @@ tolerance is added to either side.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -25,6 +25,10 @@ __all__ = ["Interval", "Outcome", "Row", "all_equal", "all_leq", "equal", "fact"
 
 RESOLUTION = 1e-9
 """Enclosures that meet decide an equality if they are no wider than this times the larger of one and their magnitude."""
+
+
+FLOATS: Any = (float, np.floating)
+INTEGERS: Any = (bool, np.bool_, int, np.integer)
 
 
 class Outcome(Enum):
@@ -44,7 +48,7 @@ class Interval:
 
 
 @contextmanager
-def precision(bits: int) -> Iterator[None]:
+def precision(bits: int) -> Generator[None]:
     """Balls of so many bits inside the block.
 
     Raises
@@ -74,11 +78,12 @@ def _ends(x: Any) -> tuple[Any, Any]:
         return _ends(x.lower)[0], _ends(x.upper)[1]
     if segments.is_ball(x):
         return _end(x.lower(), -math.inf), _end(x.upper(), math.inf)
-    if isinstance(x, (float, np.floating)):
-        if math.isnan(x):
+    if isinstance(x, FLOATS):
+        value = float(x)
+        if math.isnan(value):
             return -math.inf, math.inf
-        return (float(x), float(x)) if math.isinf(x) else (Fraction(float(x)), Fraction(float(x)))
-    if isinstance(x, (bool, np.bool_, int, np.integer)):
+        return (value, value) if math.isinf(value) else (Fraction(value), Fraction(value))
+    if isinstance(x, INTEGERS):
         return Fraction(int(x)), Fraction(int(x))
     if isinstance(x, Fraction):
         return x, x
@@ -100,7 +105,7 @@ def _float(x: Any) -> float:
     try:
         return float(x)
     except OverflowError:
-        return math.copysign(math.inf, x)
+        return math.inf if x > 0 else -math.inf
 
 
 def _middle(low: Any, high: Any) -> float:
@@ -184,7 +189,9 @@ def equal(
     furthest = max(abs(_minus(d, a)), abs(_minus(b, c)))
     if a > d or c > b:
         outcome = Outcome.VIOLATED
-    elif furthest <= _exact(resolution) * max(Fraction(1), min(abs(a), abs(b)), min(abs(c), abs(d))):
+    elif furthest != math.inf and furthest <= _exact(resolution) * max(
+        Fraction(1), min(abs(a), abs(b)), min(abs(c), abs(d))
+    ):
         outcome = Outcome.HOLDS
     else:
         outcome = Outcome.UNDECIDED
@@ -239,8 +246,12 @@ def _worst(rows: list[Row], extreme: Any) -> Row:
     for outcome in (Outcome.VIOLATED, Outcome.UNDECIDED):
         bad = [row for row in rows if row.outcome is outcome]
         if bad:
-            return extreme(bad, key=lambda row: row.slack)
-    return extreme(rows, key=lambda row: row.slack)
+            return extreme(bad, key=_slack)
+    return extreme(rows, key=_slack)
+
+
+def _slack(row: Row) -> float:
+    return row.slack
 
 
 def _minus(x: Any, y: Any) -> Any:

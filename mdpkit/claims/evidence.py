@@ -6,7 +6,10 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from mdpkit.errors import UnsupportedError
 
 if TYPE_CHECKING:
     from mdpkit.claims.claim import Claim
@@ -205,14 +208,18 @@ class Evidence:
 
     def to_dataframe(self) -> Any:
         """The curves as a pandas DataFrame: ``curve, control, k, measured, bound``."""
-        from mdpkit.io.interop import pandas
-
         rows = [
             {"curve": c.label, "control": c.control, "k": k, "measured": m, "bound": b}
             for c in self.curves
             for k, m, b in zip(c.k, c.measured, c.bound, strict=True)
         ]
-        return pandas().DataFrame(rows, columns=["curve", "control", "k", "measured", "bound"])
+        try:
+            pandas: Any = import_module("pandas")
+        except ImportError:
+            raise UnsupportedError(
+                "pandas is not installed", needed="pandas", way_out="pip install 'mdpkit[pandas]'"
+            ) from None
+        return pandas.DataFrame(rows, columns=["curve", "control", "k", "measured", "bound"])
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the measured curve against its bound, and a control in another line style."""

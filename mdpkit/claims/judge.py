@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from itertools import chain, combinations
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,11 +20,13 @@ from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array
 
-__all__ = ["Judge", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "upper"]
+__all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "projected", "upper"]
 
 
 def ball(x: Any) -> Any:
     """A number as a ball; floats by their bits."""
+    if type(x).__name__ == "arb":
+        return x
     flint: Any = import_module("flint")
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
@@ -58,10 +61,26 @@ def upper(x: Any) -> float:
     return float(np.nextafter(float(ball(x).upper()), np.inf))
 
 
+def projected(y: Sequence[Fraction]) -> list[Fraction]:
+    """The projection of a rational vector onto the simplex, by all supports."""
+    sets = chain.from_iterable(combinations(y, n) for n in range(1, len(y) + 1))
+    theta = max((sum(b, Fraction(0)) - 1) / len(b) for b in sets)
+    return [max(v - theta, Fraction(0)) for v in y]
+
+
 def log_sum_exp(values: Sequence[Any]) -> Any:
     """The logarithm of the sum of exponentials as a ball."""
     shift = max(float(ball(x).mid()) for x in values)
-    return ball(shift) + sum((exp(ball(x) - shift) for x in values), ball(0)).log()
+    total: Any = sum((exp(ball(x) - shift) for x in values), ball(0))
+    return ball(shift) + total.log()
+
+
+class Soft(NamedTuple):
+    """What is optimal in a regularized problem."""
+
+    V: list[Any]
+    q: list[Any]
+    log_pi: list[Any]
 
 
 class Judge:
@@ -92,9 +111,9 @@ class Judge:
             raise ModelError("the judge wants a rational, maximizing model with one discount factor", found=mdp)
         self.gamma_exact = Fraction(exact)
         self.S, self.L = mdp.n_states, mdp.n_pairs
-        ptr = mdp.pair_ptr.tolist()
+        ptr: list[int] = mdp.pair_ptr.tolist()
         self.pairs = [range(ptr[s], ptr[s + 1]) for s in range(self.S)]
-        self.state = mdp.state.tolist()
+        self.state: list[int] = mdp.state.tolist()
         reward = mdp.reward.exact
         if reward is None:
             raise ModelError("the judge wants rational rewards", way_out="call .exact() on the model")
@@ -125,6 +144,10 @@ class Judge:
         q = self.q(V)
         return [largest(q[k] for k in pairs) for pairs in self.pairs]
 
+    def backup_exact(self, V: Sequence[Fraction]) -> list[Fraction]:
+        """TV in rationals, of each state."""
+        return [max(self.q_exact(k, V) for k in pairs) for pairs in self.pairs]
+
     def mean(self, pi: Any, x: Any) -> list[Any]:
         """Expectation over the actions of each state."""
         return [sum((ball(pi[k]) * ball(x[k]) for k in pairs), ball(0)) for pairs in self.pairs]
@@ -144,7 +167,7 @@ class Judge:
     def _solve(self, A: Any, b: Sequence[Any]) -> list[Any]:
         flint: Any = import_module("flint")
         try:
-            return list(A.solve(flint.arb_mat(self.S, 1, [ball(x) for x in b])).entries())
+            return list(A.solve(flint.arb_mat(len(b), 1, [ball(x) for x in b])).entries())
         except ZeroDivisionError:
             raise PrecisionError("a linear system of balls is not certainly regular", needed="more bits") from None
 
@@ -160,6 +183,93 @@ class Judge:
         """Visits times (1 - gamma): a law over states."""
         return [(1 - self.gamma) * x for x in self.visits(pi, rho)]
 
+    def exact_value(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """The value of a rational policy, as Fractions."""
+        rewards = [sum((pi[k] * self.r_exact[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
+        return self._solve_exact(pi, rewards, False)
+
+    def exact_visits(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """Unnormalized visits of a rational policy from the initial law, as Fractions."""
+        return self._solve_exact(pi, self.rho_exact, True)
+
+    def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
+        """r + gamma P V, of each pair, as Fractions."""
+        return [self.q_exact(k, V) for k in range(self.L)]
+
+    def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
+        flint: Any = import_module("flint")
+        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in b])
+        rows = self._exact_matrix(pi)
+        solution = (rows.transpose() if transposed else rows).solve(right)
+        return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
+
+    def _exact_matrix(self, pi: Sequence[Fraction]) -> Any:
+        flint: Any = import_module("flint")
+        A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for t in range(self.S):
+                A[s][t] -= self.gamma_exact * sum((pi[k] * self.P_exact[k][t] for k in pairs), Fraction(0))
+        return flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for row in A for x in row])
+
+    def exact_gradient(self, pi: Sequence[Fraction]) -> list[Fraction]:
+        """:meth:`gradient` of a rational policy, as Fractions."""
+        far = Fraction(-1, 16)
+
+        def parts(at: list[Fraction]) -> tuple[Fraction, Fraction]:
+            det = self._exact_matrix(at).det()
+            determinant = Fraction(int(det.p), int(det.q))
+            value = self.exact_value(at)
+            return determinant, determinant * sum(
+                (x * v for x, v in zip(self.rho_exact, value, strict=True)), Fraction(0)
+            )
+
+        D, N = parts(list(pi))
+        out: list[Fraction] = []
+        for k in range(self.L):
+            moved = list(pi)
+            moved[k] += far
+            D_moved, N_moved = parts(moved)
+            out.append(((N_moved - N) * D - N * (D_moved - D)) / (far * D * D))
+        return out
+
+    def gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
+        r"""Derivatives of the value at the initial law by each :math:`\pi(a|s)`, the others held, of each pair.
+
+        Without the policy gradient theorem: along one entry the determinant of :math:`I - \gamma P_\pi` and its product
+        with the value are affine, so that differences of them are derivatives.
+        """
+        far = ball(Fraction(-1, 16))
+
+        def parts(at: list[Any]) -> tuple[Any, Any]:
+            determinant = self._matrix(at).det()
+            return determinant, determinant * self.objective(self.value(at, r), rho)
+
+        base = [ball(x) for x in pi]
+        D, N = parts(base)
+        out: list[Any] = []
+        for k in range(self.L):
+            moved = list(base)
+            moved[k] = moved[k] + far
+            D_moved, N_moved = parts(moved)
+            out.append(((N_moved - N) * D - N * (D_moved - D)) / (far * D * D))
+        return out
+
+    def logit_gradient(self, pi: Any, r: Any = None, rho: Any = None) -> list[Any]:
+        r"""Derivatives of the value at the initial law by each logit of a softmax policy, by the chain rule."""
+        slope = self.gradient(pi, r, rho)
+        mean = self.mean(pi, slope)
+        return [ball(pi[k]) * (slope[k] - mean[self.state[k]]) for k in range(self.L)]
+
+    def stationary(self, pi: Any) -> list[Any]:
+        """The stationary law of a policy whose chain has only one."""
+        A = [[ball(int(s == t)) for s in range(self.S)] for t in range(self.S)]
+        for s, pairs in enumerate(self.pairs):
+            for t in range(self.S):
+                A[t][s] = A[t][s] - sum((ball(pi[k]) * self.P[k][t] for k in pairs), ball(0))
+        A[-1] = [ball(1)] * self.S  # one equation follows from the others: the sum in its place
+        flint: Any = import_module("flint")
+        return self._solve(flint.arb_mat(self.S, self.S, [x for row in A for x in row]), [0] * (self.S - 1) + [1])
+
     def advantage(self, V: Any) -> list[Any]:
         """Action values less the value of the state, of each pair."""
         q = self.q(V)
@@ -168,6 +278,10 @@ class Judge:
     def objective(self, V: Any, rho: Any = None) -> Any:
         """The value at the initial law."""
         return sum((ball(x) * ball(v) for x, v in zip(self.rho if rho is None else rho, V, strict=True)), ball(0))
+
+    def exact_objective(self, V: Sequence[Fraction]) -> Fraction:
+        """The value at the initial law, exactly."""
+        return sum((x * v for x, v in zip(self.rho_exact, V, strict=True)), Fraction(0))
 
     # -- optima ------------------------------------------------------------------------------------------------------
 
@@ -180,12 +294,13 @@ class Judge:
         plain = self.mdp if isinstance(self.mdp.criterion, Discounted) else self.mdp.under(Discounted(self.gamma_exact))
         V = [Fraction(x) for x in certify_exact(plain, self.mdp.pair_ptr[:-1].copy()).lower.tolist()]
         for s, pairs in enumerate(self.pairs):
-            best = max(self._q_exact(k, V) for k in pairs)
+            best = max(self.q_exact(k, V) for k in pairs)
             if best != V[s]:
                 raise ModelError("the optimal value does not solve Bellman's equation", found=f"state {s}")
         return V
 
-    def _q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+    def q_exact(self, k: int, V: Sequence[Fraction]) -> Fraction:
+        """r + gamma P V of pair k, in rationals."""
         return self.r_exact[k] + self.gamma_exact * sum(
             (p * v for p, v in zip(self.P_exact[k], V, strict=True)), Fraction(0)
         )
@@ -193,7 +308,7 @@ class Judge:
     @cached_property
     def optimal_q(self) -> list[Fraction]:
         """Q*, exactly, of each pair."""
-        return [self._q_exact(k, self.optimal) for k in range(self.L)]
+        return [self.q_exact(k, self.optimal) for k in range(self.L)]
 
     @cached_property
     def optimal_pairs(self) -> list[list[int]]:
@@ -205,6 +320,38 @@ class Judge:
         """A deterministic optimal policy, as probabilities of pairs."""
         first = {pairs[0] for pairs in self.optimal_pairs}
         return [int(k in first) for k in range(self.L)]
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature of a regularized model, as a ball."""
+        c: Any = self.mdp.criterion
+        return ball(Fraction(c.tau_exact))
+
+    @property
+    def log_reference(self) -> list[Any] | None:
+        """Logarithms of the reference policy of a regularized model; None for the entropy."""
+        c: Any = self.mdp.criterion
+        if c.reference_exact is None:
+            return None
+        actions = self.mdp.action.tolist()
+        mu = c.reference_exact if np.ndim(c.reference_exact) == 1 else None
+        return [
+            log(Fraction(c.reference_exact[self.state[k], actions[k]] if mu is None else mu[k])) for k in range(self.L)
+        ]
+
+    def log_softmax(self, q: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """Logarithms of the policy in proportion to mu exp(q / tau), of each pair."""
+        x = [ball(v) / ball(tau) for v in q]
+        if log_reference is not None:
+            x = [v + ball(m) for v, m in zip(x, log_reference, strict=True)]
+        total = [log_sum_exp([x[k] for k in pairs]) for pairs in self.pairs]
+        return [x[k] - total[self.state[k]] for k in range(self.L)]
+
+    def soft_value(self, log_pi: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """The value of a policy whose action a costs tau log(pi/mu), by one linear solve."""
+        mu = [0] * self.L if log_reference is None else log_reference
+        paid = [self.r[k] - ball(tau) * (ball(log_pi[k]) - ball(mu[k])) for k in range(self.L)]
+        return self.value([exp(x) for x in log_pi], paid)
 
     def soft_backup(self, V: Any, tau: Any, log_reference: Any = None) -> list[Any]:
         r""":math:`\tau \log \sum_a \mu e^{q/\tau}`; without a reference, of the entropy: mu counts one for each action."""
@@ -236,6 +383,15 @@ class Judge:
             best, V = V, [x + y for x, y in zip(V, correction, strict=True)]
             enclosed = [x + flint.arb(0, bound.upper()) for x in best]
         return enclosed  # pyright: ignore[reportPossiblyUnboundVariable]
+
+    def optimal_soft(self, tau: Any, reference: Any = None) -> Soft:
+        """Value, action values and logarithms of the optimal policy with entropy, or with a reference policy."""
+        log_reference = None if reference is None else [log(x) for x in reference]
+        V = self.soft_optimal(tau, log_reference)
+        q = self.q(V)
+        raw = [q[k] / ball(tau) + (0 if log_reference is None else log_reference[k]) for k in range(self.L)]
+        norms = [log_sum_exp([raw[k] for k in pairs]) for pairs in self.pairs]
+        return Soft(V, q, [raw[k] - norms[s] for k, s in enumerate(self.state)])
 
     def array(self, values: Any) -> Array:
         """Balls as an object array."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from mdpkit.models.mdp import MDP
 
-__all__ = ["GENERIC", "Fault", "generic"]
+__all__ = ["GENERIC", "Fault", "Probe", "generic"]
 
 Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -48,6 +48,10 @@ class Fault:
         """``(module, name)`` of functions, or ``(module, "Class.method")``, and what is put around them."""
         return {}
 
+    def reaches(self, probe: Probe) -> bool:
+        """Whether the fault can change anything in a run that went as ``probe`` saw it."""
+        return True
+
     def _find(self) -> list[tuple[Any, str, Any, Any]]:
         found: list[tuple[Any, str, Any, Any]] = []
         for (module, path), wrapper in self.patches().items():
@@ -69,7 +73,7 @@ class Fault:
         return found
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
+    def installed(self) -> Generator[None]:
         """The patches in place; reentrant."""
         if self._places is None:
             self._places = self._find()
@@ -82,6 +86,13 @@ class Fault:
             for place, name, value in before:
                 setattr(place, name, value)
 
+    def replaced(self, function: Any) -> Any:
+        """The patched form of a function that was looked up before the patches were in place."""
+        for _, _, original, changed in self._places or ():
+            if function is original:
+                return changed
+        return function
+
     def _noted(self, right: Any, wrong: Any) -> Any:
         """The wrong value, noting whether it differs from the right one."""
         if not self.touched:
@@ -91,7 +102,8 @@ class Fault:
 
 def _differs(x: Any, y: Any) -> bool:
     if isinstance(x, tuple):
-        return any(_differs(a, b) for a, b in zip(x, y, strict=True))
+        both = cast("tuple[Any, ...]", x)
+        return any(_differs(a, b) for a, b in zip(both, y, strict=True))
     a, b = np.asarray(x), np.asarray(y)
     if a.shape != b.shape:
         return True
@@ -104,7 +116,60 @@ def _overlap(p: Any, q: Any) -> bool:
     return hasattr(p, "overlaps") and hasattr(q, "overlaps") and p.overlaps(q)
 
 
-class OtherDiscount(Fault):
+class Probe(Fault):
+    """No fault, but a record of what a run asks for: a problem, parameters of solvers, iterates, functions."""
+
+    name = "probe"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posed = self.iterated = False
+        self.fields: set[str] = set()
+        self.called: set[tuple[str, str]] = set()
+
+    def problem(self, mdp: MDP) -> MDP:
+        """The model, unchanged."""
+        self.posed = True
+        return mdp
+
+    def solver(self, solver: Any) -> Any:
+        """The solver, unchanged; the names of its parameters are noted, and those of rules among them."""
+        if dataclasses.is_dataclass(solver):
+            for each in dataclasses.fields(solver):
+                self.fields.add(each.name)
+                value = getattr(solver, each.name)
+                if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                    self.solver(value)
+        return solver
+
+    def skipped(self) -> int:
+        """None."""
+        self.iterated = True
+        return 0
+
+    def patches(self) -> dict[tuple[str, str], Wrapper]:
+        """All functions that some fault changes, which are called as they are."""
+        targets = {target for kind in GENERIC for target in kind().patches()}
+        return {target: self._counted(target) for target in sorted(targets)}
+
+    def _counted(self, target: tuple[str, str]) -> Wrapper:
+        def wrapper(original: Callable[..., Any]) -> Callable[..., Any]:
+            def counted(*arguments: Any, **options: Any) -> Any:
+                self.called.add(target)
+                return original(*arguments, **options)
+
+            return counted
+
+        return wrapper
+
+
+class _OfProblem(Fault):
+    def reaches(self, probe: Probe) -> bool:
+        """Where a problem is posed."""
+        return probe.posed
+
+
+class OtherDiscount(_OfProblem):
     """The discount factor is (1 + gamma)/2."""
 
     name = "discount (1+γ)/2"
@@ -115,15 +180,20 @@ class OtherDiscount(Fault):
         if c is None or not hasattr(c, "gamma"):
             return mdp
         exact = getattr(c, "exact", None)
-        gamma = c.gamma if exact is None else exact  # type: ignore[attr-defined]
+        gamma = cast(Any, c).gamma if exact is None else exact
         new: Any = (1 + gamma) / 2
         if not np.any(np.asarray(new) != np.asarray(gamma)):
             return mdp
         self.touched = True
-        return mdp.under(dataclasses.replace(c, gamma=new))
+        kept = {
+            spec.name: exact
+            for spec in dataclasses.fields(c)
+            if spec.init and (exact := getattr(c, f"{spec.name}_exact", None)) is not None
+        }
+        return mdp.under(dataclasses.replace(c, **{**kept, "gamma": new}))
 
 
-class Transposed(Fault):
+class Transposed(_OfProblem):
     """The transition matrix of each action is transposed, its rows divided by their sums."""
 
     name = "transposed P"
@@ -155,7 +225,7 @@ class Transposed(Fault):
         )
 
 
-class ShiftedRewards(Fault):
+class ShiftedRewards(_OfProblem):
     """Each pair is paid the reward of the next one."""
 
     name = "rewards of the next pair"
@@ -190,6 +260,10 @@ class Scaled(Fault):
 
     field, factor = "eta", Fraction(2)
 
+    def reaches(self, probe: Probe) -> bool:
+        """Where a solver has the parameter."""
+        return self.field in probe.fields
+
     def solver(self, solver: Any) -> Any:
         """The solver with the fault."""
         if solver is None:
@@ -220,6 +294,10 @@ class OffByOne(Fault):
 
     name = "off by one in k"
 
+    def reaches(self, probe: Probe) -> bool:
+        """Where iterates are asked for."""
+        return probe.iterated
+
     def skipped(self) -> int:
         """One."""
         self.touched = True
@@ -228,6 +306,10 @@ class OffByOne(Fault):
 
 class _Patched(Fault):
     targets: tuple[tuple[str, str], ...] = ()
+
+    def reaches(self, probe: Probe) -> bool:
+        """Where one of the functions is called."""
+        return not probe.called.isdisjoint(self.targets)
 
     def patches(self) -> dict[tuple[str, str], Wrapper]:
         """The functions with the fault."""
@@ -252,7 +334,7 @@ class Stale(_Patched):
 
         def stale(*arguments: Any, **options: Any) -> Any:
             value = original(*arguments, **options)
-            before = last[0] if last and np.shape(_first(last[0])) == np.shape(_first(value)) else value
+            before = last[0] if last and _alike(last[0], value) else value
             last[:] = [value]
             return self._noted(value, before)
 
@@ -260,7 +342,13 @@ class Stale(_Patched):
 
 
 def _first(x: Any) -> Any:
-    return x[0] if isinstance(x, tuple) else x
+    return cast("tuple[Any, ...]", x)[0] if isinstance(x, tuple) else x
+
+
+def _alike(x: Any, y: Any) -> bool:
+    """Whether two values have one shape and one kind of numbers: a check may run in balls and then in Fractions."""
+    a, b = np.asarray(_first(x)), np.asarray(_first(y))
+    return a.shape == b.shape and (a.size == 0 or type(a.flat[0]) is type(b.flat[0]))
 
 
 class ArgMin(_Patched):
@@ -279,10 +367,19 @@ class ArgMin(_Patched):
         """The functions with the fault."""
         return {target: self._sweeper if target[1].startswith("Sweeper") else self._negated for target in self.targets}
 
+    nested = False
+    """Whether one of the functions is being called by another: a minimum of a minimum would be the maximum again."""
+
     def _negated(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def least(q: Any, *arguments: Any, **options: Any) -> Any:
-            right = original(q, *arguments, **options)
-            wrong = original(-q, *arguments, **options)
+            if self.nested:
+                return original(q, *arguments, **options)
+            self.nested = True
+            try:
+                right = original(q, *arguments, **options)
+                wrong = original(-q, *arguments, **options)
+            finally:
+                self.nested = False
             # What holds values is turned back; pairs are kept.
             return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
 

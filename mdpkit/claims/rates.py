@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,7 @@ def fit(rows: Sequence[Row], scale: str = "power") -> Slope | None:
     The interval is Student's, widened by what the enclosures of the values leave open. Points of one k (several seeds) count
     each for itself.
     """
-    from scipy import stats
-
+    stats: Any = import_module("scipy.stats")
     usable = [row for row in rows if row.k is not None and row.ends[0] > 0 and math.isfinite(row.ends[1])]
     if scale == "power":
         usable = [row for row in usable if row.k and row.k > 0]
@@ -43,6 +43,8 @@ def fit(rows: Sequence[Row], scale: str = "power") -> Slope | None:
     spread = np.log([row.ends[1] for row in usable]) - np.log([row.ends[0] for row in usable])
     result = stats.linregress(x, y)
     half = float(stats.t.ppf(0.975, len(x) - 2) * result.stderr)
+    if not math.isfinite(half):  # scipy's word for points on a line parallel to the axis
+        half = 0.0
     # The largest change of the slope when every value moves inside its enclosure.
     centered = x - x.mean()
     half += float(np.abs(centered) @ (spread / 2) / (centered @ centered))

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,7 @@ class _EnoughError(Exception):
 
 def hunt(search: Search, slack: Callable[[Case], float], rng: np.random.Generator) -> tuple[float, list[Fraction]]:
     """The least relative slack found, and the vector of its instance."""
-    from scipy.optimize import differential_evolution
-
+    differential_evolution: Any = import_module("scipy.optimize").differential_evolution
     best = (math.inf, [Fraction(0)] * search.n)
     seen = 0
 
@@ -118,7 +118,7 @@ def kept(id: str, search: Search | None) -> list[Case]:
     """The worst instances kept for a claim."""
     if search is None:
         return []
-    cases = []
+    cases: list[Case] = []
     for text in _stored().get(id, []):
         vector = [Fraction(part) for part in text.split()]
         if len(vector) == search.n:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,7 @@ __all__ = ["bounded_mean", "proportion"]
 
 def proportion(successes: int, trials: int, delta: float) -> Interval:
     """Clopper and Pearson's interval of a probability, at level 1 - delta; ``clopper1934``."""
-    from scipy.stats import beta
-
+    beta: Any = import_module("scipy.stats").beta
     _check(trials, delta)
     low = 0.0 if successes == 0 else float(beta.ppf(delta / 2, successes, trials - successes + 1))
     high = 1.0 if successes == trials else float(beta.ppf(1 - delta / 2, successes + 1, trials - successes))

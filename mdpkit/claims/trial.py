@@ -6,7 +6,7 @@ while the solver's own code runs, that is, inside the functions of this module; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,7 +31,7 @@ LONGEST = 100_000
 
 
 @contextmanager
-def under(fault: Fault | None) -> Iterator[None]:
+def under(fault: Fault | None) -> Generator[None]:
     """Run the block with a fault in whatever is tested."""
     token = _fault.set(fault)
     try:
@@ -41,7 +41,7 @@ def under(fault: Fault | None) -> Iterator[None]:
 
 
 @contextmanager
-def _inside() -> Iterator[None]:
+def _inside() -> Generator[None]:
     fault = _fault.get()
     if fault is None:
         yield
@@ -115,4 +115,5 @@ def answer(
 def call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
     """Call any function as the code under test: an estimator, a kernel, an operator."""
     with _inside():
-        return function(*arguments, **options)
+        fault = _fault.get()
+        return (function if fault is None else fault.replaced(function))(*arguments, **options)

@@ -15,6 +15,7 @@ from mdpkit.instances import operations as operations
 from mdpkit.instances import queues as queues
 from mdpkit.instances import replacement as replacement
 from mdpkit.instances import separations as separations
+from mdpkit.instances import sequences as sequences
 from mdpkit.instances import stopping as stopping
 from mdpkit.instances import textbook as textbook
 from mdpkit.instances.gridworlds import from_map

@@ -9,12 +9,15 @@ from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
+
 from mdpkit.errors import CertificateError, MDPError, OptionError, nearest
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.criterion import (
     AverageReward,
     Criterion,
     Discounted,
+    EntropyRegularized,
     FiniteHorizon,
     Invariance,
     Reachability,
@@ -25,13 +28,14 @@ if TYPE_CHECKING:
     from mdpkit.io.properties import Property
     from mdpkit.models.mdp import MDP
 
-__all__ = ["CRITERIA", "Question", "criterion_name", "read_gamma"]
+__all__ = ["CRITERIA", "Question", "criterion_name", "read_gamma", "read_tau"]
 
 CRITERIA: dict[str, type[Criterion]] = {
     "discounted": Discounted,
     "finite-horizon": FiniteHorizon,
     "total": TotalReward,
     "average": AverageReward,
+    "regularized": EntropyRegularized,
     "reachability": Reachability,
     "invariance": Invariance,
 }
@@ -42,6 +46,9 @@ ALIASES = {
     "total-reward": "total",
     "average-reward": "average",
     "gain": "average",
+    "entropy": "regularized",
+    "entropy-regularized": "regularized",
+    "soft": "regularized",
     "reach": "reachability",
     "safe": "invariance",
 }
@@ -75,6 +82,28 @@ def read_gamma(text: str) -> Fraction:
     return Fraction(int(value.numerator), int(value.denominator))
 
 
+def read_tau(text: str) -> Fraction:
+    """A temperature as the decimal or rational that was written.
+
+    Raises
+    ------
+    OptionError
+        If it is no positive number.
+    """
+    try:
+        value = to_fraction(text)
+    except MDPError:
+        value = None
+    if value is None or value <= 0:
+        raise OptionError(
+            "--tau is no temperature",
+            found=repr(text),
+            needed="a positive number such as 0.1 or 1/10",
+            way_out="without entropy: --criterion discounted",
+        )
+    return Fraction(int(value.numerator), int(value.denominator))
+
+
 @dataclass(frozen=True)
 class Question:
     """What is asked of a model; ``None`` leaves a thing as the source has it.
@@ -91,6 +120,8 @@ class Question:
     minimize : bool or None
     initial : int or None
         Index of the initial state.
+    tau : Fraction or None
+        Temperature; implies the criterion with entropy.
     """
 
     property: str | None = None
@@ -100,6 +131,7 @@ class Question:
     reward: str | None = None
     minimize: bool | None = None
     initial: int | None = None
+    tau: Fraction | None = None
 
     def recipe(self) -> dict[str, Any]:
         """Plain types for a certificate's file: what was asked, without what was left to the source."""
@@ -121,7 +153,7 @@ class Question:
         """
         kinds: dict[str, type] = {
             "property": str, "criterion": str, "gamma": str, "horizon": int, "reward": str,
-            "minimize": bool, "initial": int,
+            "minimize": bool, "initial": int, "tau": str,
         }  # fmt: skip
         if not isinstance(recipe, dict):
             raise CertificateError("the certificate's recipe is damaged", found=repr(recipe))
@@ -131,6 +163,8 @@ class Question:
                 raise CertificateError("the certificate's recipe is damaged", found=f"{name!r}: {value!r}")
         if "gamma" in given:
             given["gamma"] = read_gamma(given["gamma"])
+        if "tau" in given:
+            given["tau"] = read_tau(given["tau"])
         return cls(**given)
 
     def pose(self, mdp: MDP) -> tuple[MDP, Property | None]:
@@ -166,6 +200,7 @@ class Question:
         implied = {
             "--criterion": self.criterion,
             "--gamma": self.gamma,
+            "--tau": self.tau,
             "--horizon": self.horizon,
             "--reward": self.reward,
             "--minimize or --maximize": self.minimize,
@@ -192,12 +227,16 @@ class Question:
             return own
         if self.horizon is not None and name != "finite-horizon":
             raise OptionError(f"--horizon does not go with --criterion {name}", way_out="--criterion finite-horizon")
-        if self.gamma is not None and name not in ("discounted", "finite-horizon"):
+        if self.tau is not None and name != "regularized":
+            raise OptionError(f"--tau does not go with --criterion {name}", way_out="--criterion regularized")
+        if self.gamma is not None and name not in ("discounted", "finite-horizon", "regularized"):
             raise OptionError(f"--gamma does not go with --criterion {name}", way_out="--criterion discounted")
         if name == "discounted":
             return self._discounted(own)
         if name == "finite-horizon":
             return self._finite(own)
+        if name == "regularized":
+            return self._regularized(own)
         if name == criterion_name(own):
             assert own is not None
             return own
@@ -211,6 +250,8 @@ class Question:
         if self.criterion is None:
             if self.horizon is not None:
                 return "finite-horizon"
+            if self.tau is not None:
+                return "regularized"
             return "discounted" if self.gamma is not None else None
         key = self.criterion.strip().lower().replace("_", "-")
         key = ALIASES.get(key, key)
@@ -226,14 +267,34 @@ class Question:
                 "--criterion discounted needs a discount factor, and the source carries none",
                 needed="--gamma X with 0 <= X < 1, for example --gamma 0.95",
             )
-        if not 0 <= self.gamma < 1:
-            raise OptionError(
-                "the discount factor --gamma is outside [0, 1)",
-                found=_shown(self.gamma),
-                needed="0 <= gamma < 1",
-                way_out=UNDISCOUNTED,
-            )
+        _check_gamma(self.gamma)
         return Discounted(self.gamma)
+
+    def _regularized(self, own: Criterion | None) -> Criterion:
+        carried: Any = own if isinstance(own, EntropyRegularized) else None
+        tau, gamma = self.tau, self.gamma
+        if tau is None and carried is None:
+            raise OptionError(
+                "--criterion regularized needs a temperature, and the source carries none",
+                needed="--tau Y with Y > 0, for example --tau 0.1",
+            )
+        if gamma is None:
+            source: Any = own if isinstance(own, (Discounted, EntropyRegularized)) and np.ndim(own.gamma) == 0 else None
+            if source is None:
+                raise OptionError(
+                    "--criterion regularized needs a discount factor, and the source carries none",
+                    needed="--gamma X with 0 <= X < 1, for example --gamma 0.95",
+                )
+            gamma = source.gamma if source.exact is None else source.exact
+        else:
+            _check_gamma(gamma)
+        if tau is None:
+            tau = carried.tau if carried.tau_exact is None else carried.tau_exact
+        if carried is None:
+            return EntropyRegularized(gamma, tau)
+        return EntropyRegularized(
+            gamma, tau, carried.reference if carried.reference_exact is None else carried.reference_exact
+        )
 
     def _finite(self, own: Criterion | None) -> Criterion:
         carried = own if isinstance(own, FiniteHorizon) else None
@@ -255,6 +316,16 @@ class Question:
         if carried is None:
             return FiniteHorizon(H, gamma)
         return FiniteHorizon(H, gamma, carried.terminal if carried.terminal_exact is None else carried.terminal_exact)
+
+
+def _check_gamma(gamma: Fraction) -> None:
+    if not 0 <= gamma < 1:
+        raise OptionError(
+            "the discount factor --gamma is outside [0, 1)",
+            found=_shown(gamma),
+            needed="0 <= gamma < 1",
+            way_out=UNDISCOUNTED,
+        )
 
 
 def _check_reward(problem: MDP) -> None:

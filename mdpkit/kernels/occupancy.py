@@ -43,5 +43,6 @@ def visits(P: Any, gamma: Array, pi: Array, pair_ptr: Ints, rho: Array) -> Array
 def _solve(M: Any, b: Array, transposed: bool) -> Array:
     if not isinstance(M, np.ndarray):
         return Factorization(M.indptr, M.indices, M.data).solve(b, transposed=transposed)
-    A = np.eye(len(M)) - M if M.dtype != object else np.eye(len(M), dtype=int) - M
+    dense: Array = M  # pyright: ignore[reportUnknownVariableType]
+    A = np.eye(len(dense), dtype=int if dense.dtype == object else float) - dense
     return segments.solve(A.T if transposed else A, b)

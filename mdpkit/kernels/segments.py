@@ -16,7 +16,11 @@ import numpy as np
 from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.typing import Array, Ints
 
-__all__ = ["ball", "is_ball", "largest", "mean", "solve", "spread", "total"]
+__all__ = ["at_least", "ball", "is_ball", "largest", "mean", "norm", "solve", "spread", "total", "widened"]
+
+
+INTEGERS: Any = (bool, int, np.integer)
+FLOATS: Any = (float, np.floating)
 
 
 def is_ball(x: Any) -> bool:
@@ -31,11 +35,17 @@ def ball(x: Any) -> Any:
         return x
     if isinstance(x, Fraction):
         return flint.arb(flint.fmpq(x.numerator, x.denominator))
-    if isinstance(x, (bool, int, np.integer)):
+    if isinstance(x, INTEGERS):
         return flint.arb(int(x))
-    if isinstance(x, (float, np.floating)):
+    if isinstance(x, FLOATS):
         return flint.arb(float(x))
     return flint.arb(x)
+
+
+def widened(x: Any, radius: Any) -> Any:
+    """A ball and all that is within ``radius`` of it."""
+    flint: Any = import_module("flint")
+    return x + flint.arb(0, ball(radius).upper())
 
 
 def spread(x: Array, pair_ptr: Ints) -> Array:
@@ -64,6 +74,11 @@ def largest(x: Array, pair_ptr: Ints) -> Array:
             best = best.max(y) if is_ball(best) else max(best, y)
         out[s] = best
     return out
+
+
+def norm(x: Array) -> Any:
+    """Largest magnitude; of balls, a ball that contains it."""
+    return largest(np.abs(x), np.array([0, len(x)]))[0]
 
 
 def solve(A: Array, b: Array) -> Array:
@@ -102,3 +117,18 @@ def solve(A: Array, b: Array) -> Array:
 def _rational(flint: Any, x: Any) -> Any:
     f = Fraction(x)
     return flint.fmpq(f.numerator, f.denominator)
+
+
+def at_least(x: Any, y: Any, *, strict: bool = False) -> bool:
+    """Whether ``x >= y`` (``x > y`` where strict), decided.
+
+    Raises
+    ------
+    PrecisionError
+        If balls cannot tell.
+    """
+    if bool(x > y if strict else x >= y):
+        return True
+    if bool(x <= y if strict else x < y):
+        return False
+    raise PrecisionError("two balls cannot be told apart", found=f"{x} and {y}", needed="more bits")

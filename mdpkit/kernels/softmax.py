@@ -19,7 +19,15 @@ import numpy as np
 from mdpkit.kernels import segments
 from mdpkit.typing import Array, Ints
 
-__all__ = ["entropy", "log_softmax", "log_sum_exp", "mirror_step", "relative_entropy", "soft_maximum"]
+__all__ = [
+    "entropy",
+    "log_softmax",
+    "log_sum_exp",
+    "mirror_step",
+    "penalized_step",
+    "relative_entropy",
+    "soft_maximum",
+]
 
 
 def log_sum_exp(x: Array, pair_ptr: Ints) -> Array:
@@ -48,10 +56,22 @@ def mirror_step(
     log_pi: Array, q: Array, eta: Any, pair_ptr: Ints, tau: Any = 0, log_reference: Array | None = None
 ) -> Array:
     r"""Logarithms of the step from :math:`\pi_k`; ``tau`` pulls to the reference, uniform where it is left out, ``(L,)``."""
-    x = log_pi + eta * q
+    return penalized_step(log_pi, eta * q, 1, pair_ptr, eta * tau, log_reference)
+
+
+def penalized_step(
+    log_pi: Array, q: Array, lambda_: Any, pair_ptr: Ints, tau: Any = 0, log_reference: Array | None = None
+) -> Array:
+    r"""Logarithms of :math:`\arg\max_\pi \langle \pi, q \rangle - \lambda \mathrm{KL}(\pi \| \pi_k) + \tau H(\pi)`, ``(L,)``.
+
+    The same step as :func:`mirror_step` by its penalties, of which one may be zero: :math:`\pi \propto
+    \pi_k^{\lambda/(\lambda+\tau)} e^{q/(\lambda+\tau)}`. With a reference
+    :math:`-\tau \mathrm{KL}(\pi \| \mu)` takes the place of the entropy.
+    """
+    x = lambda_ * log_pi + q
     if log_reference is not None:
-        x = x + eta * tau * log_reference
-    return log_softmax(x / (1 + eta * tau), pair_ptr)
+        x = x + tau * log_reference
+    return log_softmax(x / (lambda_ + tau), pair_ptr)
 
 
 def entropy(pi: Array, log_pi: Array, pair_ptr: Ints) -> Array:

@@ -63,9 +63,10 @@ def number(problem: Canonical, x: Any) -> Any:
     convert = segments.ball if kind == "ball" else to_fraction
     if not isinstance(x, np.ndarray):
         return convert(x)
-    out = np.empty(x.size, dtype=object)
-    out[:] = [convert(v) for v in x.flat]
-    return out.reshape(x.shape)
+    array: Array = x  # pyright: ignore[reportUnknownVariableType]
+    out = np.empty(array.size, dtype=object)
+    out[:] = [convert(v) for v in array.ravel().tolist()]
+    return out.reshape(array.shape)
 
 
 def in_arithmetic(problem: Canonical, arithmetic: Arithmetic) -> Canonical:

@@ -17,7 +17,15 @@ import numpy as np
 from mdpkit.errors import ModelError, SizeError, UnsupportedError
 from mdpkit.kernels.evaluation import entries_of
 from mdpkit.kernels.rational import rationalize_array, to_fraction
-from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon, Invariance, Reachability, TotalReward
+from mdpkit.models.criterion import (
+    Criterion,
+    Discounted,
+    EntropyRegularized,
+    FiniteHorizon,
+    Invariance,
+    Reachability,
+    TotalReward,
+)
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Stationary
 from mdpkit.models.rewards import Reward, from_exact_values
@@ -64,6 +72,9 @@ def induced(mdp: MDP, policy: Stationary) -> MDP:
                 way_out="use a deterministic policy, or mdpkit.evaluate, whose chain runs over the pairs",
             )
         c = Discounted(_by_pairs(mdp, c)[policy.pairs])
+    if isinstance(c, EntropyRegularized):
+        plain = mdp._replace(criterion=Discounted(c.gamma if c.exact is None else c.exact))  # pyright: ignore[reportPrivateUsage]
+        return _paid(induced(plain, policy), mdp, c, policy)
     if policy.pairs is not None:
         pairs = policy.pairs
         entries = entries_of(mdp.P.indptr, pairs)[1]
@@ -72,6 +83,31 @@ def induced(mdp: MDP, policy: Stationary) -> MDP:
     rows = np.arange(mdp.n_pairs)
     P, rewards = _mixed(mdp, mdp.pair_ptr, rows, rows, policy.weights, None)
     return _chain(mdp, P, rewards, c)
+
+
+def _paid(chain: MDP, mdp: MDP, c: EntropyRegularized, policy: Stationary) -> MDP:
+    """The chain whose rewards include the entropy of the policy, or less its divergence from the reference, in each state."""
+    if c.reference is None and policy.pairs is not None:
+        return chain
+    if mdp.active is None:
+        return chain
+    pi, ptr = policy.weights.astype(np.float64), mdp.pair_ptr[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where(pi > 0, np.log(np.where(pi > 0, pi, 1.0)), 0.0)
+        size = np.abs(logs)
+        if c.reference is not None:
+            mu = np.asarray(c.reference)
+            mu = np.log(mu[mdp.state, mdp.action] if mu.ndim == 2 else mu)
+            logs, size = logs - mu, size + np.abs(mu)
+    sign = -1 if mdp.minimize else 1
+    bonus: Array = -sign * c.tau * np.add.reduceat(pi * logs, ptr)
+    # Logarithms within four units in the last place, numbers of the model and the policy within two, and the sum.
+    n = np.diff(mdp.pair_ptr)
+    error: Array = UNIT * (n + 24.0) * c.tau * np.add.reduceat(pi * (size + 1.0), ptr)
+    reward = chain.rewards[mdp.active]
+    values = reward.values + bonus
+    paid = Reward(values, None, reward.error + error + 2 * UNIT * np.abs(values))
+    return chain._replace(rewards={**chain.rewards, mdp.active: paid})  # pyright: ignore[reportPrivateUsage]
 
 
 def stage_chain(

@@ -179,7 +179,7 @@ class EntropyRegularized(Criterion):
 
     def key(self) -> str:
         """The numbers as floats."""
-        numbers = [self.gamma, self.tau, *([] if self.reference is None else np.ravel(self.reference))]
+        numbers: list[Any] = [self.gamma, self.tau, *([] if self.reference is None else np.ravel(self.reference))]
         return "EntropyRegularized([" + ",".join(float(x).hex() for x in numbers) + "])"
 
     def __repr__(self) -> str:

@@ -40,7 +40,7 @@ class MDP:
         :func:`mdpkit.models.rewards.make_reward`); with ``minimize=True`` they are costs.
     criterion : Criterion, optional
         :class:`Discounted`, :class:`FiniteHorizon`, :class:`TotalReward`, :class:`Reachability`,
-        :class:`Invariance` or :class:`AverageReward`.
+        :class:`Invariance`, :class:`AverageReward` or :class:`EntropyRegularized`.
     state, action : (L,) int, optional
         The pairs to which the rows of P belong, for admissible actions that differ from state to state.
     rho : int or (S,) array, optional
@@ -1096,7 +1096,7 @@ def _exact_criterion(c: Criterion | None, convert: Callable[[Floats], Objects]) 
         )
         reference = c.reference_exact
         if c.reference is not None and reference is None:
-            reference = convert(np.ravel(c.reference)).reshape(np.shape(c.reference))
+            reference = convert(np.asarray(c.reference, dtype=np.float64).ravel()).reshape(np.shape(c.reference))
         return EntropyRegularized(gamma, tau, reference)
     assert isinstance(c, FiniteHorizon)
     gamma = c.exact if c.exact is not None else convert(np.array([c.gamma], dtype=np.float64))[0]

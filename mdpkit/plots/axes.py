@@ -11,7 +11,7 @@ import numpy as np
 
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.evaluation import Evaluation
-from mdpkit.models.criterion import AverageReward, Discounted, Invariance, Reachability
+from mdpkit.models.criterion import AverageReward, Discounted, EntropyRegularized, Invariance, Reachability
 from mdpkit.models.mdp import MDP
 from mdpkit.solution import Solution
 from mdpkit.typing import Array
@@ -127,6 +127,8 @@ def value_name(problem: MDP) -> str:
     what = "cost" if problem.minimize else "reward"
     if isinstance(c, AverageReward):
         return f"expected {what} per step"
+    if isinstance(c, EntropyRegularized):
+        return f"expected discounted {what}, {'less' if problem.minimize else 'with'} entropy"
     return f"expected {'discounted' if isinstance(c, Discounted) else 'total'} {what}"
 
 

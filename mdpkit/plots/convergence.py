@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.models.criterion import Discounted
+from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.plots.axes import COLORS, LINES, MARKERS, axes_of, named_results
 from mdpkit.solution import Solution
 from mdpkit.typing import Array, Floats
@@ -165,7 +165,7 @@ def _rates(rate: Any, entries: dict[str, Any]) -> dict[str, float | Callable[[An
             float(c.gamma)
             for result in entries.values()
             if isinstance(result, Solution)
-            and isinstance(c := result.problem.criterion, Discounted)
+            and isinstance(c := result.problem.criterion, (Discounted, EntropyRegularized))
             and not np.ndim(c.gamma)
         }
         if len(found) != 1:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError
 from mdpkit.evaluation import Evaluation, evaluate
-from mdpkit.models.criterion import AverageReward, Discounted
+from mdpkit.models.criterion import AverageReward, Discounted, EntropyRegularized
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
 from mdpkit.plots.axes import action_name, check_result, is_probability, state_name, value_name
@@ -88,7 +88,11 @@ def occupancy(result: Solution | Evaluation, shape: tuple[int, int] | None = Non
 def _visits_name(mdp: MDP, event: str) -> str:
     if isinstance(mdp.criterion, AverageReward):
         return "long-run frequency"
-    return f"occupancy (1 − γ) Σ γᵗ {event}" if isinstance(mdp.criterion, Discounted) else "expected number of visits"
+    return (
+        f"occupancy (1 − γ) Σ γᵗ {event}"
+        if isinstance(mdp.criterion, (Discounted, EntropyRegularized))
+        else "expected number of visits"
+    )
 
 
 def _pair_table(ax: Any, mdp: MDP, numbers: Array, label: str, limits: Any = None) -> Any:

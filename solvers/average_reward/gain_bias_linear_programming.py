@@ -33,7 +33,7 @@ class GainBiasLinearProgramming(DirectSolver):
     with :math:`\alpha > 0` uniform, so that every state is solved. The policy takes the actions with :math:`x > 0`, and in
     states without any those with :math:`y > 0` that lead to states with :math:`x > 0`.
 
-    **Guarantee.** Every feasible g dominates the optimal gain, the optimal g is it, and this policy is optimal. Stated as
+    **Guarantee.** Every feasible g dominates the optimal gain, the optimal g is it, and this policy is optimal. Checked by
     ``denardo1968:multichain-program``. The solution's ``dual`` is x, the long-run frequency of each pair from the initial law
     :math:`\alpha`.
 

@@ -40,7 +40,7 @@ class MultichainPolicyIteration(IterativeSolver[State]):
     recurrent classes, so models with any number of them are solved as they are.
 
     **Guarantee.** :math:`g_{k+1} \ge g_k`, no policy comes twice, and the last one has the largest gain in every state at
-    once. Stated as ``howard1960:multichain``.
+    once. Checked by ``howard1960:multichain``.
 
     *Departures.* The first policy is the one that sweeps of undiscounted value iteration settle on: an improvement of Howard's
     carries a reward one step back, and a sweep does that for less.

@@ -56,7 +56,7 @@ class RelativeValueIteration(IterativeSolver[State]):
     on the quotient.
 
     **Guarantee.** The bounds enclose the gain of each class for every k and, as :math:`\tau < 1` makes every chain aperiodic,
-    close. Stated as ``schweitzer1971:span``.
+    close. Checked by ``schweitzer1971:span``.
 
     *Departures.* The papers assume that all optimal policies have one recurrent class, or that the model is communicating;
     here each maximal end component is swept as a model of its own, and states outside all of them have no part in the sweeps.

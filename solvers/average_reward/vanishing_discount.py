@@ -43,7 +43,8 @@ class VanishingDiscount(IterativeSolver[State]):
     gain and bias, not :math:`(1 - \gamma) V_\gamma`, whose error falls with :math:`1 - \gamma` only.
 
     **Guarantee.** From some discount on, the discounted optimal policies have the largest gain in every state (and the largest
-    bias among those: Blackwell optimality). Stated as ``blackwell1962:vanishing-discount``.
+    bias among those: Blackwell optimality). Checked by ``blackwell1962:vanishing-discount``; the expansion in
+    :math:`1 - \gamma` behind it, by ``blackwell1962:laurent``.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ class VanishingDiscount(IterativeSolver[State]):
     gamma0: float = 0.5
     factor: float = 0.25
     cites: ClassVar = ("blackwell1962", "puterman1994")
-    claims: ClassVar = ("blackwell1962:vanishing-discount",)
+    claims: ClassVar = ("blackwell1962:vanishing-discount", "blackwell1962:laurent")
     kinds: ClassVar = ("average",)
 
     def __post_init__(self) -> None:

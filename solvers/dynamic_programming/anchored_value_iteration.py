@@ -43,9 +43,9 @@ class AnchoredValueIteration(IterativeSolver[State]):
        \max \{ \|V_0 - V^*\|, \|V_0 - \hat V\| \} ,
 
     which is O(1/k) for :math:`\gamma` near one, where value iteration's :math:`(1 + \gamma)\gamma^k` stands still. From
-    :math:`V_0 \le TV_0` the iterates increase, :math:`\hat V` drops out and :math:`2\gamma` becomes :math:`\gamma`. Stated
-    as ``lee2023:bellman-error``. The error of the iterate itself falls no faster than value iteration's bound:
-    :math:`\|V_k - V^*\| \le \gamma^k \frac{1 + \gamma}{1 + \gamma^{k+1}} \|V_0 - V^*\|`. Stated as ``lee2023:error``.
+    :math:`V_0 \le TV_0` the iterates increase, :math:`\hat V` drops out and :math:`2\gamma` becomes :math:`\gamma`. Checked
+    by ``lee2023:bellman-error``. The error of the iterate itself falls no faster than value iteration's bound:
+    :math:`\|V_k - V^*\| \le \gamma^k \frac{1 + \gamma}{1 + \gamma^{k+1}} \|V_0 - V^*\|`. Checked by ``lee2023:error``.
 
     The constants were recalled; they are derived in the documentation and tested in rationals. Without :math:`\hat V` the
     first bound is false: a test has a model of two states that breaks it. In the limit its gain over value iteration is

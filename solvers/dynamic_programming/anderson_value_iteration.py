@@ -53,7 +53,7 @@ class AndersonValueIteration(IterativeSolver[State]):
 
     **Guarantee.** After k + 1 steps :math:`\|TV_k - V_k\| \le \gamma^k \|TV_0 - V_0\|`, every :math:`V_k` being shifted to the
     middle of its bounds; hence :math:`\|TV_k - V^*\| \le \frac{\gamma^{k+1}}{1-\gamma} \|TV_0 - V_0\|`. The k + 1 steps take at
-    most 4(k + 1)/3 + 1 backups. Stated as ``zhang2020:safeguard``. Nothing better is promised; that is what the extrapolation
+    most 4(k + 1)/3 + 1 backups. Checked by ``zhang2020:safeguard``. Nothing better is promised; that is what the extrapolation
     is for.
 
     *Departures.* The safeguard is the contraction itself, not a summable sequence. Constants are taken out of the

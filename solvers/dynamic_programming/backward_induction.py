@@ -21,7 +21,7 @@ class BackwardInduction(DirectSolver):
 
     .. math:: V_H = g, \qquad V_h(s) = \max_a \{ r_h(s,a) + \gamma \sum_{s'} P_h(s'|s,a) V_{h+1}(s') \}
 
-    **Guarantee.** :math:`V_h = V_h^*` for each h, and the greedy Markov policy is optimal. Stated as
+    **Guarantee.** :math:`V_h = V_h^*` for each h, and the greedy Markov policy is optimal. Checked by
     ``bellman1957:backward-induction``.
 
     References

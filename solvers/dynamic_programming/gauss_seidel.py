@@ -24,7 +24,7 @@ class GaussSeidel(IterativeSolver[State]):
        V_{k+1}(s) = \max_a \{ r(s,a) + \gamma \sum_{s'<s} P(s'|s,a) V_{k+1}(s') + \gamma \sum_{s'\ge s} P(s'|s,a) V_k(s') \}
 
     **Guarantee.** :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|`, and never slower than value iteration when started
-    from :math:`V_0 \le TV_0`. Stated as ``puterman1994:gauss-seidel``.
+    from :math:`V_0 \le TV_0`. Checked by ``puterman1994:gauss-seidel``.
 
     *Departures.* The sweep's operator is no shift of constants, so MacQueen's bounds do not hold for its changes; the gap
     is the cautious :math:`2\overline{|d|}/(1-\gamma)`, and the certificate measures the Bellman residual itself.

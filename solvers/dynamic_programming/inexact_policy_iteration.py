@@ -52,9 +52,9 @@ class InexactPolicyIteration(IterativeSolver[State]):
 
     **Guarantee.** With :math:`V_0` lowered by a constant until :math:`V_0 \le TV_0`, whatever the Krylov method does:
     :math:`TV_k \le V_{k+1} \le V^*` and :math:`V_{k+1} \le TV_{k+1}`, hence :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|`.
-    Stated as ``gargiani2024:monotone``. Where the forcing condition was met, :math:`V_{k+1}` is also within
+    Checked by ``gargiani2024:monotone``. Where the forcing condition was met, :math:`V_{k+1}` is also within
     :math:`2\alpha_k \|TV_k - V_k\|` of the policy's value; so once the greedy policies are optimal,
-    :math:`\|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_k - V^*\|`: superlinear if decay < 1. Stated as
+    :math:`\|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_k - V^*\|`: superlinear if decay < 1. Checked by
     ``gargiani2024:forcing``.
 
     *Departures.* The paper takes the inexact solution itself, and :math:`\alpha` without :math:`1 - \gamma`; its rate is for

@@ -56,7 +56,7 @@ class IntervalIteration(IterativeSolver[State]):
     inductive start (zero is one for rewards of one sign) is guessed a little outside the other and kept once it is inductive.
 
     **Guarantee.** :math:`L_k \le V^* \le U_k` for each k at which both sides are sound, and both converge to :math:`V^*`.
-    Stated as ``haddad2018:enclosure``.
+    Checked by ``haddad2018:enclosure``; that the quotient has this value, by ``haddad2018:quotient``.
 
     *Departures.* Haddad and Monmege start reachability from 0 and 1; here the upper side starts from a guess that is
     verified, as in optimistic value iteration (``hartmanns2020``), which needs no bound beforehand for rewards.
@@ -74,7 +74,7 @@ class IntervalIteration(IterativeSolver[State]):
     """
 
     cites: ClassVar = ("haddad2018", "baier2017", "hartmanns2020")
-    claims: ClassVar = ("haddad2018:enclosure",)
+    claims: ClassVar = ("haddad2018:enclosure", "haddad2018:quotient")
     kinds: ClassVar = ("total",)
     bounding: ClassVar = True
 

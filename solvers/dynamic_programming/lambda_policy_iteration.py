@@ -33,9 +33,9 @@ class LambdaPolicyIteration(IterativeSolver[State]):
 
     **Guarantee.** From :math:`V_0 \le TV_0` the iterates increase to :math:`V^*`, at least as fast as value iteration's;
     from any start, with :math:`c` the largest fall of a state from :math:`V_0` to :math:`TV_0` (zero if there is none),
-    :math:`\|V_k - V^*\| \le \gamma^k (\|V_0 - V^*\| + \frac{c}{1-\gamma})`. Stated as ``bertsekas1996:monotone``. Once
+    :math:`\|V_k - V^*\| \le \gamma^k (\|V_0 - V^*\| + \frac{c}{1-\gamma})`. Checked by ``bertsekas1996:monotone``. Once
     :math:`2\gamma\|V_k - V^*\|` is below the least positive gap between the action values of a state, each step contracts
-    with modulus :math:`\frac{\gamma(1-\lambda)}{1-\lambda\gamma}`. Stated as ``bertsekas1996:modulus``.
+    with modulus :math:`\frac{\gamma(1-\lambda)}{1-\lambda\gamma}`. Checked by ``bertsekas1996:modulus``.
 
     *Departures.* For :math:`\lambda < 1`, where a dense solve is dearer or there are more than 400 states, the series is cut
     at the first m with :math:`(\lambda\gamma)^m \le 1/100`, and its last term gets all the weight that is left,

@@ -30,7 +30,7 @@ class LinearProgramming(DirectSolver):
     with :math:`\rho > 0` uniform, so that every state is solved. For total reward the program is that of the quotient by
     end components without reward.
 
-    **Guarantee.** Both have the optimal value, and a basic dual solution is a deterministic policy. Stated as
+    **Guarantee.** Both have the optimal value, and a basic dual solution is a deterministic policy. Checked by
     ``depenoux1963:duality``. The solution's ``dual`` is the occupancy :math:`(1-\gamma) x` over pairs (``x`` itself, the
     expected number of visits, for total reward).
 

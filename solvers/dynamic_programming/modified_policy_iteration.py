@@ -33,7 +33,7 @@ class ModifiedPolicyIteration(IterativeSolver[State]):
     .. math:: \pi_{k+1} \in \operatorname{greedy}(V_k), \qquad V_{k+1} = T_{\pi_{k+1}}^{m+1} V_k
 
     **Guarantee.** From :math:`V_0 \le TV_0` the iterates increase to :math:`V^*`, at least as fast as value iteration's.
-    Stated as ``puterman1978:monotone``.
+    Checked by ``puterman1978:monotone``.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class PolicyIteration(IterativeSolver[State]):
     class almost surely; each policy met does.
 
     **Guarantee.** :math:`V_{k+1} \ge TV_k \ge V_k`, hence :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|` and an end after
-    finitely many policies. Stated as ``howard1960:monotone``.
+    finitely many policies. Checked by ``howard1960:monotone``.
 
     *Departures.* For total reward the first policy comes from a few sweeps over the strongly connected components, from the
     last to the first, since an improvement of Howard's carries a reward one step back only.

@@ -58,7 +58,7 @@ class PrioritizedSweeping(IterativeSolver[State]):
 
     **Guarantee.** :math:`|TV - V| \le H` at all times, so :math:`\|V - V^*\| \le \max H / (1-\gamma)` under a discount; and
     among the first N backups there is one before which :math:`\max H \le (\sum_s H_0(s) + c \sum_s |V^* - V_0|(s)) / N`,
-    where :math:`c = \gamma \max_s \sum_t \max_a P(s|t,a)`. Stated as ``moore1993:priorities``.
+    where :math:`c = \gamma \max_s \sum_t \max_a P(s|t,a)`. Checked by ``moore1993:priorities``.
 
     *Departures.* Moore and Atkeson set :math:`H(t)` to the larger of the old and the new priority, which may lie below the
     error; the sum, after Peng and Williams, never does. The model is known, not learned. For total reward the backups are

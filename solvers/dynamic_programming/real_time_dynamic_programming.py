@@ -78,7 +78,8 @@ class LabeledRTDP(IterativeSolver[State]):
 
     **Guarantee.** :math:`L \le V^* \le U` in all states at all times, U falls, and the label of a state says that
     :math:`U - T_\sigma U \le \varepsilon` in all states that :math:`\sigma` visits from it, so :math:`U - V^\sigma` is there
-    at most :math:`\varepsilon` times the expected number of steps of :math:`\sigma`. Stated as ``bonet2003:labels``.
+    at most :math:`\varepsilon` times the expected number of steps of :math:`\sigma`. Checked by ``bonet2003:labels`` and, where
+    states are merged, by ``bonet2003:enclosure``.
 
     *Departures.* Bonet and Geffner stop at a tolerance of the residual, which bounds nothing by itself; here the policy is
     evaluated, as in bounded RTDP (``mcmahan2005``, ``smith2006``), but exactly and only when it is labeled. A bound U close
@@ -99,7 +100,7 @@ class LabeledRTDP(IterativeSolver[State]):
     """
 
     cites: ClassVar = ("bonet2003", "barto1995", "mcmahan2005", "smith2006")
-    claims: ClassVar = ("bonet2003:labels",)
+    claims: ClassVar = ("bonet2003:labels", "bonet2003:enclosure")
     kinds: ClassVar = ("total",)
     needs: ClassVar = "initial states, and with costs or a probability: rewards of at most zero"
     randomized: ClassVar = True

@@ -30,9 +30,9 @@ class ValueIteration(IterativeSolver[State]):
 
     .. math:: V_{k+1}(s) = \max_a \{ r(s,a) + \gamma \sum_{s'} P(s'|s,a) V_k(s') \}
 
-    **Guarantee.** :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|`. Stated as ``puterman1994:geometric-rate``. With
+    **Guarantee.** :math:`\|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|`. Checked by ``puterman1994:geometric-rate``. With
     :math:`\underline{d}, \overline{d}` the least and the largest change of a step, :math:`TV + \frac{\gamma}{1-\gamma}
-    \underline{d} \le V^* \le TV + \frac{\gamma}{1-\gamma}\overline{d}`. Stated as ``macqueen1966:bounds``. So the span of
+    \underline{d} \le V^* \le TV + \frac{\gamma}{1-\gamma}\overline{d}`. Checked by ``macqueen1966:bounds``. So the span of
     the change, not its norm, decides when to stop, and the answer is shifted to the middle of the bounds.
 
     *Departures.* With a discount by pairs the bounds use the largest or the smallest factor, whichever is safe.

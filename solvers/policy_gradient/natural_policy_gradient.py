@@ -10,18 +10,24 @@ import numpy as np
 from mdpkit.errors import OptionError
 from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
+from mdpkit.operators import step_sizes
+from mdpkit.operators.mirror_maps import KullbackLeibler
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solver import Answer, IterativeSolver
 from mdpkit.typing import Array
 
 __all__ = ["NaturalPolicyGradient", "State"]
 
+ROUNDING = 1e-12
+"""How far the weight of the last policy may be below zero: the longest step in floats."""
+
 
 class State(NamedTuple):
-    """A policy, in logarithms, with its value."""
+    """A policy, in logarithms, with its value and its number."""
 
     log_pi: Array
     V: Array
+    k: int
     gap: float
 
 
@@ -33,19 +39,30 @@ class NaturalPolicyGradient(IterativeSolver[State]):
               \pi_{k+1}(a|s) \propto \pi_k(a|s) \exp\bigl(\tfrac{\eta}{1-\gamma} A^{\pi_k}(s,a)\bigr)
 
     The pseudo-inverse of the Fisher information cancels the visits, so that the step depends on no initial law. It starts
-    from the uniform policy.
+    from the uniform policy. Under an :class:`~mdpkit.models.EntropyRegularized` criterion the gradient is that of the
+    regularized value, and
 
-    **Guarantee.** :math:`V^*(\rho) - V^{\pi_K}(\rho) \le \frac{\log |A|}{\eta K} + \frac{1}{(1-\gamma)^2 K}` for rewards in
-    [0, 1], whatever the numbers of states and the initial law; checked by ``agarwal2021:npg-rate``.
+    .. math:: \pi_{k+1} \propto \pi_k^{1-\eta\tau/(1-\gamma)} \exp\bigl(\tfrac{\eta}{1-\gamma} Q_\tau^{\pi_k}\bigr), \qquad
+              \eta \le (1-\gamma)/\tau,
+
+    (with a reference, times :math:`\mu^{\eta\tau/(1-\gamma)}`); the longest step is soft policy iteration.
+
+    **Guarantee.** The step is the preconditioned gradient, ``kakade2001:fisher``.
+    :math:`V^*(\rho) - V^{\pi_K}(\rho) \le \frac{\log |A|}{\eta K} + \frac{1}{(1-\gamma)^2 K}` for rewards in
+    [0, 1], whatever the numbers of states and the initial law, ``agarwal2021:npg-rate``. In the end the gap falls like
+    :math:`e^{-\Delta \sum_j \eta_j/(1-\gamma)}` with the least gap :math:`\Delta` of suboptimal actions, so geometrically for
+    constant steps and faster for increasing ones, ``khodadadian2022:geometric``. With entropy it is linear at the rate
+    :math:`1-\eta\tau`, ``cen2022:linear-rate``.
 
     Parameters
     ----------
-    eta : number
-        Step size in the space of parameters, positive.
+    eta : number or rule
+        Step size in the space of parameters: a positive number, or a rule such as
+        :class:`~mdpkit.operators.step_sizes.Increasing`.
 
     References
     ----------
-    ``kakade2001``, ``agarwal2021`` (Theorem 16, recalled).
+    ``kakade2001``, ``agarwal2021`` (Theorem 16, recalled), ``khodadadian2022``, ``cen2022`` (Theorem 1, recalled).
 
     Examples
     --------
@@ -56,17 +73,21 @@ class NaturalPolicyGradient(IterativeSolver[State]):
     (True, True)
     """
 
-    cites: ClassVar = ("kakade2001", "agarwal2021")
-    claims: ClassVar = ("agarwal2021:npg-rate",)
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
+    cites: ClassVar = ("kakade2001", "agarwal2021", "khodadadian2022", "cen2022")
+    claims: ClassVar = (
+        "kakade2001:fisher",
+        "agarwal2021:npg-rate",
+        "khodadadian2022:geometric",
+        "cen2022:linear-rate",
+    )
+    kinds: ClassVar = ("discounted", "regularized")
+    needs: ClassVar = "one discount factor, and of regularized problems tau <= (1 - gamma)/eta"
     sublinear: ClassVar = True
 
     eta: Any = 1.0
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        step_sizes.rule(self.eta)
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem is discounted by one factor."""
@@ -75,17 +96,33 @@ class NaturalPolicyGradient(IterativeSolver[State]):
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The uniform policy."""
         on = OnPolicy(problem)
-        pi = on.uniform()
-        V = on.value(pi)
-        return State(np.log(pi), V, on.gap(V))
+        return self._valued(on, np.log(on.uniform()), 0)
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
         """One natural gradient step, and its policy's value."""
         on = OnPolicy(problem)
-        eta = on.number(self.eta) / (1 - on.gamma[0])
-        log_pi = softmax.mirror_step(state.log_pi, on.advantage(state.V), eta, on.pair_ptr)
-        V = on.value(np.exp(log_pi))
-        return State(log_pi, V, on.gap(V))
+        A = on.advantage(state.V)
+        eta = step_sizes.rule(self.eta)(state.k, on, KullbackLeibler(), state.log_pi, A) / (1 - on.gamma[0])
+        if problem.kind != "regularized":
+            log_pi = softmax.mirror_step(state.log_pi, A, eta, on.pair_ptr)
+        else:
+            kept = 1 - eta * problem.tau
+            if kept < -ROUNDING:
+                raise OptionError(
+                    "the step size eta is too long for the temperature",
+                    found=f"eta = {self.eta}, tau = {float(problem.tau):g}",
+                    needed="eta <= (1 - gamma)/tau",
+                    way_out="the longest step is soft policy iteration",
+                )
+            kept = max(kept, 0.0) if isinstance(kept, float) else kept
+            pulled = 0 if on.log_reference is None else eta * problem.tau * on.log_reference
+            log_pi = softmax.log_softmax(kept * state.log_pi + eta * A + pulled, on.pair_ptr)
+        return self._valued(on, log_pi, state.k + 1)
+
+    def _valued(self, on: OnPolicy, log_pi: Array, k: int) -> State:
+        pi = np.exp(log_pi)
+        V = on.value(pi, on.regularized_rewards(log_pi))
+        return State(log_pi, V, k, on.gap(V))
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The policy's value."""

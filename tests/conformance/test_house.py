@@ -142,6 +142,34 @@ def test_solver_file_has_a_test_file(path):
     )
 
 
+PROVEN_ROOMS = ("average_reward", "dynamic_programming")
+
+
+@pytest.mark.parametrize("path", [p for p in SOLVER_FILES if p.parent.name in PROVEN_ROOMS], ids=name)
+def test_solver_file_has_a_proof_file(path):
+    """Whose claims are about its solvers, each of which has one of those it promises there."""
+    family, mechanism = path.parent.name, path.stem
+    assert (ROOT / "proofs" / family / f"{mechanism}.py").is_file(), f"proofs/{family}/{mechanism}.py is missing"
+    here = {
+        id_: claim
+        for id_, claim in mdpkit.claims.all_claims().items()
+        if claim.module == f"mdpkit.proofs.{family}.{mechanism}"
+    }
+    for kind in classes_of(path):
+        assert set(kind.claims) & set(here), f"no claim of {kind.__name__} is in proofs/{family}/{mechanism}.py"
+        for id_ in kind.claims:
+            assert id_ not in here or kind in here[id_].about, f"{id_} is not about {kind.__name__}"
+
+
+@solvers
+def test_docstring_says_checked_of_claims_that_run(path):
+    waiting = {claim["id"] for claim in stated()}
+    for kind in classes_of(path):
+        text = " ".join(inspect.getdoc(kind).split())
+        if not waiting & set(kind.claims):
+            assert "Stated as" not in text, f"{kind.__name__} calls a claim stated that runs"
+
+
 @solvers
 def test_rooms_do_not_import_each_other(path):
     family = path.parent.name

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
 import oracle as o
 import pytest
@@ -35,17 +36,38 @@ def problems() -> dict[str, mk.MDP]:
         if any(known.criterion == "average" for known in mk.instances.info(name).known):
             found[f"{name}, average"] = mdp.under(mk.AverageReward())
     found["haddad-monmege"] = mk.instances.make("haddad-monmege", n=4)
-    return found
+    return found | regularized()
+
+
+def regularized() -> dict[str, mk.MDP]:
+    """With entropy, with a reference policy, with costs, and with states of one action."""
+    river, garnet = mk.instances.make("riverswim"), mk.instances.make("garnet", S=4, A=3, branching=2, seed=5)
+    weights = np.array([[F(1, 6), F(1, 3), F(1, 2)]] * 4, dtype=object)
+    return {
+        "riverswim, entropy": river.under(mk.EntropyRegularized("9/10", "1/2")),
+        "garnet, reference": garnet.under(mk.EntropyRegularized("4/5", "1/10", weights)),
+        "garnet, costs with entropy": garnet.under(mk.EntropyRegularized("4/5", 2), minimize=True),
+        "puterman, entropy": mk.instances.make("puterman-two-state").under(mk.EntropyRegularized("4/5", "1/100")),
+    }
+
+
+def fits(kind: Any, mdp: mk.MDP) -> bool:
+    """Whether a solver with its default parameters solves a problem; a step may be too long for a temperature."""
+    problem = canonical(mdp)
+    if not kind().accepts(problem):
+        return False
+    if problem.kind == "regularized" and issubclass(kind, IterativeSolver):
+        rng = np.random.default_rng(0)
+        try:
+            kind().step(problem, kind().init(problem, rng), rng)
+        except OptionError:
+            return False
+    return True
 
 
 PROBLEMS = problems()
 METHODS = methods()
-CASES = [
-    (name, problem)
-    for problem, mdp in PROBLEMS.items()
-    for name, kind in METHODS.items()
-    if kind().accepts(canonical(mdp))
-]
+CASES = [(name, problem) for problem, mdp in PROBLEMS.items() for name, kind in METHODS.items() if fits(kind, mdp)]
 TRUTH: dict[str, Any] = {}
 
 
@@ -59,8 +81,53 @@ def rational(mdp: mk.MDP) -> mk.MDP:
 
 def truth(problem: str) -> Any:
     if problem not in TRUTH:
-        TRUTH[problem] = mk.solve(rational(PROBLEMS[problem]), exact=True).exact
+        mdp = rational(PROBLEMS[problem])
+        TRUTH[problem] = soft_value(mdp) if is_soft(mdp) else mk.solve(mdp, exact=True).exact
     return TRUTH[problem]
+
+
+def is_soft(mdp: mk.MDP) -> bool:
+    return isinstance(mdp.criterion, mk.EntropyRegularized)
+
+
+def soft_value(mdp: mk.MDP, policy: Any = None) -> Any:
+    """The optimal value, or a policy's, with entropy: fixed-point iteration with fifty digits, by its own loops."""
+    c: Any = mdp.criterion
+    with mpmath.workdps(50):
+
+        def mp(x: Any) -> Any:
+            return mpmath.mpf(x.numerator) / x.denominator if isinstance(x, F) else mpmath.mpf(float(x))
+
+        sign, gamma, tau = (-1 if mdp.minimize else 1), mp(F(c.exact)), mp(F(c.tau_exact))
+        model = [
+            [
+                (
+                    sign * mp(F(mdp.reward.exact[k])),
+                    [(t, mp(F(x))) for t, x in zip(*row_of(mdp, k), strict=True)],
+                    mp(F(1) if c.reference is None else F(c.reference_exact[s, mdp.action[k]])),
+                    None if policy is None else mp(policy[s, mdp.action[k]]) / mpmath.fsum(map(mp, policy[s])),
+                )
+                for k in mdp.pairs_of(s)
+            ]
+            for s in range(mdp.n_states)
+        ]
+        V = [mpmath.mpf(0)] * mdp.n_states
+        for _ in range(1100):
+            before, V = V, []
+            for actions in model:
+                q = [(r + gamma * mpmath.fsum(x * before[t] for t, x in row), mu, pi) for r, row, mu, pi in actions]
+                if policy is None:
+                    V.append(tau * mpmath.log(mpmath.fsum(mu * mpmath.exp(x / tau) for x, mu, _ in q)))
+                else:
+                    V.append(mpmath.fsum(pi * (x - tau * mpmath.log(pi / mu)) for x, mu, pi in q if pi))
+            if max(abs(x - y) for x, y in zip(V, before, strict=True)) < mpmath.mpf(10) ** -40:
+                break
+        return np.array([F(str(mpmath.nstr(sign * x, 40))) for x in V], dtype=object)
+
+
+def row_of(mdp: mk.MDP, k: int) -> tuple[list[int], list[Any]]:
+    part = slice(int(mdp.P.indptr[k]), int(mdp.P.indptr[k + 1]))
+    return mdp.P.indices[part].astype(int).tolist(), mdp.P.rationals()[part].tolist()
 
 
 def test_every_room_is_walked() -> None:
@@ -117,6 +184,10 @@ def contents(mdp: mk.MDP) -> list[bytes]:
 def attained(problem: str, policy: Any, lower: Any, upper: Any) -> None:
     """The policy's own value, in rationals, is between the certified bounds."""
     mdp = PROBLEMS[problem]
+    if is_soft(mdp):
+        value = soft_value(rational(mdp), np.asarray(policy))
+        assert all(low <= v <= high for low, v, high in zip(lower, value, upper, strict=True))
+        return
     model = o.read(rational(mdp))
     c: Any = mdp.criterion
     sign = -1 if mdp.minimize else 1
@@ -180,6 +251,10 @@ def test_solver_on_instance(name: str, problem: str) -> None:
     assert copy.V.tolist() == sol.V.tolist()
     assert copy.certificate.verify(mdp)
     assert "Solution(" in repr(sol)
+    if is_soft(mdp):
+        with pytest.raises(UnsupportedError, match="no rationals"):
+            mk.solve(rational(mdp), name, exact=True, **limit)
+        return
     exact = mk.solve(rational(mdp), name, exact=True, **limit)
     assert exact.status is mk.Status.EXACT
     assert exact.exact is not None
@@ -213,7 +288,7 @@ def forms(mdp: mk.MDP) -> dict[str, Any]:
         here,
     )
     order = np.random.default_rng(2).permutation(S)
-    if getattr(c, "terminal", None) is None:
+    if getattr(c, "terminal", None) is None and getattr(c, "reference", None) is None:
         back = np.argsort(order)
         target = getattr(c, "target", None)
         moved_c = c
@@ -263,7 +338,7 @@ def test_representations(problem: str) -> None:
             assert other.digest == mdp.digest
         exact_form = mdp.is_exact or other.is_exact
         for name, kind in METHODS.items():
-            if not kind().accepts(canonical(other)):
+            if not fits(kind, other):
                 continue
             limit = {"max_steps": 2} if kind.sublinear else {}
             sol = mk.solve(other, name, **limit)
@@ -277,7 +352,13 @@ def test_representations(problem: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, kind in METHODS.items() if issubclass(kind, IterativeSolver)])
 def test_the_largest_number_of_steps_is_a_status(name: str) -> None:
-    homes = {"discounted": "riverswim", "total": "haddad-monmege", "average": "howard-toymaker, average"}
+    homes = {
+        "discounted": "riverswim",
+        "total": "haddad-monmege",
+        "average": "howard-toymaker, average",
+        "finite": "puterman-inventory",
+        "regularized": "riverswim, entropy",
+    }
     problem = next(homes[kind] for kind in homes if kind in METHODS[name].kinds)
     mdp = PROBLEMS[problem]
     for limit in (0, 1, 2):

@@ -189,3 +189,24 @@ def test_discount_by_pairs(start: float) -> None:
 def test_parameters_out_of_range(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(OptionError, match=says):
         InexactPolicyIteration(**settings)
+
+
+@pytest.mark.parametrize("solver", SOLVERS[:2], ids=str)
+def test_products_are_counted_over_all_steps(solver: InexactPolicyIteration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another counter, in the matrix itself."""
+    seen = 0
+    rows = Sweeper.rows
+
+    class Counted:
+        def __init__(self, M: Any):
+            self.M, self.shape = M, M.shape
+
+        def __matmul__(self, x: Any) -> Any:
+            nonlocal seen
+            seen += 1
+            return self.M @ x
+
+    monkeypatch.setattr(Sweeper, "rows", lambda self, pairs: Counted(rows(self, pairs)))
+    for state in islice(mk.iterates(mk.instances.make("riverswim"), solver), 6):
+        assert state.products == seen
+    assert seen > 10

@@ -1,0 +1,93 @@
+"""Pictures of evidence: what was measured, the bound beside it, and a control in another line style."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdpkit.errors import OptionError
+
+if TYPE_CHECKING:
+    from mdpkit.claims.evidence import Evidence
+
+__all__ = ["evidence"]
+
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+"""The palette of Okabe and Ito, told apart by the color-blind."""
+
+
+def evidence(result: Evidence, ax: Any = None) -> Any:
+    """Draw the curves of a claim's evidence: the instance of least slack, and a control on it.
+
+    Parameters
+    ----------
+    result : Evidence
+    ax : matplotlib Axes, optional
+        A new figure by default.
+
+    Returns
+    -------
+    matplotlib Axes
+
+    Raises
+    ------
+    OptionError
+        If the claim compares numbers that follow no abscissa.
+    """
+    import matplotlib.pyplot as plt
+
+    if not result.curves:
+        raise OptionError("the evidence has no curve to draw", found=result.id, way_out="print it instead")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    numbers = [x for c in result.curves for x in (*c.measured, *c.bound) if math.isfinite(x)]
+    positive = bool(numbers) and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
+    own = [c for c in result.curves if not c.control]
+    for i, curve in enumerate(own):
+        color = COLORS[i % len(COLORS)]
+        _line(ax, curve.k, curve.measured, color, "-", _name(curve.label, "measured"), marker=len(curve.k) < 30)
+        if any(math.isfinite(b) for b in curve.bound):
+            word = "equal to" if result.kind in ("identity", "tight") else "bound"
+            _line(ax, curve.k, curve.bound, color, "--", f"{word}{_of(curve.label)}")
+    for i, curve in enumerate(c for c in result.curves if c.control):
+        _line(ax, curve.k, curve.measured, "#666666", ":" if i == 0 else "-.", f"control: {curve.label}", width=1.6)
+    if positive:
+        ax.set_yscale("log")
+    if result.slope is not None and positive and all(min(c.k, default=0) > 0 for c in own):
+        ax.set_xscale("log")
+    elif all(float(k).is_integer() for c in result.curves for k in c.k):
+        from matplotlib.ticker import MaxNLocator
+
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel("k")
+    ax.set_title(result.title, fontsize="medium", wrap=True)
+    ax.grid(True, which="major", alpha=0.25)
+    ax.legend(fontsize="small", frameon=False)
+    return ax
+
+
+def _name(label: str, other: str) -> str:
+    return label or other
+
+
+def _of(label: str) -> str:
+    return "" if label in ("", "measured") else f", {label}"
+
+
+def _line(
+    ax: Any,
+    x: Sequence[float],
+    y: Sequence[float],
+    color: str,
+    style: str,
+    label: str,
+    *,
+    marker: bool = False,
+    width: float = 1.8,
+) -> None:
+    values = np.array(y, dtype=float)
+    values[~np.isfinite(values)] = np.nan
+    ax.plot(x, values, style, color=color, label=label, linewidth=width, marker="." if marker else None)
