@@ -273,7 +273,7 @@ def commits(mdp: Any, *, eta: Fraction = Fraction(4), steps: int = 40) -> Iterat
     mode="numeric",
     instances=chosen([arms(F(1), F(0)), arms(F(9, 10), F(1, 5)), arms(F(1, 2), F(2, 5))]),
     controls=[
-        mutant("four fifths of the exponent", share=F(4, 5)),
+        mutant("half of the exponent", share=F(1, 2)),
         mutant("the gap over (1-gamma)^2", power=2),
     ],
     about=[NormalizedPolicyGradientIGT],
