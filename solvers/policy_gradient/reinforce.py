@@ -239,9 +239,8 @@ class Reinforce(SampledPolicyGradient):
         G, T = policies.weighted(batch, to_go, pi), policies.weighted(batch, ones, pi)
         if not isinstance(b, str):
             return G - on.number(b) * T
-        rest = 1 - np.eye(
-            N, dtype=int
-        )  # summed without the trajectory itself, rather than subtracted: zeros stay zeros
+        # Summed without the trajectory itself, rather than subtracted: zeros stay zeros.
+        rest = 1 - np.eye(N, dtype=int)
         others = (
             rest @ to_go[:, 0] / (N - 1)
             if b == "mean"
