@@ -102,7 +102,7 @@ class LogLinear:
         self._phi: Array | None = None
         self._kept: Ints | None = None
         if isinstance(features, str):
-            self._kept = np.setdiff1d(np.arange(L), on.pair_ptr[1:] - 1)
+            self._kept = np.delete(np.arange(L), on.pair_ptr[1:] - 1)
             self.dim = len(self._kept)
         elif features is None:
             self.dim = L

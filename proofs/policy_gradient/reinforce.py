@@ -88,7 +88,8 @@ def judged_direction(episodes: Episodes, solver: Reinforce, paths: Sequence[Path
             b = sum((returns[m] for m in others), ball(0)) / len(others)
         elif solver.baseline == "optimal":
             above = sum((x * y for m in others for x, y in zip(*both[m], strict=True)), ball(0))
-            b = above / sum((y * y for m in others for y in both[m][1]), ball(0))
+            below = sum((y * y for m in others for y in both[m][1]), ball(0))
+            b = ball(0) if below == 0 else above / below
         else:
             b = ball(solver.baseline)
         out = [x + (g - b * t) / len(paths) for x, g, t in zip(out, G, T, strict=True)]

@@ -239,12 +239,13 @@ class Reinforce(SampledPolicyGradient):
         G, T = policies.weighted(batch, to_go, pi), policies.weighted(batch, ones, pi)
         if not isinstance(b, str):
             return G - on.number(b) * T
-        if b == "mean":
-            returns = to_go[:, 0]
-            others = (returns.sum() - returns) / (N - 1)
-        else:
-            above, below = (G * T).sum(axis=1), (T * T).sum(axis=1)
-            others = ratio(above.sum() - above, below.sum() - below)
+        # Summed without the trajectory itself, rather than subtracted: zeros stay zeros.
+        rest = 1 - np.eye(N, dtype=int)
+        others = (
+            rest @ to_go[:, 0] / (N - 1)
+            if b == "mean"
+            else ratio(rest @ (G * T).sum(axis=1), rest @ (T * T).sum(axis=1))
+        )
         return G - others[:, None] * T
 
 
