@@ -57,7 +57,8 @@ class Solution:
         Values: inside the certificate's bounds. For an exact solution, the floats nearest to the rationals. The value of
         average reward is the gain.
     pi : Stationary or Markov
-        A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing).
+        A policy; its value is certified to be at least ``certificate.lower`` (at most ``upper`` when minimizing). With entropy
+        in the objective it is randomized: the softmax of the action values.
     status : Status
     steps : int
         Iterations made.

@@ -30,7 +30,9 @@ __all__ = [
     "named",
     "once",
     "positive",
+    "ragged",
     "ragged_costs",
+    "ragged_soft",
     "regularized",
     "tiny",
 ]
@@ -136,6 +138,31 @@ def positive(**options: Any) -> Cases:
     return cases
 
 
+def ragged(*, fast: int = 1, full: int = 3, gammas: Iterable[Fraction] = (Fraction(1, 2), Fraction(9, 10))) -> Cases:
+    """Random models with positive transition probabilities, of two states with three actions and with two."""
+    gammas = tuple(gammas)
+
+    def cases(level: Level, rng: Any) -> Iterator[Case]:
+        for i in range(fast if level == "fast" else full):
+            source = f"random-dense?S=2&A=3&gamma={gammas[i % len(gammas)]}&seed={_draw(rng)}"
+            whole = _build(source)
+            keep = np.arange(whole.n_pairs - 1)
+            rows: Any = np.full((whole.n_pairs, 2), Fraction(0), dtype=object)
+            rows[whole.P.row_of, whole.P.indices.astype(np.int64)] = whole.P.rationals()
+            rewards: Any = whole.reward.exact
+            mdp = MDP(
+                rows[keep],
+                rewards[keep],
+                whole.criterion,
+                state=whole.state[keep],
+                action=whole.action[keep],
+                rho=np.array([Fraction(1, 3), Fraction(2, 3)], dtype=object),
+            )
+            yield Case(f"{source}, without the last pair, rho=(1/3, 2/3)", mdp)
+
+    return cases
+
+
 TAUS = (Fraction(1, 2), Fraction(1, 10), Fraction(2))
 
 
@@ -157,6 +184,16 @@ def regularized(*, taus: Iterable[Fraction] = TAUS, references: bool = True, **o
             yield Case(name, mdp.under(EntropyRegularized(gamma, tau, mu)))
 
     return cases
+
+
+def ragged_soft() -> list[Case]:
+    """Puterman's two states, the second with one action, with entropy and with a reference policy."""
+    mdp, gamma, tau = _build("puterman-two-state"), Fraction(19, 20), Fraction(1, 2)
+    mu = np.array([Fraction(1, 3), Fraction(2, 3), Fraction(1)])
+    return [
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}", mdp.under(EntropyRegularized(gamma, tau))),
+        Case(f"puterman-two-state, gamma={gamma}, tau={tau}, reference", mdp.under(EntropyRegularized(gamma, tau, mu))),
+    ]
 
 
 def deterministic(*, fast: int = 3, full: int = 16, gammas: Iterable[Fraction] = GAMMAS) -> Cases:

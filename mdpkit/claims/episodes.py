@@ -55,8 +55,8 @@ class Episodes:
     def policy(self, theta: Sequence[Any]) -> list[Any]:
         """Probabilities of the pairs, for balls or power series."""
         theta = [t if hasattr(t, "coeffs") else ball(t) for t in theta]
-        weights = [sum((t * x for t, x in zip(theta, row, strict=True)), ball(0)) for row in self.phi]
-        weights = [x.exp() for x in weights]
+        logits: list[Any] = [sum((t * x for t, x in zip(theta, row, strict=True)), ball(0)) for row in self.phi]
+        weights: list[Any] = [x.exp() for x in logits]
         sums = [sum((weights[k] for k in pairs), ball(0)) for pairs in self.judge.pairs]
         return [x / sums[s] for x, s in zip(weights, self.judge.state, strict=True)]
 
@@ -67,7 +67,7 @@ class Episodes:
 
     def score(self, pi: Sequence[Any]) -> list[list[Any]]:
         """Gradients of the logarithms of the probabilities, ``(L, d)``, for balls or power series."""
-        mean = [
+        mean: list[list[Any]] = [
             [sum((pi[k] * self.phi[k][i] for k in pairs), ball(0)) for i in range(self.dim)]
             for pairs in self.judge.pairs
         ]
@@ -81,7 +81,7 @@ class Episodes:
         law, weight = list(j.rho), ball(1)
         out: list[Any] = [ball(0)] * j.L
         for _ in range(self.H if H is None else H):
-            flow = [law[s] * pi[k] for k, s in enumerate(j.state)]
+            flow: list[Any] = [law[s] * pi[k] for k, s in enumerate(j.state)]
             out = [x + weight * y for x, y in zip(out, flow, strict=True)]
             law = [sum((flow[k] * j.P[k][t] for k in range(j.L)), ball(0)) for t in range(j.S)]
             weight = weight * j.gamma

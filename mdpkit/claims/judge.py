@@ -111,9 +111,9 @@ class Judge:
             raise ModelError("the judge wants a rational, maximizing model with one discount factor", found=mdp)
         self.gamma_exact = Fraction(exact)
         self.S, self.L = mdp.n_states, mdp.n_pairs
-        ptr = mdp.pair_ptr.tolist()
+        ptr: list[int] = mdp.pair_ptr.tolist()
         self.pairs = [range(ptr[s], ptr[s + 1]) for s in range(self.S)]
-        self.state = mdp.state.tolist()
+        self.state: list[int] = mdp.state.tolist()
         reward = mdp.reward.exact
         if reward is None:
             raise ModelError("the judge wants rational rewards", way_out="call .exact() on the model")
@@ -194,7 +194,7 @@ class Judge:
 
     def exact_q(self, V: Sequence[Fraction]) -> list[Fraction]:
         """r + gamma P V, of each pair, as Fractions."""
-        return [self._q_exact(k, V) for k in range(self.L)]
+        return [self.q_exact(k, V) for k in range(self.L)]
 
     def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
         flint: Any = import_module("flint")
@@ -279,28 +279,7 @@ class Judge:
         """The value at the initial law."""
         return sum((ball(x) * ball(v) for x, v in zip(self.rho if rho is None else rho, V, strict=True)), ball(0))
 
-    def _solve_exact(self, pi: Sequence[Fraction], b: Sequence[Fraction], transposed: bool) -> list[Fraction]:
-        flint: Any = import_module("flint")
-        A = [[Fraction(int(s == t)) for t in range(self.S)] for s in range(self.S)]
-        for s, pairs in enumerate(self.pairs):
-            for k in pairs:
-                for t in range(self.S):
-                    A[s][t] -= self.gamma_exact * pi[k] * self.P_exact[k][t]
-        matrix = flint.fmpq_mat(self.S, self.S, [flint.fmpq(x.numerator, x.denominator) for row in A for x in row])
-        right = flint.fmpq_mat(self.S, 1, [flint.fmpq(x.numerator, x.denominator) for x in map(Fraction, b)])
-        solution = (matrix.transpose() if transposed else matrix).solve(right)
-        return [Fraction(int(x.p), int(x.q)) for x in solution.entries()]
-
-    def value_exact(self, pi: Sequence[Fraction]) -> list[Fraction]:
-        """The value of a rational policy, exactly; ``pi`` need not sum to one."""
-        r = [sum((pi[k] * self.r_exact[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
-        return self._solve_exact(pi, r, False)
-
-    def visits_exact(self, pi: Sequence[Fraction]) -> list[Fraction]:
-        """The discounted visits of a rational policy from the initial law, exactly and unnormalized."""
-        return self._solve_exact(pi, self.rho_exact, True)
-
-    def objective_exact(self, V: Sequence[Fraction]) -> Fraction:
+    def exact_objective(self, V: Sequence[Fraction]) -> Fraction:
         """The value at the initial law, exactly."""
         return sum((x * v for x, v in zip(self.rho_exact, V, strict=True)), Fraction(0))
 

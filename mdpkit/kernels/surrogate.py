@@ -15,6 +15,7 @@ Fractions.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -315,21 +316,22 @@ def _in_floats(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Arr
             before = step
 
         def spreads(t: float) -> Array:
-            low, high = np.log(floor), np.log(scale / np.sqrt(2 * t) + 1e6 * segments.largest(behind, part))
+            low: Array = np.log(floor)
+            high: Array = np.log(scale / np.sqrt(2 * t) + 1e6 * segments.largest(behind, part))
             for _ in range(64):
                 middle = (low + high) / 2
                 far = _tilt(np.exp(middle), behind, old, part)[0] > t
                 low, high = np.where(far, middle, low), np.where(far, high, middle)
             return np.exp(low)
 
-        low, high = -700.0, np.log(2.0 + len(d)) + 50
+        bottom, top = -700.0, 50 + math.log(2 + len(d))
         for _ in range(64):
-            middle = (low + high) / 2
-            if float(d @ _tilt(spreads(float(np.exp(middle))), behind, old, part)[1]) > C:
-                low = middle
+            middle = (bottom + top) / 2
+            if float(d @ _tilt(spreads(math.exp(middle)), behind, old, part)[1]) > C:
+                bottom = middle
             else:
-                high = middle
-        return spreads(float(np.exp(low)))
+                top = middle
+        return spreads(math.exp(bottom))
 
 
 def _floats(x: Array) -> Array:

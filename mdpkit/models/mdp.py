@@ -40,7 +40,7 @@ class MDP:
         :func:`mdpkit.models.rewards.make_reward`); with ``minimize=True`` they are costs.
     criterion : Criterion, optional
         :class:`Discounted`, :class:`FiniteHorizon`, :class:`TotalReward`, :class:`Reachability`,
-        :class:`Invariance` or :class:`AverageReward`.
+        :class:`Invariance`, :class:`AverageReward` or :class:`EntropyRegularized`.
     state, action : (L,) int, optional
         The pairs to which the rows of P belong, for admissible actions that differ from state to state.
     rho : int or (S,) array, optional

@@ -85,9 +85,10 @@ class GAE:
             raise OptionError("lambda_ is out of range", found=self.lambda_, needed="[0, 1]")
         for name in ("episodes", "length"):
             n: Any = getattr(self, name)
+            found = repr(n)
             integer = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
             if n is not None and not (integer and n >= 1):
-                raise OptionError(f"{name} is no count", found=repr(n), needed="an integer >= 1")
+                raise OptionError(f"{name} is no count", found=found, needed="an integer >= 1")
         if isinstance(self.critic, str):
             if self.critic != "exact":
                 raise OptionError("the critic is unknown", found=self.critic, needed="'exact' or a value of each state")

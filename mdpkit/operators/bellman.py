@@ -71,6 +71,12 @@ class _OnModel(Operator):
         self.problem: Canonical = canonical(mdp)
         if self.problem.mdp.stages is not None:
             raise UnsupportedError("an operator of one stage on a model that varies with the stage")
+        if self.problem.kind == "regularized":
+            raise UnsupportedError(
+                f"an operator without entropy on a problem under {mdp.criterion}",
+                needed="mk.Discounted(gamma)",
+                way_out="use SoftOptimality or SoftPolicy, or mdp.under(mk.Discounted(gamma))",
+            )
 
     @property
     def modulus(self) -> float:
@@ -100,7 +106,7 @@ class BellmanOptimality(_OnModel):
     Parameters
     ----------
     mdp : MDP
-        Under any criterion but :class:`~mdpkit.models.AverageReward`.
+        Under any criterion but :class:`~mdpkit.models.AverageReward` and :class:`~mdpkit.models.EntropyRegularized`.
 
     Examples
     --------

@@ -23,6 +23,9 @@ from mdpkit.typing import Array
 
 __all__ = ["Euclidean", "KullbackLeibler", "MirrorMap", "Tsallis"]
 
+LEAST = 1e-300
+"""The least probability in floats, whose negative powers do not overflow."""
+
 
 class MirrorMap(Protocol):
     """What a mirror map can do."""
@@ -151,7 +154,9 @@ class Tsallis:
         if y.dtype == object:
             level = _enclosed(level, excess(level)[0], excess(_ends(level, high))[1])
         p = (rest * (on.spread(level) + y)) ** power
-        return p / on.spread(segments.total(p, on.pair_ptr)) if y.dtype != object else p
+        if y.dtype == object:
+            return p
+        return np.maximum(p / on.spread(segments.total(p, on.pair_ptr)), LEAST)
 
     def from_vertex(self, on: OnPolicy, point: Array) -> Array:
         """The divergence of each vertex."""

@@ -114,7 +114,7 @@ def _grown(on: OnPolicy, eta: Any, factor: Any, k: int) -> Any:
     if on.r.dtype == object:
         return on.number(eta) * factor**k
     with np.errstate(over="ignore"):
-        return min(float(eta * np.float64(factor) ** k), LARGEST)
+        return min(float(eta) * min(float(np.float64(factor) ** k), LARGEST), LARGEST)
 
 
 def rule(eta: Any) -> StepSize:

@@ -135,7 +135,7 @@ def performance_difference_exact(
             found = call(right)
             if normalized:
                 found = (1 - judge.gamma_exact) * found
-            left = judge.objective_exact(judge.value_exact(new)) - judge.objective_exact(judge.value_exact(old))
+            left = judge.exact_objective(judge.exact_value(new)) - judge.exact_objective(judge.exact_value(old))
             yield equal(left, found, f"policies {i} and {j}")
 
 
@@ -160,8 +160,8 @@ def evaluation(mdp: Any, *, normalized: bool = False, discount: bool = True, oth
     on = OnPolicy(call(lambda: pose(mdp, None, "rational")[0]))
     laws = policies(judge)
     for i, pi in enumerate(laws):
-        V = judge.value_exact(pi)
-        d = judge.visits_exact(laws[i - 1] if other else pi)
+        V = judge.exact_value(pi)
+        d = judge.exact_visits(laws[i - 1] if other else pi)
         if normalized:
             d = [(1 - judge.gamma_exact) * x for x in d]
         found_V = call(lambda pi=pi: on.value(array(pi)))

@@ -156,7 +156,7 @@ def _slope(judge: Judge, pi: Any, k: int) -> Fraction:
     def at(x: Fraction) -> Fraction:
         moved = list(pi)
         moved[k] += x
-        return judge.objective_exact(judge.value_exact(moved))
+        return judge.exact_objective(judge.exact_value(moved))
 
     zero, plus, minus = at(F(0)), at(h), at(-h)
     if plus == minus:

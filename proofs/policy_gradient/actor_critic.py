@@ -32,7 +32,7 @@ def policies_of(mdp: Any, features: Any, theta: Sequence[Any]) -> tuple[LogLinea
 
 
 def the_run(
-    judge: Judge, solver: ActorCritic, seed: int, tested: ActorCritic | None = None, n: int = 2
+    judge: Judge, solver: ActorCritic, seed: int, tested: ActorCritic | None = None, n: int = 4
 ) -> Iterator[Row]:
     """The solver's start and updates, followed by the judge with the same random numbers."""
     episodes = Episodes(judge, 1, solver.features)

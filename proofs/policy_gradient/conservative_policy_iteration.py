@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from mdpkit.claims import Case, Row, all_equal, claim, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, joined, locks
+from mdpkit.claims.cases import chosen, discounted, joined, locks, ragged
 from mdpkit.claims.judge import Judge
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
@@ -32,6 +32,7 @@ MODELS = joined(
     discounted(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=12),
     chosen(lambda: [exit_(29, HALF)]),
     locks(HALF),
+    ragged(),
 )
 
 

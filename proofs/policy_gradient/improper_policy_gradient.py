@@ -363,11 +363,8 @@ def exact_slopes(judge: Judge, K: Any) -> list[Fraction]:
     """The objective's derivatives in the parameters at equal weights, exactly: visits times values along each direction."""
     M = len(K)
     pi = [sum((F(K[m][k]) for m in range(M)), F(0)) / M for k in range(judge.L)]
-    V, d = judge.value_exact(pi), judge.visits_exact(pi)
-    q = [
-        judge.r_exact[k] + judge.gamma_exact * sum((p * v for p, v in zip(judge.P_exact[k], V, strict=True)), F(0))
-        for k in range(judge.L)
-    ]
+    V, d = judge.exact_value(pi), judge.exact_visits(pi)
+    q = judge.exact_q(V)
     return [sum((d[judge.state[k]] * (F(K[m][k]) - pi[k]) / M * q[k] for k in range(judge.L)), F(0)) for m in range(M)]
 
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from mdpkit.claims import Rate, Row, all_equal, claim, leq, mutant, point
-from mdpkit.claims.cases import bandits, discounted, joined, named, positive
+from mdpkit.claims.cases import bandits, discounted, joined, named, positive, ragged
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import EntropyRegularized
@@ -109,7 +109,9 @@ def centered(judge: Judge, x: list[Any]) -> list[Any]:
     where="the definition, with the Fisher information of agarwal2021, Section 5.3, recalled; up to a constant in each state",
     kind="identity",
     mode="numeric",
-    instances=positive(sizes=((1, 3), (2, 2), (3, 2)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=3, full=12),
+    instances=joined(
+        positive(sizes=((1, 3), (2, 2), (3, 2)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=3, full=9), ragged()
+    ),
     controls=[
         mutant("the initial law for the visits", law="rho"),
         mutant("visits that sum to 1/(1 - gamma)", law="unnormalized"),
@@ -227,7 +229,9 @@ def geometric(mdp: Any, *, smallest: bool = True, horizon: bool = True, gaps: in
     where="Theorem 1, recalled; derived in the documentation",
     kind="upper",
     mode="numeric",
-    instances=discounted(sizes=((1, 3), (2, 2), (3, 2)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=3, full=12),
+    instances=joined(
+        discounted(sizes=((1, 3), (2, 2), (3, 2)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=3, full=9), ragged()
+    ),
     controls=[
         mutant("no second term of C", second=0),
         mutant("no first term of C", first=0),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Outcome, Rate, Row, all_equal, claim, equal, leq, mutant, point
+from mdpkit.claims import Outcome, Rate, Row, all_equal, all_leq, claim, equal, leq, mutant, point
 from mdpkit.claims.cases import chosen, joined, tiny
 from mdpkit.claims.claim import Case, Level
 from mdpkit.claims.episodes import Episodes
@@ -306,6 +306,26 @@ def step_budget(
 # -- rates -----------------------------------------------------------------------------------------------------------
 
 
+def compiled(solver: Any, seed: int, steps: int = 128) -> Row:
+    """The compiled loop goes where the solver's steps in balls go, within rounding.
+
+    With one parameter each step is up or down by eta/(t+2). That term is within 8 units of 2^-53 of its size, with eta's own
+    rounding, the quotients and the norm; and each of the sums adds one more of the size of all terms so far.
+    """
+    mdp = arms(F(1), F(9, 10)).problem  # noisier than its gap, so that the signs depend on the weights of the average
+    problem, tested = pose(mdp, solver, "float")
+    traced = call(tested.trace, problem, range(1, steps + 1), np.random.default_rng(seed))
+    off: list[Any] = []
+    allowed: list[Any] = []
+    size = ball(0)
+    for t, state in enumerate(iterates(mdp, solver, steps, rng=np.random.default_rng(seed))):
+        if t:
+            size = size + ball(solver.eta) / (t + 1)
+            off.append(abs(ball(float(traced[t - 1, 0])) - state.theta[0]))
+            allowed.append((8 + t) * size / 2**53)
+    return all_leq(off, allowed, "compiled loop")
+
+
 def measured(mdp: Any, solver: Any, rng: Any, level_seeds: int, longest: int, run: Any) -> Iterator[Row]:
     """The solver's first steps, then mean gaps after T steps, each from runs of its own, over the lower bound."""
     judge = Judge(mdp)
@@ -314,6 +334,7 @@ def measured(mdp: Any, solver: Any, rng: Any, level_seeds: int, longest: int, ru
     yield from rows
     if any(row.outcome is Outcome.VIOLATED for row in rows):
         return
+    yield compiled(solver, seed)
     problem, tested = pose(mdp, solver, "float")
     r = [float(x) for x in judge.r_exact]
     for number, T in enumerate(np.unique(np.round(np.geomspace(128, longest, 11)).astype(int)).tolist()):

@@ -122,6 +122,8 @@ def gradient(mdp: Any, *, rng: Any, stale: bool = False, normalized: bool = Fals
         of = Tested(mdp, solver, theta, H)
         occupancy = of.mean(call(of.policies.occupancies, of.batch))
         yield all_equal(occupancy, episodes.occupancy(episodes.policy(theta)), "occupancy")
+        derivatives = call(utility.gradient, of.policies.on, occupancy)
+        yield all_equal(derivatives, slope(utility, judge, list(occupancy)), f"derivatives of {type(utility).__name__}")
         if stale:
             occupancy = judge.array(episodes.occupancy(episodes.policy(parameters(episodes.dim, 1))))
         if normalized:

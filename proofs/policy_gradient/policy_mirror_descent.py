@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, joined, locks, named, positive
+from mdpkit.claims.cases import chosen, discounted, joined, locks, named, positive, ragged
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm, projected
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
@@ -27,7 +27,7 @@ HALF = Fraction(1, 2)
 KL, L2, ROOT = KullbackLeibler(), Euclidean(), Tsallis(Fraction(1, 2))
 MAPS: tuple[Any, ...] = (KL, L2, ROOT)
 GAMMAS = (Fraction(1, 2), Fraction(9, 10))
-FEW = discounted(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=12)
+FEW = joined(discounted(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=8), ragged(full=2))
 
 
 def slow_chain(n: int, gamma: Fraction) -> Case:
@@ -377,7 +377,7 @@ def linear(
     where="Theorem 1 for the entropy, recalled; derived in the documentation with the inequality of any step",
     kind="upper",
     mode="numeric",
-    instances=positive(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=12),
+    instances=joined(positive(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=9), ragged()),
     controls=[
         mutant("the step too short: 1 + eta tau < 1/gamma", short=True),
         mutant("the weight 1 + 2 eta tau of the divergence", weight=2),

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from mdpkit.claims import Row, all_equal, claim, leq, mutant
-from mdpkit.claims.cases import bandits, discounted, joined, locks, positive
+from mdpkit.claims.cases import bandits, discounted, joined, locks, positive, ragged
 from mdpkit.claims.judge import Judge, ball, projected
 from mdpkit.claims.trial import iterates
 from mdpkit.solvers.policy_gradient import ProjectedPolicyGradient
@@ -61,7 +61,9 @@ def mean(weights: Any, values: Any) -> Fraction:
     kind="identity",
     mode="exact",
     instances=joined(
-        discounted(sizes=((1, 3), (2, 2), (3, 2), (2, 3)), gammas=GAMMAS, fast=4, full=16), locks(Fraction(1, 2))
+        discounted(sizes=((1, 3), (2, 2), (3, 2), (2, 3)), gammas=GAMMAS, fast=3, full=12),
+        locks(Fraction(1, 2)),
+        ragged(),
     ),
     controls=[
         mutant("visits that sum to one", wrong="normalized"),
@@ -85,7 +87,7 @@ def direct_gradient(mdp: Any, *, wrong: str = "", eta: Fraction = Fraction(1, 3)
     "with d* normalized and rewards in [0, 1]",
     kind="upper",
     mode="numeric",
-    instances=joined(positive(sizes=((2, 2), (3, 2)), gammas=GAMMAS, fast=2, full=8), locks(Fraction(1, 2))),
+    instances=joined(positive(sizes=((2, 2), (3, 2)), gammas=GAMMAS, fast=1, full=6), locks(Fraction(1, 2)), ragged()),
     controls=[
         mutant("twice the move", moves=2),
         mutant("the inequality of a step without its first term", first=0, eta=Fraction(1, 1000)),
@@ -151,10 +153,18 @@ def finite_end(mdp: Any, *, fewer: int = 0, visits: bool = True, speed: int = 1)
     """Projected gradients end at an optimal policy after finitely many steps."""
     judge = Judge(mdp)
     if judge.S > 1:
-        # Long steps, so that few are enough.
-        for now in the_iterates(judge, Fraction(4), 8 - 7 * fewer):
+        # Steps that move as much as there is to move.
+        lost = [judge.optimal[s] - x for x, s in zip(judge.optimal_q, judge.state, strict=True)]
+        eta = 1 / min(x for x in lost if x > 0)
+        V: list[Fraction] = []
+        for now in the_iterates(judge, Fraction(1, 4), 1):  # one that stays inside
             yield from now.rows
-        yield all_equal(now.V, judge.optimal, "the last value")
+        for now in the_iterates(judge, eta, 12):
+            yield from now.rows
+            if now.V == judge.optimal:
+                break
+            V = now.V
+        yield all_equal(V if fewer else now.V, judge.optimal, "the last value")
         return
     low, high = sorted(judge.r_exact)
     worse = judge.r_exact.index(low)

@@ -34,6 +34,8 @@ BANDITS = chosen(
         Case("bandit r=(0, 51/100, 1, 1/2), gamma=1/2", bandit(("0", "51/100", "1", "1/2"))),
     ]
 )
+# A small advantage among many large ones, whose ratio is set to zero.
+CORNER = chosen([Case("bandit r=(0, 911/1000, 1, ..., 1), gamma=1/2", bandit(("0", "911/1000", *["1"] * 10)))])
 RANDOM = positive(sizes=((2, 3), (2, 2), (3, 3)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=2, full=8)
 
 
@@ -76,7 +78,7 @@ def conditions(exact: Exact, new: list[Fraction], epsilon: Fraction, at: str, we
     where="the objective: seen (text of 2025); the maximizer: derived in the documentation",
     kind="identity",
     mode="exact",
-    instances=joined(BANDITS, RANDOM),
+    instances=joined(BANDITS, CORNER, RANDOM),
     controls=[
         mutant("A for |A| in the penalty", weight=lambda a: a),
         mutant("the penalty without its half", half=1),
@@ -106,7 +108,11 @@ def closed_form(
             yield all_equal(state.pi, [Fraction(1, len(judge.pairs[s])) for s in judge.state], "the uniform policy")
         else:
             yield from conditions(before, exact.pi, epsilon, f"k={k}", weight, half)
-            for pairs in judge.pairs:
+            for s, pairs in enumerate(judge.pairs):
+                if all(before.A[j] and before.pi[j] for j in pairs):
+                    balance = sum(before.pi[j] * (1 if before.A[j] > 0 else -1) for j in pairs)
+                    beyond = max(abs(exact.pi[j] / before.pi[j] - 1) for j in pairs) > epsilon
+                    yield fact(beyond == (balance != 0), f"a ratio escapes unless the signs balance, k={k}, s={s}")
                 if any(before.A[j] == 0 or exact.pi[j] == 0 for j in pairs):
                     continue
                 signs = {j: 1 if before.A[j] > 0 else -1 for j in pairs}
@@ -120,7 +126,7 @@ def closed_form(
 @claim(
     "simple-po:ratios-escape",
     says=r"\text{false: } |\pi_{k+1}/\pi_k - 1| \le \epsilon \text{ for exact maximizers}",
-    where="derived here",
+    where="derived in the documentation: some ratio escapes unless the signs of the advantages balance",
     kind="counterexample",
     mode="exact",
     instances=BANDITS,

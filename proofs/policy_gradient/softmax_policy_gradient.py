@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, leq, mutant, point
-from mdpkit.claims.cases import chosen, discounted, joined, locks
+from mdpkit.claims.cases import chosen, discounted, joined, locks, ragged
 from mdpkit.claims.enclosure import precision
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp
 from mdpkit.claims.trial import iterates
@@ -36,7 +36,7 @@ def lopsided(**options: Any) -> Any:
     return cases
 
 
-MODELS = lopsided(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=12)
+MODELS = joined(lopsided(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=9), ragged())
 
 
 def copies(n: int, gamma: Fraction = HALF) -> Case:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,8 +81,8 @@ def return_gradient(judge: Judge, pi: Any, V: Any) -> list[Any]:
 # -- what the surrogate misses -----------------------------------------------------------------------------------------
 
 
-def measured(mdp: MDP, old: Any, new: Any) -> tuple[Any, Any, Any, Any]:
-    """The surrogate and the divergences as the library computes them."""
+def measured(mdp: MDP, old: Any, new: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """The surrogate, the divergences and the penalties that average to them, as the library computes them."""
     problem, _ = pose(mdp, None, "ball")
     on = OnPolicy(problem)
     pi, other = (on.number(np.array([ball(x) for x in p], dtype=object)) for p in (old, new))
@@ -89,7 +90,13 @@ def measured(mdp: MDP, old: Any, new: Any) -> tuple[Any, Any, Any, Any]:
     A = on.advantage(V)
     L = on.rho @ V + surrogate.value(other / pi, pi, A, on.visits(pi), on.pair_ptr)
     KL = softmax.relative_entropy(pi, np.log(pi), np.log(other), on.pair_ptr)
-    return L, A, surrogate.total_variation(other, pi, on.pair_ptr), KL
+    d, one = on.visits(pi), on.number(1)
+    linear = surrogate.value(other / pi, pi, A, d, on.pair_ptr)
+    costs = [
+        linear - surrogate.value(other / pi, pi, A, d, on.pair_ptr, partial(penalty, beta=one))
+        for penalty in (surrogate.tv, surrogate.kl)
+    ]
+    return L, A, surrogate.total_variation(other, pi, on.pair_ptr), KL, costs
 
 
 def hard(gamma: Fraction, alpha: Fraction) -> Case:
@@ -135,13 +142,16 @@ def missed(move: Move, constant: Any, which: str, weights: str, power: int, epsi
     J = judge.objective(W)
     d = judge.visits(move.old if weights == "old" else move.new)
     L = judge.objective(V) + gain(judge, d, A, move.new)
-    tested, advantages, TV, KL = call(measured, *move)
+    tested, advantages, TV, KL, costs = call(measured, *move)
     far = total_variations(judge, move.old, move.new)
     near = relative_entropies(judge, move.old, move.new)
     yield equal(tested, L, "the surrogate")
     yield all_equal(advantages, A, "advantages")
     yield all_equal(TV, far, "total variations")
     yield all_equal(KL, near, "relative entropies")
+    before = judge.visits(move.old)
+    averages = [sum((x * y for x, y in zip(before, each, strict=True)), ball(0)) for each in (far, near)]
+    yield all_equal(costs, averages, "the penalties' averages")
     divergence = largest(far) ** power if which == "tv" else largest(near)
     size = largest([abs(x) for x in A]) if epsilon == "max" else abs(judge.objective(judge.mean(move.new, A)))
     bound = ball(constant) * judge.gamma / (1 - judge.gamma) ** 2 * size * divergence
@@ -323,13 +333,13 @@ def aligned(
     weight: Any = abs,
     half: Any = 2,
     inverse: bool = True,
-    penalty: Any = surrogate.quadratic,
+    penalty: Any = None,
 ) -> Iterator[Row]:
     """Each pair's objective of SPO is concave around one side of its region, and leads back from outside."""
     ratio, A = grid()
     step = Fraction(1, 10)
     for epsilon in (Fraction(1, 10), Fraction(1, 5), Fraction(3, 5)):
-        cost, slope = call(penalty, ratio, A, epsilon)
+        cost, slope = call(penalty or surrogate.quadratic, ratio, A, epsilon)
         _, flat = call(surrogate.clip, ratio, A, epsilon)
         factor = 1 / epsilon if inverse else epsilon
         value = {}

@@ -50,7 +50,7 @@ def averages(
                 k,
                 state,
                 [ball(0)] * judge.L,
-                [all_equal(state.log_pi, old, "log pi_0"), all_equal(state.h, 0, "h_0")],
+                [all_equal(state.log_pi, old, "log pi_0"), all_equal(state.h, [0], "h_0")],
             )
         else:
             h = [ball(x) for x in before.h]

@@ -59,7 +59,7 @@ class ForwardKL(MirrorDescentPolicyOptimization):
 
         on = OnPolicy(problem)
         A, t = on.advantage(state.V), 1 / self._penalty(on, state.k + 1)
-        log_pi = np.empty(on.n_pairs, dtype=object)
+        log_pi: Any = np.empty(on.n_pairs, dtype=object)
         for s in range(on.n_states):
             pairs = range(int(on.pair_ptr[s]), int(on.pair_ptr[s + 1]))
             p, a = [exp(state.log_pi[j]).mid() for j in pairs], [A[j].mid() for j in pairs]
@@ -128,7 +128,7 @@ def log_ratio(
         anchor = [rest[judge.pairs[s][0]] for s in judge.state]
         yield all_equal(rest, anchor, f"log pi_{k}")
         yield all_equal(
-            [sum((exp(state.log_pi[j]) for j in pairs), ball(0)) for pairs in judge.pairs], 1, f"pi_{k} sums to 1"
+            [sum((exp(state.log_pi[j]) for j in pairs), ball(0)) for pairs in judge.pairs], [1], f"pi_{k} sums to 1"
         )
         total = plus(total, times(t[k], judge.q(V)))
 

@@ -40,8 +40,8 @@ class Regularized:
         reference = getattr(c, "reference_exact", None)
         self.log_reference: list[Any] | None = None
         if reference is not None:
-            table = np.asarray(reference)
-            flat = table[mdp.state, mdp.action] if table.ndim == 2 else table
+            table: Any = np.asarray(reference)
+            flat: Any = table[mdp.state, mdp.action] if table.ndim == 2 else table
             self.log_reference = [log(F(x)) for x in flat.tolist()]
 
     def per_state(self, x: Any) -> list[Any]:
@@ -104,8 +104,8 @@ def regularized(*, taus: tuple[Fraction, ...] = (F(1, 2), F(1, 10), F(2)), fast:
             tau = taus[i % len(taus)]
             reference = None
             if i % 2:
-                count = np.arange(1, mdp.n_actions + 1)
-                row = [F(int(x), int(count.sum())) for x in count]
+                A = mdp.n_actions
+                row = [F(2 * (a + 1), A * (A + 1)) for a in range(A)]
                 reference = np.array([row] * mdp.n_states, dtype=object)
             gamma = mdp.criterion.exact  # type: ignore[union-attr]
             case = mdp.under(EntropyRegularized(gamma, tau, reference))
@@ -177,7 +177,7 @@ def followed(
     before = None
     for k, state in enumerate(iterates(judge.mdp, tested, steps)):
         if before is None:
-            rows = [all_equal(state.log_pi, soft.start(), "log pi_0"), all_equal(state.q, 0, "q_0")]
+            rows = [all_equal(state.log_pi, soft.start(), "log pi_0"), all_equal(state.q, [0], "q_0")]
         else:
             log_pi = soft.greedy(before.log_pi, before.q, lambda_)
             V = soft.evaluation(log_pi, before.log_pi, before.q, lambda_ * penalty)
@@ -540,7 +540,7 @@ def against_value_iteration(
     solver = MirrorDescentValueIteration(lambda_=F(1, 2), backup=wave)
     Q = E = [F(0)] * judge.L
     v_max = (norm(judge.r) + ball(solver.lambda_) * log(2)) / (1 - judge.gamma)
-    lost = bound = ball(0)
+    lost = own = bound = ball(0)
     for _, _, _, rows in followed(soft, solver, solver, 3):
         yield from rows
     for k, state in enumerate(iterates(mdp, solver, steps)):

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, regularized
+from mdpkit.claims.cases import chosen, discounted, joined, ragged_soft, regularized
 from mdpkit.claims.judge import Judge, ball, exp, log, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
@@ -64,7 +64,7 @@ def the_iterates(mdp: MDP, n: int, tested: SoftPolicyIteration | None = None) ->
     where="derived, see docs: the derivative of the soft backup at V is the discounted kernel of its softmax policy",
     kind="identity",
     mode="numeric",
-    instances=COMMON,
+    instances=joined(COMMON, chosen(ragged_soft)),
     controls=[
         mutant("improvement at 1.1 times the temperature", tested=Warm()),
         mutant("one sweep in place of the evaluation", tested=OneSweep()),

@@ -17,6 +17,7 @@ from mdpkit.solvers.policy_gradient.normalized_policy_gradient_igt import Normal
 from mdpkit.solvers.policy_gradient.normalized_variance_reduced_policy_gradient import (
     NormalizedVarianceReducedPolicyGradient,
 )
+from mdpkit.solvers.policy_gradient.occupancy_regression_policy_gradient import OccupancyRegressionPolicyGradient
 from mdpkit.solvers.policy_gradient.policy_mirror_descent import PolicyMirrorDescent
 from mdpkit.solvers.policy_gradient.projected_policy_gradient import ProjectedPolicyGradient
 from mdpkit.solvers.policy_gradient.proximal_policy_optimization import (
@@ -40,6 +41,7 @@ __all__ = [
     "NaturalPolicyGradient",
     "NormalizedPolicyGradientIGT",
     "NormalizedVarianceReducedPolicyGradient",
+    "OccupancyRegressionPolicyGradient",
     "PenalizedPolicyOptimization",
     "PolicyMirrorDescent",
     "ProjectedPolicyGradient",

@@ -131,9 +131,13 @@ class ActorCritic(SampledPolicyGradient):
     @staticmethod
     def _start(policies: LogLinear, law: Array, u: Array) -> int:
         total = np.cumsum(floats(policies.on.rho))
-        return _choose(policies.ptr, law, int(np.searchsorted(total / total[-1], u[0], side="right")), u[1])
+        return _choose(policies.ptr, law, _place(total, u[0]), u[1])
 
 
 def _choose(pair_ptr: Ints, law: Array, s: int, u: float) -> int:
-    total = np.cumsum(law[pair_ptr[s] : pair_ptr[s + 1]])
-    return int(pair_ptr[s] + np.searchsorted(total / total[-1], u, side="right"))
+    return int(pair_ptr[s]) + _place(np.cumsum(law[pair_ptr[s] : pair_ptr[s + 1]]), u)
+
+
+def _place(total: Array, u: float) -> int:
+    place: Any = np.searchsorted(total / total[-1], u, side="right")
+    return int(place)

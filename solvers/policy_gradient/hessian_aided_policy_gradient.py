@@ -117,7 +117,8 @@ class HessianAidedPolicyGradient(SampledPolicyGradient):
     def _loop(self) -> tuple[Any, Any, tuple[Any, ...]]:
         from mdpkit.kernels import ascent
 
-        return ascent.hessian_aided, _pair, (self.normalized,)
+        kernels: Any = ascent
+        return kernels.hessian_aided, _pair, (self.normalized,)
 
 
 def _pair(H: int) -> int:

@@ -11,7 +11,8 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import segments, softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
+from mdpkit.solver import Answer
 from mdpkit.typing import Array
 
 __all__ = ["ImproperNaturalActorCritic", "ImproperPolicyGradient", "State"]
@@ -26,17 +27,18 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ImproperPolicyGradient(IterativeSolver[State]):
+class ImproperPolicyGradient(PolicySolver[State]):
     r"""Softmax policy gradient over the weights of base controllers, the same weights in every state.
 
     .. math:: \pi(a|s) = \sum_m w_m K_m(a|s), \quad w = \mathrm{softmax}(\theta), \qquad
               \theta_m \leftarrow \theta_m + \eta \sum_s d^\pi_\rho(s)\, w_m \Bigl(\sum_a K_m(a|s) Q^\pi(s,a) - V^\pi(s)\Bigr)
 
     with the unnormalized discounted visits d. It starts from equal weights. The mixture may be better than every controller;
-    the class is not the best mixture's alone: it may stop at a worse one.
+    the method may also stop at a worse one than the best mixture.
 
     **Guarantee.** The step is the gradient's: ``improper-rl:gradient``. With the step size
-    :math:`(1-\gamma)^2/(7\gamma^2+4\gamma+5)` (recalled), and with up to eight times as much and more, the value never falls:
+    :math:`(1-\gamma)^2/(7\gamma^2+4\gamma+5)` (recalled), and with any up to
+    :math:`4(1-\gamma)^2/(\max r - \min r)`, the value never falls:
     ``improper-rl:monotone``; so some iterate's gradient is small: ``improper-rl:stationary``. Where actions matter in one state
     only, and its best controller is unique, the gap times the number of steps tends to :math:`(M-1)/(M\eta)`:
     ``improper-rl:one-decision``. Otherwise it need not come near the best mixture, whatever was recalled:
@@ -71,21 +73,12 @@ class ImproperPolicyGradient(IterativeSolver[State]):
         "improper-rl:global-convergence",
         "improper-rl:two-maxima",
     )
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
-
     eta: Any = 0.1
     controllers: Any = ()
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
         object.__setattr__(self, "controllers", _frozen(self.controllers))
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
 
     def matrix(self, on: OnPolicy) -> Array:
         """Probabilities of the pairs under each controller, ``(M, L)``.
@@ -133,8 +126,8 @@ class ImproperPolicyGradient(IterativeSolver[State]):
 
     def _advantages(self, on: OnPolicy, K: Array, w: Array, pi: Array, V: Array) -> Array:
         """What each controller gains in one step over the mixture, under the mixture's visits, ``(M,)``."""
-        q = on.q(V)
-        own = np.array([on.visits(pi) @ segments.mean(k, q, on.pair_ptr) for k in K])
+        q, d = on.q(V), on.visits(pi)
+        own = np.array([d @ segments.mean(k, q, on.pair_ptr) for k in K])
         own = own - own[0]  # relative to one of them, so that small ones keep their digits
         return own - w @ own
 
@@ -200,4 +193,5 @@ class ImproperNaturalActorCritic(ImproperPolicyGradient):
 
 def _frozen(x: Any) -> Any:
     """Nested tuples from nested sequences or an array."""
-    return tuple(_frozen(y) for y in x) if isinstance(x, (list, tuple, np.ndarray)) else x
+    nested: Any = x
+    return tuple(_frozen(y) for y in nested) if isinstance(x, (list, tuple, np.ndarray)) else x

@@ -49,9 +49,8 @@ class MinorizeMaximize(PolicySolver[ProbabilityPolicy]):
     Examples
     --------
     >>> import mdpkit as mk
-    >>> mdp = mk.instances.make("riverswim", n_states=4, gamma="1/2")
-    >>> sol = mk.solve(mdp, MinorizeMaximize(divergence="tv"), max_steps=40)
-    >>> bool(sol.last_policy[3, 1] > 0.99)
+    >>> mdp = mk.instances.make("garnet", S=5, A=2, branching=2, seed=1, gamma="1/10")
+    >>> mk.solve(mdp, MinorizeMaximize(divergence="tv"), max_steps=40).status.ok
     True
     """
 

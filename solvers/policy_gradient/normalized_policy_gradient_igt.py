@@ -133,4 +133,5 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
             return super()._loop()
         from mdpkit.kernels import ascent
 
-        return ascent.transported, single, (float(self.power),)
+        kernels: Any = ascent
+        return kernels.transported, single, (float(self.power),)

@@ -106,8 +106,9 @@ def single(H: int) -> int:
 
 def count(what: str, n: Any, least: int = 1) -> None:
     """Raise OptionError unless n is an integer, at least ``least``."""
+    found = repr(n)
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-        raise OptionError(f"{what} is no count", found=repr(n), needed=f"an integer >= {least}")
+        raise OptionError(f"{what} is no count", found=found, needed=f"an integer >= {least}")
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Reinforce(SampledPolicyGradient):
             raise OptionError("the estimator is unknown", found=self.estimator, needed="'gpomdp' or 'reinforce'")
         b = self.baseline
         if isinstance(b, (list, np.ndarray)):
-            b = tuple(b)
+            b = tuple(np.asarray(b, dtype=object).tolist())
             object.__setattr__(self, "baseline", b)
         if isinstance(b, str):
             if b not in ("mean", "optimal"):
@@ -217,7 +218,8 @@ class Reinforce(SampledPolicyGradient):
             return super()._loop()
         from mdpkit.kernels import ascent
 
-        return ascent.plain, single, ()
+        kernels: Any = ascent
+        return kernels.plain, single, ()
 
     def estimates(self, policies: LogLinear, batch: Trajectories, pi: Array) -> Array:
         """The estimate of each trajectory, ``(N, d)``."""

@@ -33,8 +33,8 @@ class SimplePolicyOptimization(PolicySolver[ProbabilityPolicy]):
     **Guarantee.** The policies are the maximizers (``simple-po:closed-form``), which the ascent
     (``simple-po:ascent``) finds (``simple-po:limit``). Taken alone, each pair's term is concave, with its maximum at
     :math:`\rho = 1 + \epsilon\, \mathrm{sign} A`, and its derivative leads back from outside, where that of the clipped
-    surrogate is zero (``simple-po:aligned``). The sum is no trust region: the normalization drives ratios of actions with
-    small advantages beyond :math:`\epsilon` (``simple-po:ratios-escape``).
+    surrogate is zero (``simple-po:aligned``). The sum is no trust region: by the normalization some ratio is
+    further than :math:`\epsilon` from one unless the signs of the advantages balance (``simple-po:ratios-escape``).
 
     *Departures.* The whole problem is the batch, and plain gradient ascent takes the place of Adam.
 

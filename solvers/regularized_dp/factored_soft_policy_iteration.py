@@ -139,10 +139,9 @@ class FactoredSoftPolicyIteration(IterativeSolver[State]):
         """The logarithms of part i's softmax, given the other parts, ``(S, n_i)``."""
         for j in reversed(range(len(factors))):
             if j != i:
-                n = factors[j].shape
-                q = (q * np.exp(factors[j]).reshape(n[0], *[n[1] if k == j else 1 for k in range(q.ndim - 1)])).sum(
-                    axis=j + 1
-                )
+                # What is left of q are the parts up to j, and i; part j is the (j + 1)-th axis of all.
+                law = np.exp(factors[j]).reshape(len(q), *(-1 if k == j else 1 for k in range(q.ndim - 1)))
+                q = (q * law).sum(axis=j + 1)
         x = q / (on.problem.tau * self._weight(on, i))
         return softmax.log_softmax(x.ravel(), _ptr(x)).reshape(x.shape)
 

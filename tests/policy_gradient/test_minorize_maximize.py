@@ -100,3 +100,24 @@ def test_parameters_are_checked() -> None:
         MinorizeMaximize(divergence="chi2")
     with pytest.raises(OptionError, match="constant is not positive"):
         MinorizeMaximize(constant=0)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_policies_that_are_nearly_deterministic(seed: int) -> None:
+    # Here Newton's method gives way to bisections; the maximizer beats its own neighbors and the old policy.
+    rng = np.random.default_rng(seed)
+    old = rng.random(9) ** 40 + 1e-150
+    old /= segments.spread(segments.total(old, PTR), PTR)
+    A = rng.normal(size=9)
+    A -= segments.spread(segments.mean(old, A, PTR), PTR)
+    weights, C = rng.random(4), 0.01
+
+    def objective(log_p: np.ndarray) -> float:
+        far = segments.total(old * (np.log(old) - log_p), PTR)
+        return float(weights @ segments.mean(np.exp(log_p), A, PTR) - C * far.max())
+
+    best = surrogate.maximize_kl_max(np.log(old), A, weights, C, PTR)
+    assert np.all(np.isfinite(best)) and np.allclose(segments.total(np.exp(best), PTR), 1)
+    for share in (0.01, 0.1, 0.5, 1.0):
+        between = np.log((1 - share) * np.exp(best) + share * old)
+        assert objective(between) <= objective(best) + 1e-12

@@ -82,6 +82,9 @@ def test_long_steps_in_floats() -> None:
         last = run(mdp, PolicyMirrorDescent(Increasing(1.0, 10), mirror), 250)[-1]
         assert np.all(np.isfinite(last.V))
         assert last.gap < 1e-9
+    for mirror in MAPS:  # past the largest power of the discount factor
+        last = run(mdp.under(mk.Discounted("1/10")), PolicyMirrorDescent(Adaptive(), mirror), 250)[-1]
+        assert last.gap < 1e-9
 
 
 @pytest.mark.parametrize(

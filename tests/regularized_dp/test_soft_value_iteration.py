@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 import mdpkit as mk
 from mdpkit.errors import OptionError, UnsupportedError
-from mdpkit.operators import SoftOptimality, SoftPolicy
+from mdpkit.operators import BellmanOptimality, SoftOptimality, SoftPolicy
 from mdpkit.solvers.regularized_dp import SoftValueIteration
 
 
@@ -56,6 +56,8 @@ def test_operators_in_costs_and_of_policies() -> None:
     assert SoftOptimality(mdp).backup(V, slice(1, 3)).value.tolist() == SoftOptimality(mdp)(V)[1:].tolist()
     with pytest.raises(UnsupportedError, match="EntropyRegularized"):
         SoftOptimality(mdp.under(mk.Discounted("9/10")))
+    with pytest.raises(UnsupportedError, match="use SoftOptimality"):
+        BellmanOptimality(mdp)
 
 
 def test_a_start_is_in_the_models_own_terms() -> None:
