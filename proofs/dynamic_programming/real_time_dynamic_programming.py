@@ -67,7 +67,8 @@ def the_labels(
     L = lifted(exact, rows.quotient)
     star = [exact.optimal[s] for s in L.members]
     first = exactly(U)
-    for k in range(3):
+    last = first
+    for k in range(14):  # down to where backups move by their rounding only
         done, stamp = call(
             trials.search, starts, float(epsilon), BUDGET, *rows.arrays, rows.margin, U, greedy, solved, touched, mark, stamp,
             seed,
@@ -76,6 +77,8 @@ def the_labels(
         upper = exactly(U)
         yield fact(done and all(solved[s] for s in starts), f"the initial states are labeled, epsilon={epsilon}")
         yield all_leq(star, upper, f"V* <= U, epsilon={epsilon}")
+        yield all_leq(upper, last, f"U falls, epsilon={epsilon}")
+        last = upper
         yield all_leq(L.backup(upper), upper, f"TU <= U, epsilon={epsilon}")
         left = [c for c in range(L.n) if not touched[c]]
         if left:
