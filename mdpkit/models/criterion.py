@@ -133,8 +133,8 @@ class EntropyRegularized(Criterion):
         Temperature, positive.
     reference : array, optional
         Probabilities ``(S, A)`` or ``(L,)`` of the reference policy, positive on admissible actions and summing to one in each
-        state. Left out: the entropy itself, whose value is larger by :math:`\tau \log |A|/(1-\gamma)` than with the uniform
-        reference where every state has |A| actions.
+        state. Left out: the entropy itself, whose value is larger by :math:`\tau \log A/(1-\gamma)` than with the uniform
+        reference where every state has A actions.
 
     Raises
     ------
