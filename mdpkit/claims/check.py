@@ -122,7 +122,12 @@ def check(
     found: str | None = None
     if claim.search is not None and (level == "full" if hunting is None else hunting):
         say("worst-case search")
-        slack, vector = search.hunt(claim.search, lambda case: _relative(_Run(claim, case, 0, share, seed).rows()), rng)
+        slack, vector = search.hunt(
+            claim.search,
+            lambda case: _relative(_Run(claim, case, 0, share, seed).rows()),
+            rng,
+            search.vectors(claim.id, claim.search),
+        )
         found = " ".join(map(str, vector))
         worst = Case(f"worst found: {found}", claim.search.build(vector))
         if math.isfinite(slack):

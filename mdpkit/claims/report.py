@@ -26,9 +26,24 @@ def mathml(latex: str) -> str:
     text = re.sub(r"\|([A-Za-z])\|", r"\\lvert \1 \\rvert", text)
     text = text.replace("\\Bigr", "\\right").replace("\\bigl", "\\left").replace("\\bigr", "\\right")
     try:
-        return str(convert(text, display="block"))
+        return "".join(str(convert(part, display="block")) for part in _lines(text))
     except Exception:  # whatever its parser raises on LaTeX that it does not know
         return f"<code>{html.escape(latex.strip())}</code>"
+
+
+def _lines(text: str) -> list[str]:
+    """The statement in lines that fit a telephone: cut at wide spaces outside of all brackets."""
+    lines, start = [""], 0
+    for match in re.finditer(r"\\q?quad\b", text):
+        part = lines[-1] + text[start : match.start()]
+        closed = part.count("{") == part.count("}") and part.count("\\left") == part.count("\\right")
+        if closed and part.strip():
+            lines[-1:] = [part, ""]
+        else:
+            lines[-1] = part + match.group()
+        start = match.end()
+    lines[-1] += text[start:]
+    return [line for line in lines if line.strip()]
 
 
 def command(evidence: Evidence) -> str:
@@ -45,7 +60,7 @@ def picture(evidence: Evidence) -> str:
         from matplotlib.backends.backend_svg import FigureCanvasSVG
         from matplotlib.figure import Figure
 
-        figure: Any = Figure(figsize=(6.2, 3.6), layout="constrained")
+        figure: Any = Figure(figsize=(6.2, 4.0), layout="constrained")
         FigureCanvasSVG(figure)
         ax = figure.subplots()
         evidence.plot(ax=ax)

@@ -22,7 +22,7 @@ from mdpkit.claims.claim import Case
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
 
-__all__ = ["Search", "dense_models", "hunt", "kept", "write"]
+__all__ = ["Search", "dense_models", "hunt", "kept", "vectors", "write"]
 
 GRID = 10_000
 
@@ -74,8 +74,13 @@ class _EnoughError(Exception):
     """The bound on evaluations is met."""
 
 
-def hunt(search: Search, slack: Callable[[Case], float], rng: np.random.Generator) -> tuple[float, list[Fraction]]:
-    """The least relative slack found, and the vector of its instance."""
+def hunt(
+    search: Search,
+    slack: Callable[[Case], float],
+    rng: np.random.Generator,
+    start: Sequence[Sequence[Fraction]] = (),
+) -> tuple[float, list[Fraction]]:
+    """The least relative slack found, and the vector of its instance; the vectors of ``start`` are tried first."""
     differential_evolution: Any = import_module("scipy.optimize").differential_evolution
     best = (math.inf, [Fraction(0)] * search.n)
     seen = 0
@@ -94,6 +99,8 @@ def hunt(search: Search, slack: Callable[[Case], float], rng: np.random.Generato
             best = (value, vector)
         return value if math.isfinite(value) else 1e9
 
+    for vector in start:
+        objective([float(x) for x in vector])
     with suppress(_EnoughError):
         differential_evolution(
             objective, [(0, 1)] * search.n, rng=rng, popsize=6, maxiter=1000, polish=False, tol=0, init="sobol"
@@ -114,16 +121,17 @@ def _stored() -> dict[str, list[str]]:
     return tomllib.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def kept(id: str, search: Search | None) -> list[Case]:
-    """The worst instances kept for a claim."""
+def vectors(id: str, search: Search | None) -> list[list[Fraction]]:
+    """The vectors of the worst instances kept for a claim."""
     if search is None:
         return []
-    cases: list[Case] = []
-    for text in _stored().get(id, []):
-        vector = [Fraction(part) for part in text.split()]
-        if len(vector) == search.n:
-            cases.append(Case(_name(vector), search.build(vector)))
-    return cases
+    found = [[Fraction(part) for part in text.split()] for text in _stored().get(id, [])]
+    return [vector for vector in found if len(vector) == search.n]
+
+
+def kept(id: str, search: Search | None) -> list[Case]:
+    """The worst instances kept for a claim."""
+    return [] if search is None else [Case(_name(v), search.build(v)) for v in vectors(id, search)]
 
 
 def write(path: Path, worst: dict[str, list[str]]) -> None:

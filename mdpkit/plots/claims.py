@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evidence"]
 
+MOST = 3
+"""How many curves are drawn, each with its bound."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """The palette of Okabe and Ito, told apart by the color-blind."""
 
@@ -46,13 +48,16 @@ def evidence(result: Evidence, ax: Any = None) -> Any:
     numbers = [x for c in result.curves for x in (*c.measured, *c.bound) if math.isfinite(x)]
     positive = bool(numbers) and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
     own = [c for c in result.curves if not c.control]
+    left_out = len(own) - MOST
+    own = own[:MOST]
     for i, curve in enumerate(own):
         color = COLORS[i % len(COLORS)]
         _line(ax, curve.k, curve.measured, color, "-", _name(curve.label, "measured"), marker=len(curve.k) < 30)
         if any(math.isfinite(b) for b in curve.bound):
             word = "equal to" if result.kind in ("identity", "tight") else "bound"
             _line(ax, curve.k, curve.bound, color, "--", f"{word}{_of(curve.label)}")
-    for i, curve in enumerate(c for c in result.curves if c.control):
+    controls = [c for c in result.curves if c.control]
+    for i, curve in enumerate(controls[:2] if len(own) < MOST else controls[:1]):
         _line(ax, curve.k, curve.measured, "#666666", ":" if i == 0 else "-.", f"control: {curve.label}", width=1.6)
     if positive:
         ax.set_yscale("log")
@@ -65,7 +70,14 @@ def evidence(result: Evidence, ax: Any = None) -> Any:
     ax.set_xlabel("k")
     ax.set_title(result.title, fontsize="medium", wrap=True)
     ax.grid(True, which="major", alpha=0.25)
-    ax.legend(fontsize="small", frameon=False)
+    note = f"and {left_out} more" if left_out > 0 else None
+    if len(ax.lines) <= 3:
+        ax.legend(fontsize="small", frameon=False, title=note, title_fontsize="small")
+    else:  # below, where it hides nothing
+        ax.legend(
+            fontsize="small", frameon=False, title=note, title_fontsize="small", loc="upper center",
+            bbox_to_anchor=(0.5, -0.16), ncols=2 if max(len(str(line.get_label())) for line in ax.lines) < 36 else 1,
+        )  # fmt: skip
     return ax
 
 
