@@ -20,7 +20,20 @@ from mdpkit.errors import ModelError, PrecisionError
 from mdpkit.models.mdp import MDP
 from mdpkit.typing import Array
 
-__all__ = ["Judge", "Soft", "ball", "exp", "largest", "log", "log_sum_exp", "norm", "projected", "upper"]
+__all__ = [
+    "Judge",
+    "Soft",
+    "array",
+    "ball",
+    "dot",
+    "exp",
+    "largest",
+    "log",
+    "log_sum_exp",
+    "norm",
+    "projected",
+    "upper",
+]
 
 
 @cache
@@ -59,6 +72,18 @@ def largest(values: Any) -> Any:
 def norm(values: Any) -> Any:
     """Supremum norm as a ball."""
     return largest([abs(ball(x)) for x in values])
+
+
+def dot(x: Any, y: Any) -> Any:
+    """The sum of products as a ball."""
+    return sum((ball(a) * ball(b) for a, b in zip(x, y, strict=True)), ball(0))
+
+
+def array(values: Sequence[Any]) -> Array:
+    """Numbers of any kind as an object array."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = list(values)
+    return out
 
 
 def upper(x: Any) -> float:
@@ -157,7 +182,19 @@ class Judge:
         """Expectation over the actions of each state."""
         return [sum((ball(pi[k]) * ball(x[k]) for k in pairs), ball(0)) for pairs in self.pairs]
 
+    def exact_mean(self, pi: Sequence[Fraction], x: Sequence[Fraction]) -> list[Fraction]:
+        """:meth:`mean` in rationals."""
+        return [sum((pi[k] * x[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
+
     # -- policies ----------------------------------------------------------------------------------------------------
+
+    def uniform(self) -> list[Fraction]:
+        """The uniform policy, exactly."""
+        return [Fraction(1, len(self.pairs[s])) for s in self.state]
+
+    def log_uniform(self) -> list[Any]:
+        """Logarithms of the uniform policy."""
+        return [-log(len(self.pairs[s])) for s in self.state]
 
     def _matrix(self, pi: Any) -> Any:
         flint = _flint()
@@ -190,8 +227,7 @@ class Judge:
 
     def exact_value(self, pi: Sequence[Fraction]) -> list[Fraction]:
         """The value of a rational policy, as Fractions."""
-        rewards = [sum((pi[k] * self.r_exact[k] for k in pairs), Fraction(0)) for pairs in self.pairs]
-        return self._solve_exact(pi, rewards, False)
+        return self._solve_exact(pi, self.exact_mean(pi, self.r_exact), False)
 
     def exact_visits(self, pi: Sequence[Fraction]) -> list[Fraction]:
         """Unnormalized visits of a rational policy from the initial law, as Fractions."""
@@ -224,9 +260,7 @@ class Judge:
             det = self._exact_matrix(at).det()
             determinant = Fraction(int(det.p), int(det.q))
             value = self.exact_value(at)
-            return determinant, determinant * sum(
-                (x * v for x, v in zip(self.rho_exact, value, strict=True)), Fraction(0)
-            )
+            return determinant, determinant * self.exact_objective(value)
 
         D, N = parts(list(pi))
         out: list[Fraction] = []
@@ -282,7 +316,7 @@ class Judge:
 
     def objective(self, V: Any, rho: Any = None) -> Any:
         """The value at the initial law."""
-        return sum((ball(x) * ball(v) for x, v in zip(self.rho if rho is None else rho, V, strict=True)), ball(0))
+        return dot(self.rho if rho is None else rho, V)
 
     def exact_objective(self, V: Sequence[Fraction]) -> Fraction:
         """The value at the initial law, exactly."""
@@ -328,23 +362,19 @@ class Judge:
 
     @property
     def temperature(self) -> Any:
-        """The temperature of a regularized model, as a ball."""
-        c: Any = self.mdp.criterion
-        return ball(Fraction(c.tau_exact))
+        """The temperature of a regularized model, as a ball; zero of another one."""
+        return ball(Fraction(getattr(self.mdp.criterion, "tau_exact", 0)))
 
     @property
     def log_reference(self) -> list[Any] | None:
         """Logarithms of the reference policy of a regularized model; None for the entropy."""
-        c: Any = self.mdp.criterion
-        if c.reference_exact is None:
+        reference: Any = getattr(self.mdp.criterion, "reference_exact", None)
+        if reference is None:
             return None
-        actions = self.mdp.action.tolist()
-        mu = c.reference_exact if np.ndim(c.reference_exact) == 1 else None
-        return [
-            log(Fraction(c.reference_exact[self.state[k], actions[k]] if mu is None else mu[k])) for k in range(self.L)
-        ]
+        mu = reference[self.state, self.mdp.action] if np.ndim(reference) == 2 else reference
+        return [log(Fraction(x)) for x in mu.tolist()]
 
-    def log_softmax(self, q: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+    def log_softmax(self, q: Any, tau: Any = 1, log_reference: Any = None) -> list[Any]:
         """Logarithms of the policy in proportion to mu exp(q / tau), of each pair."""
         x = [ball(v) / ball(tau) for v in q]
         if log_reference is not None:
@@ -352,11 +382,14 @@ class Judge:
         total = [log_sum_exp([x[k] for k in pairs]) for pairs in self.pairs]
         return [x[k] - total[self.state[k]] for k in range(self.L)]
 
+    def soft_rewards(self, log_pi: Any, tau: Any, log_reference: Any = None) -> list[Any]:
+        """Rewards less what the actions of a policy cost, tau log(pi/mu), of each pair."""
+        mu = [0] * self.L if log_reference is None else log_reference
+        return [self.r[k] - ball(tau) * (ball(log_pi[k]) - ball(mu[k])) for k in range(self.L)]
+
     def soft_value(self, log_pi: Any, tau: Any, log_reference: Any = None) -> list[Any]:
         """The value of a policy whose action a costs tau log(pi/mu), by one linear solve."""
-        mu = [0] * self.L if log_reference is None else log_reference
-        paid = [self.r[k] - ball(tau) * (ball(log_pi[k]) - ball(mu[k])) for k in range(self.L)]
-        return self.value([exp(x) for x in log_pi], paid)
+        return self.value([exp(x) for x in log_pi], self.soft_rewards(log_pi, tau, log_reference))
 
     def soft_backup(self, V: Any, tau: Any, log_reference: Any = None) -> list[Any]:
         r""":math:`\tau \log \sum_a \mu e^{q/\tau}`; without a reference, of the entropy: mu counts one for each action."""
@@ -394,12 +427,8 @@ class Judge:
         log_reference = None if reference is None else [log(x) for x in reference]
         V = self.soft_optimal(tau, log_reference)
         q = self.q(V)
-        raw = [q[k] / ball(tau) + (0 if log_reference is None else log_reference[k]) for k in range(self.L)]
-        norms = [log_sum_exp([raw[k] for k in pairs]) for pairs in self.pairs]
-        return Soft(V, q, [raw[k] - norms[s] for k, s in enumerate(self.state)])
+        return Soft(V, q, self.log_softmax(q, tau, log_reference))
 
     def array(self, values: Any) -> Array:
         """Balls as an object array."""
-        out = np.empty(len(values), dtype=object)
-        out[:] = [ball(x) for x in values]
-        return out
+        return array([ball(x) for x in values])

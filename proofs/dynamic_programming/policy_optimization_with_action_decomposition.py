@@ -17,7 +17,7 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined
-from mdpkit.claims.judge import Judge, ball, exp, log, log_sum_exp
+from mdpkit.claims.judge import Judge, array, ball, exp, log, log_sum_exp
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.proofs.dynamic_programming._words import RAGGED, Words
@@ -188,7 +188,7 @@ def advantages(
     spoken = Words(judge, RAGGED)
     gamma = judge.gamma_exact
     pi = _rational_policy(judge)
-    V = _value(judge, pi)
+    V = judge.exact_value(pi)
     q = spoken.q(V)
     exact = cache(lambda s, prefix: spoken.mean((s, tuple(prefix)), q, pi))
     rough = lambda s, prefix: F(s + 1, 3) - F(len(prefix), 7) + F(prefix.count("1"), 5)  # noqa: E731
@@ -200,7 +200,7 @@ def advantages(
         pays = [judge.r_exact[k] if j == spoken.length[k] - 1 else F(0) for k in path for j in range(spoken.length[k])]
         values = [critic(s, prefix) for s, prefix in nodes] + [critic(end, "")]
         found = call(
-            token_advantages, _array(values), _array(pays), np.array(last), gamma, lambda_ + lambda_shift, discount
+            token_advantages, array(values), array(pays), np.array(last), gamma, lambda_ + lambda_shift, discount
         )
         steps = [gamma if x else F(1) for x in last]
         return (
@@ -275,17 +275,6 @@ def _naive_values(judge: Judge, spoken: Words) -> Iterator[Row]:
     yield all_equal(state.V, means, "values with a discount after every token")
 
 
-def _value(judge: Judge, pi: list[Fraction]) -> list[Fraction]:
-    """The value of a policy in Fractions; that it solves the equation is checked."""
-    weights = np.empty(judge.L, dtype=object)
-    weights[:] = pi
-    V = [F(x) for x in mk.evaluate(judge.mdp, mk.Stationary.of(judge.mdp, weights), exact=True).exact.tolist()]
-    for s, ks in enumerate(judge.pairs):
-        flow = [sum((p * v for p, v in zip(judge.P_exact[k], V, strict=True)), F(0)) for k in ks]
-        assert V[s] == sum(pi[k] * (judge.r_exact[k] + judge.gamma_exact * x) for k, x in zip(ks, flow, strict=True))
-    return V
-
-
 def _sums(delta: list[Any], last: list[bool], gamma: Any, lambda_: Any, by_words: bool) -> list[Any]:
     """The estimates as sums of temporal differences: each token between counts lambda, each end of a word gamma."""
     out = []
@@ -297,10 +286,4 @@ def _sums(delta: list[Any], last: list[bool], gamma: Any, lambda_: Any, by_words
             total += weight * delta[i]
             weight *= (lambda_ if last[i] or not by_words else 1) * (gamma if last[i] else 1)
         out.append(total)
-    return out
-
-
-def _array(values: list[Any]) -> Any:
-    out = np.empty(len(values), dtype=object)
-    out[:] = values
     return out

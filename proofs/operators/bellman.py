@@ -14,6 +14,7 @@ import numpy as np
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import by_pairs, chosen, discounted, joined, named
 from mdpkit.claims.exact import Exact, exactly, span, sup
+from mdpkit.claims.judge import array
 from mdpkit.claims.trial import call, pose
 from mdpkit.models.criterion import Discounted, TotalReward
 from mdpkit.models.mdp import MDP
@@ -30,13 +31,6 @@ def two_loops() -> MDP:
     """Two states that stay: differences between them fall by the discount factor and no faster."""
     P = [[[F(1), F(0)]], [[F(0), F(1)]]]
     return MDP(P, [[F(1)], [F(2)]], Discounted(F(9, 10)), rho=0)
-
-
-def array(values: Sequence[Any]) -> Any:
-    """An object array."""
-    out = np.empty(len(values), dtype=object)
-    out[:] = list(values)
-    return out
 
 
 class Tested:

@@ -9,11 +9,10 @@ from typing import Any
 from mdpkit.claims import Row, equal, fact, leq, mutant
 from mdpkit.claims.cases import discounted, joined, named, once
 from mdpkit.claims.claim import claim
-from mdpkit.claims.judge import Judge
+from mdpkit.claims.judge import Judge, array
 from mdpkit.claims.trial import call, pose
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.proofs.operators._symbols import TwoByTwo, inverse_relations
-from mdpkit.typing import Array
 
 F = Fraction
 
@@ -30,15 +29,6 @@ def policies(judge: Judge) -> list[list[Fraction]]:
         down += [F(n - i, whole) for i in range(n)]
         sure += [F(int(i == n - 1)) for i in range(n)]
     return [up, down, sure]
-
-
-def array(values: Any) -> Array:
-    """Fractions as an object array."""
-    import numpy as np
-
-    out = np.empty(len(values), dtype=object)
-    out[:] = list(values)
-    return out
 
 
 @claim(

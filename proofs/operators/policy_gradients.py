@@ -9,11 +9,11 @@ from typing import Any
 from mdpkit.claims import Row, equal, fact, mutant
 from mdpkit.claims.cases import once
 from mdpkit.claims.claim import claim
-from mdpkit.claims.judge import Judge
+from mdpkit.claims.judge import Judge, array
 from mdpkit.claims.trial import call, pose
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.proofs.operators._symbols import TwoByTwo, inverse_relations
-from mdpkit.proofs.operators.performance_difference import MODELS, array, policies
+from mdpkit.proofs.operators.performance_difference import MODELS, policies
 
 F = Fraction
 

@@ -11,12 +11,12 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, leq, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, ball, dot, log
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.kernels import trajectories
 from mdpkit.operators.log_linear import LogLinear
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.proofs.policy_gradient.reinforce import inner, parameters
+from mdpkit.proofs.policy_gradient.reinforce import parameters
 from mdpkit.solvers.policy_gradient import ActorCritic
 
 F = Fraction
@@ -115,7 +115,7 @@ def mean_direction(
     own = call(policies.on.q, call(policies.on.value, law))
     yield all_equal(own, Q, "Q^pi")
     after = judge.mean(pi, own)
-    yield all_equal(own, [r + judge.gamma * inner(p, after) for r, p in zip(judge.r, judge.P, strict=True)], "TD error")
+    yield all_equal(own, [r + judge.gamma * dot(p, after) for r, p in zip(judge.r, judge.P, strict=True)], "TD error")
     d = judge.occupancy(pi) if restarted else judge.rho
     flow = [
         judge.gamma * sum((d[judge.state[k]] * pi[k] * judge.P[k][t] for k in range(judge.L)), ball(0))
@@ -174,17 +174,17 @@ def compatible(mdp: Any, *, weights: str = "visits", centered: bool = True, fact
         psi = episodes.score(pi) if centered else episodes.phi
         d = judge.occupancy(pi) if weights == "visits" else judge.rho
         mass = [d[s] * pi[k] for k, s in enumerate(judge.state)]
-        fit = [inner(row, w) for row in psi]
+        fit = [dot(row, w) for row in psi]
         direction = [
             sum((m * f * row[i] for m, f, row in zip(mass, fit, psi, strict=True)), ball(0)) / (1 - judge.gamma)
             for i in range(episodes.dim)
         ]
         yield all_equal(direction, gradient, "gradient from the critic")
-        error = inner(mass, [(a - f) ** 2 for a, f in zip(A, fit, strict=True)])
+        error = dot(mass, [(a - f) ** 2 for a, f in zip(A, fit, strict=True)])
         for i in range(episodes.dim):
             for shift in (F(1, 10), F(-1, 10)):
                 moved = [f + ball(shift) * row[i] for f, row in zip(fit, psi, strict=True)]
-                other = inner(mass, [(a - f) ** 2 for a, f in zip(A, moved, strict=True)])
+                other = dot(mass, [(a - f) ** 2 for a, f in zip(A, moved, strict=True)])
                 yield leq(error, other, f"fit, coordinate {i} moved by {shift}")
 
 
@@ -219,13 +219,13 @@ def projection(
     for i in range(episodes.dim):
         column = [row[i] for row in psi]
         for b in basis:
-            share = inner(law, [x * y for x, y in zip(column, b, strict=True)])
-            share = share / inner(law, [y * y for y in b])
+            share = dot(law, [x * y for x, y in zip(column, b, strict=True)])
+            share = share / dot(law, [y * y for y in b])
             column = [x - share * y for x, y in zip(column, b, strict=True)]
         basis.append(column)
     error = [ball(F(3 * k + 1, 2)) ** 2 for k in range(judge.L)]
     for b in basis:
-        share = inner(law, [x * y for x, y in zip(error, b, strict=True)]) / inner(law, [y * y for y in b])
+        share = dot(law, [x * y for x, y in zip(error, b, strict=True)]) / dot(law, [y * y for y in b])
         error = [x - share * y for x, y in zip(error, b, strict=True)]
     error = [x + ball(along) * row[0] for x, row in zip(error, psi, strict=True)]
     policies, own = policies_of(mdp, features_of(judge), theta)

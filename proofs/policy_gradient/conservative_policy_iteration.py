@@ -52,7 +52,7 @@ class Iterate(NamedTuple):
 def the_iterates(judge: Judge, alpha: Fraction | None, n: int, wrong: str = "") -> Iterator[Iterate]:
     """The iterates 0 to n, with the rows that say that they start uniform and mix in the greedy policy."""
     gamma = judge.gamma_exact
-    expected = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
+    expected = judge.uniform()
     for k, state in enumerate(iterates(judge.mdp, ConservativePolicyIteration(alpha), n, arithmetic="rational")):
         pi = list(state.pi)
         V = judge.exact_value(pi)
@@ -67,7 +67,7 @@ def the_iterates(judge: Judge, alpha: Fraction | None, n: int, wrong: str = "") 
         step = alpha
         if step is None:
             step = min(Fraction(1), (1 - gamma) * mean / (4 * gamma * largest)) if largest > 0 else Fraction(1)
-        J = sum((x * y for x, y in zip(judge.rho_exact, V, strict=True)), Fraction(0))
+        J = judge.exact_objective(V)
         yield Iterate(k, J, V, d, mean, largest, step, rows)
         expected = [(1 - step) * x for x in pi]
         for j in best:
@@ -156,7 +156,7 @@ def stop(mdp: Any, *, mismatch: bool = True, horizon: bool = True, wrong: str = 
     gamma = judge.gamma_exact
     star = [Fraction(x) for x in judge.optimal_policy]
     d_star = [(1 - gamma) * x for x in judge.exact_visits(star)]
-    best = sum((x * y for x, y in zip(judge.rho_exact, judge.optimal, strict=True)), Fraction(0))
+    best = judge.exact_objective(judge.optimal)
     for now in the_iterates(judge, None, steps, wrong):
         yield from now.rows
         ratio = max(x / y for x, y in zip(d_star, now.d, strict=True) if y > 0) if mismatch else 1

@@ -11,10 +11,10 @@ import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, positive
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp
+from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log, log_sum_exp
 from mdpkit.claims.trial import call, iterates
 from mdpkit.kernels import surrogate
-from mdpkit.proofs.policy_gradient.surrogate import gain, normalized, relative_entropies
+from mdpkit.proofs.policy_gradient.surrogate import gain, relative_entropies
 from mdpkit.solvers.policy_gradient import FixPO
 
 # Small balls and long first phases, so that the second one has something to do.
@@ -27,11 +27,6 @@ class Mild(FixPO):
     def size(self, divergence: Any, d: Any) -> Any:
         """The mean over the visits where the maximum belongs."""
         return d @ divergence
-
-
-def dot(d: Any, x: Any) -> Any:
-    """sum_s d x."""
-    return sum((a * b for a, b in zip(d, x, strict=True)), ball(0))
 
 
 def phase(
@@ -53,7 +48,7 @@ def phase(
             x + d[s] * (up * p * (a - mean[s]) - back * (p - q))
             for x, p, q, a, s in zip(log_pi, pi, old, A, judge.state, strict=True)
         ]
-        return normalized(judge, raw)
+        return judge.log_softmax(raw)
 
     def adapted(beta: Any, far: Any) -> Any:
         beta = beta + ball(solver.eta_beta) * (ball(solver.margin) * far - epsilon)
@@ -105,7 +100,7 @@ def trust_region(
 ) -> Iterator[Row]:
     """Every state is in the trust region after each update of FixPO, so that the surrogate bounds the return."""
     judge = Judge(mdp)
-    expected = [-log(len(judge.pairs[s])) for s in judge.state]
+    expected = judge.log_uniform()
     beta: Any = ball(solver.beta)
     repairs = 0
     before: Any = None
@@ -189,7 +184,7 @@ def repairs_end(
             slope = gradient
             if swapped:
                 ratio = [log(p / ball(q)) for p, q in zip(pi, old, strict=True)]
-                mean = sum((p * x for p, x in zip(pi, ratio, strict=True)), ball(0))
+                mean = dot(pi, ratio)
                 slope = [p * (x - mean) for p, x in zip(pi, ratio, strict=True)]
             step = call(surrogate.gradient, log_pi, log_old, 0 * log_old, one, pointer, penalty)
             yield all_equal(step, [-ball(h) * x for x in slope], f"h={h}, n={n}")

@@ -32,30 +32,9 @@ def exact_policy(judge: Judge) -> list[Fraction]:
     return [w / sum(weights[j] for j in judge.pairs[s]) for w, s in zip(weights, judge.state, strict=True)]
 
 
-def exact_mean(judge: Judge, pi: Sequence[Any], x: Sequence[Any]) -> list[Any]:
-    """Expectation over actions, ``(S,)``."""
-    return [sum((pi[k] * x[k] for k in pairs), F(0)) for pairs in judge.pairs]
-
-
 def exact_next(judge: Judge, V: Sequence[Any]) -> list[Any]:
     """PV, ``(L,)``."""
     return [sum((p * v for p, v in zip(row, V, strict=True)), F(0)) for row in judge.P_exact]
-
-
-def exact_value(judge: Judge, pi: Sequence[Any]) -> list[Any]:
-    """The value of a policy, by elimination in fractions."""
-    S, gamma = judge.S, judge.gamma_exact
-    rows = [
-        [F(int(s == t)) - gamma * sum((pi[k] * judge.P_exact[k][t] for k in pairs), F(0)) for t in range(S)]
-        + [sum((pi[k] * judge.r_exact[k] for k in pairs), F(0))]
-        for s, pairs in enumerate(judge.pairs)
-    ]
-    for s in range(S):
-        for t in range(S):
-            if t != s:
-                factor = rows[t][s] / rows[s][s]
-                rows[t] = [x - factor * y for x, y in zip(rows[t], rows[s], strict=True)]
-    return [rows[s][S] / rows[s][s] for s in range(S)]
 
 
 def estimated(mdp: Any, estimator: GAE, pi: Sequence[Any]) -> tuple[OnPolicy, Any, Trajectories, Any, Any]:
@@ -162,11 +141,11 @@ def unbiased(
     """With the policy's own value as the critic, generalized advantage estimates are unbiased."""
     judge = Judge(mdp)
     pi = exact_policy(judge)
-    V = exact_value(judge, pi)
+    V = judge.exact_value(pi)
     ahead = exact_next(judge, V)
     A = [judge.r_exact[k] + judge.gamma_exact * ahead[k] - V[s] for k, s in enumerate(judge.state)]
     if not conditioned:
-        A = [exact_mean(judge, pi, A)[s] for s in judge.state]
+        A = [judge.exact_mean(pi, A)[s] for s in judge.state]
     seed = int(rng.integers(2**32))
     for lambda_ in LAMBDAS:
         estimator = kind(lambda_=lambda_, critic=critic, episodes=4, length=H)
@@ -197,11 +176,11 @@ def bias(mdp: Any, *, discounted: bool = True, extra: int = 0, first: int = 1) -
     """The bias of generalized advantage estimates with any critic, in closed form."""
     judge = Judge(mdp)
     pi, gamma = exact_policy(judge), judge.gamma_exact
-    V = exact_value(judge, pi)
+    V = judge.exact_value(pi)
     ahead = exact_next(judge, V)
     A = [judge.r_exact[k] + gamma * ahead[k] - V[s] for k, s in enumerate(judge.state)]
     error = [x - y for x, y in zip(CRITIC, V, strict=True)]
-    loss = [x - gamma * y for x, y in zip(error, exact_mean(judge, pi, exact_next(judge, error)), strict=True)]
+    loss = [x - gamma * y for x, y in zip(error, judge.exact_mean(pi, exact_next(judge, error)), strict=True)]
     for lambda_ in LAMBDAS:
         estimator = GAE(lambda_=lambda_, critic=CRITIC)
         on, law, batch, chances, along = estimated(mdp, estimator, pi)
@@ -211,13 +190,13 @@ def bias(mdp: Any, *, discounted: bool = True, extra: int = 0, first: int = 1) -
         for i in range(1, H + extra):
             power = (gamma * lambda_ if discounted else lambda_) ** (i - 1 + first)
             expected = [x - power * y for x, y in zip(expected, term, strict=True)]
-            term = exact_next(judge, exact_mean(judge, pi, term))
+            term = exact_next(judge, judge.exact_mean(pi, term))
         yield all_equal([x - y for x, y in zip(means, A, strict=True)], expected, f"by enumeration, lambda={lambda_}")
         yield all_equal(call(estimator.bias, on, law, H), expected, f"bias(), lambda={lambda_}")
     # Monte Carlo telescopes to the baseline and what was cut off.
     term = exact_next(judge, error)
     for _ in range(H - 1):
-        term = exact_next(judge, exact_mean(judge, pi, term))
+        term = exact_next(judge, judge.exact_mean(pi, term))
     cut = [gamma**H * x - error[s] for x, s in zip(term, judge.state, strict=True)]
     *_, batch, chances, along = estimated(mdp, GAE(lambda_=F(1), critic=CRITIC), pi)
     means = first_means(judge.L, batch, chances, along)

@@ -12,9 +12,9 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes, Path
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, ball, dot, log
 from mdpkit.claims.trial import call, iterates
-from mdpkit.proofs.policy_gradient.reinforce import Tested, inner, parameters, unit
+from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters, unit
 from mdpkit.solvers.policy_gradient import HessianAidedPolicyGradient
 
 F = Fraction
@@ -28,7 +28,7 @@ def product(episodes: Episodes, path: Path, theta: Sequence[Any], v: Sequence[An
     if form == "no curvature":
         return [x * along for x in slope]
     if form == "outer":
-        return [x * inner(slope, v) + y for x, y in zip(slope, curved, strict=True)]
+        return [x * dot(slope, v) + y for x, y in zip(slope, curved, strict=True)]
     return [x * along + y for x, y in zip(slope, curved, strict=True)]
 
 
@@ -90,7 +90,7 @@ def hessian(
     for v in (*episodes.axes, [ball(x) for x in parameters(episodes.dim, 2)]):
         exact = episodes.hessian(theta, v)
         own = [product(episodes, path, theta, v, form) for path in paths]
-        yield all_equal([inner(chances, column) for column in zip(*own, strict=True)], exact, "mean, by the judge")
+        yield all_equal([dot(chances, column) for column in zip(*own, strict=True)], exact, "mean, by the judge")
         direction = of.policies.on.number(np.array(v, dtype=object))
         estimates = call(of.policies.hessians, of.batch, of.pi, direction)
         yield all_equal(of.mean(estimates), exact, "mean, by the code")

@@ -205,7 +205,7 @@ random_models = discounted(sizes=((2, 2), (3, 3)), gammas=(F(1, 2), F(9, 10)), f
 def gradient(mdp: Any, *, wrong: Any = None, other: bool = False) -> Iterator[Row]:
     """A step of the policy gradient over mixtures is along the derivative of the mixture's value."""
     judge = Judge(mdp)
-    plain = [F(1, len(judge.pairs[s])) for s in judge.state]
+    plain = judge.uniform()
     last = [int(k == judge.pairs[s][-1]) for k, s in enumerate(judge.state)]
     first = [int(k == judge.pairs[s][0]) for k, s in enumerate(judge.state)]
     for given in (

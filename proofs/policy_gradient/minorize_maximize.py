@@ -14,7 +14,7 @@ from typing import Any
 
 from mdpkit.claims import Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import positive
-from mdpkit.claims.judge import Judge, ball, largest
+from mdpkit.claims.judge import Judge, ball, dot, largest
 from mdpkit.claims.trial import iterates
 from mdpkit.proofs.policy_gradient.surrogate import gain, relative_entropies
 from mdpkit.solvers.policy_gradient import MinorizeMaximize
@@ -69,7 +69,7 @@ def monotone(
         V = judge.value(pi)
         yield all_equal(state.V, V, f"V_{k}")
         if before is None:
-            yield all_equal(pi, [Fraction(1, len(judge.pairs[s])) for s in judge.state], "the uniform policy")
+            yield all_equal(pi, judge.uniform(), "the uniform policy")
         else:
             old, W = before
             A, d = judge.advantage(W), judge.visits(old)
@@ -90,7 +90,7 @@ def monotone(
                 yield all_equal([A[b] + mu * ball(old[b]) / pi[b] for b in pairs], [level] * len(pairs), f"nu, {at}")
             if mean:
                 yield all_equal(multipliers, [C] * judge.S, f"multipliers, {at}")
-            yield equal(sum((x * y for x, y in zip(d, multipliers, strict=True)), ball(0)), C, f"the constant, {at}")
+            yield equal(dot(d, multipliers), C, f"the constant, {at}")
             rise = gain(judge, d, A, pi)
             yield leq(0, rise - C * most, f"the minorant rises, {at}")
             yield leq(rise - C * most, judge.objective(V) - judge.objective(W), at, k=k)
@@ -100,40 +100,17 @@ def monotone(
 # -- exactly -----------------------------------------------------------------------------------------------------------
 
 
-def solve_exact(A: list[list[Fraction]], b: list[Fraction]) -> list[Fraction]:
-    """The solution of Ax = b in rationals, by elimination."""
-    n = len(b)
-    rows = [[*A[i], b[i]] for i in range(n)]
-    for i in range(n):
-        pivot = next(j for j in range(i, n) if rows[j][i] != 0)
-        rows[i], rows[pivot] = rows[pivot], rows[i]
-        rows[i] = [x / rows[i][i] for x in rows[i]]
-        for j in range(n):
-            if j != i and rows[j][i] != 0:
-                rows[j] = [x - rows[j][i] * y for x, y in zip(rows[j], rows[i], strict=True)]
-    return [row[n] for row in rows]
-
-
-class Exact:
+class AtPolicy:
     """Value, advantages and visits of a policy of a small model, in rationals."""
 
     def __init__(self, judge: Judge, pi: Any):
         self.judge, self.pi = judge, [Fraction(x) for x in pi]
-        S, g = judge.S, judge.gamma_exact
-        M = [
-            [int(s == t) - g * sum(self.pi[k] * judge.P_exact[k][t] for k in judge.pairs[s]) for t in range(S)]
-            for s in range(S)
-        ]
-        self.V = solve_exact(M, [sum(self.pi[k] * judge.r_exact[k] for k in pairs) for pairs in judge.pairs])
-        self.visits = solve_exact([list(column) for column in zip(*M, strict=True)], list(judge.rho_exact))
-        self.A = [
-            judge.r_exact[k] + g * sum(p * v for p, v in zip(judge.P_exact[k], self.V, strict=True)) - self.V[s]
-            for k, s in enumerate(judge.state)
-        ]
-        self.J = sum(x * v for x, v in zip(judge.rho_exact, self.V, strict=True))
+        self.V, self.visits = judge.exact_value(self.pi), judge.exact_visits(self.pi)
+        self.A = [x - self.V[s] for x, s in zip(judge.exact_q(self.V), judge.state, strict=True)]
+        self.J = judge.exact_objective(self.V)
 
 
-def moved(exact: Exact, alpha: Fraction) -> list[Fraction]:
+def moved(exact: AtPolicy, alpha: Fraction) -> list[Fraction]:
     """The best policy whose total variation is at most alpha in every state."""
     pi = list(exact.pi)
     for pairs in exact.judge.pairs:
@@ -146,7 +123,7 @@ def moved(exact: Exact, alpha: Fraction) -> list[Fraction]:
     return pi
 
 
-def rise(exact: Exact, pi: list[Fraction], weights: list[Fraction]) -> Fraction:
+def rise(exact: AtPolicy, pi: list[Fraction], weights: list[Fraction]) -> Fraction:
     """The surrogate's gain."""
     return sum(
         (weights[s] * pi[k] * exact.A[k] for k, s in enumerate(exact.judge.state)),
@@ -154,7 +131,7 @@ def rise(exact: Exact, pi: list[Fraction], weights: list[Fraction]) -> Fraction:
     )
 
 
-def best_tv(exact: Exact, C: Fraction, weights: list[Fraction], power: int) -> list[Fraction]:
+def best_tv(exact: AtPolicy, C: Fraction, weights: list[Fraction], power: int) -> list[Fraction]:
     """The maximizer of the gain less C alpha^power, by trying all breakpoints and the peaks between them."""
     corners = {Fraction(0), Fraction(1)}
     for pairs in exact.judge.pairs:
@@ -199,13 +176,13 @@ def monotone_tv(
 ) -> Iterator[Row]:
     """Maximizing the surrogate less the largest squared total variation never loses return."""
     judge = Judge(mdp)
-    expected = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
-    before: Exact | None = None
+    expected = judge.uniform()
+    before: AtPolicy | None = None
     low = Fraction(0)
     g = judge.gamma_exact
     for k, state in enumerate(iterates(mdp, tested, steps, arithmetic="rational")):
         yield all_equal(state.pi, expected, f"pi_{k}")
-        exact = Exact(judge, state.pi)
+        exact = AtPolicy(judge, state.pi)
         yield all_equal(state.V, exact.V, f"V_{k}")
         if before is not None:
             yield leq(0, low, f"the minorant rises, k={k}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from mdpkit.claims import Rate, Row, all_equal, claim, leq, mutant, point
 from mdpkit.claims.cases import bandits, discounted, joined, named, positive, ragged
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
+from mdpkit.claims.judge import Judge, ball, exp, largest, log, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import EntropyRegularized
 from mdpkit.operators.step_sizes import Increasing
@@ -39,16 +39,14 @@ def the_iterates(
     judge: Judge, solver: NaturalPolicyGradient, n: int, tested: NaturalPolicyGradient | None = None
 ) -> Iterator[tuple[list[Any], list[Any], list[Row]]]:
     """Policies and values of the tested solver, with the rows that say they follow the update of ``solver``."""
-    expected = [-log(len(judge.pairs[s])) for s in judge.state]
+    expected = judge.log_uniform()
     for k, state in enumerate(iterates(judge.mdp, tested or solver, n)):
         pi = [exp(x) for x in state.log_pi]
         V = judge.value(pi)
         yield pi, V, [all_equal(state.log_pi, expected, f"log pi_{k}"), all_equal(state.V, V, f"V_{k}")]
         A = judge.advantage(V)
         step = step_size(solver.eta, k) / (1 - judge.gamma)
-        raw = [ball(x) + step * y for x, y in zip(state.log_pi, A, strict=True)]
-        norm = [log_sum_exp([raw[j] for j in pairs]) for pairs in judge.pairs]
-        expected = [x - norm[s] for x, s in zip(raw, judge.state, strict=True)]
+        expected = judge.log_softmax([ball(x) + step * y for x, y in zip(state.log_pi, A, strict=True)])
 
 
 @claim(
@@ -83,11 +81,6 @@ def rate(
         yield from rows
         if k:
             yield leq(best - judge.objective(V), bound / k, f"K={k}", k=k)
-
-
-def regularized(judge: Judge, tau: Fraction, log_pi: Any, log_reference: Any) -> list[Any]:
-    """Rewards less what the entropy costs, with the policy frozen."""
-    return [r - ball(tau) * (x - y) for r, x, y in zip(judge.r, log_pi, log_reference, strict=True)]
 
 
 def references(judge: Judge) -> list[list[Fraction] | None]:
@@ -137,10 +130,10 @@ def fisher(mdp: Any, *, law: str = "visits", score: int = 1, entropy: int = 1, s
             at = f"problem {number}, k={k}"
             log_pi = list(state.log_pi)
             pi = [exp(x) for x in log_pi]
-            paid = regularized(judge, temperature, log_pi, log_reference)
+            paid = judge.soft_rewards(log_pi, temperature, log_reference)
             yield all_equal(state.V, judge.value(pi, paid), f"{at}: V")
             if before is None:
-                yield all_equal(log_pi, [-log(len(judge.pairs[s])) for s in judge.state], f"{at}: start")
+                yield all_equal(log_pi, judge.log_uniform(), f"{at}: start")
             else:
                 old, old_pi, old_paid = before
                 w = centered(judge, [(x - y) / ball(eta) for x, y in zip(log_pi, old, strict=True)])
@@ -254,10 +247,10 @@ def entropy_rate(
         kept, rate = 1 - ball(part), 1 - ball(part) * (1 - judge.gamma)
         rate = kept if fast_rate else rate
         C: Any = None
-        expected: Any = [-log(len(judge.pairs[s])) for s in judge.state]
+        expected: Any = judge.log_uniform()
         for k, state in enumerate(iterates(problem, solver, steps)):
             log_pi = list(state.log_pi)
-            V = judge.value([exp(x) for x in log_pi], regularized(judge, tau, log_pi, log_reference))
+            V = judge.value([exp(x) for x in log_pi], judge.soft_rewards(log_pi, tau, log_reference))
             q = judge.q(V)
             at = f"part {part}, k={k}"
             yield all_equal(log_pi, expected, f"{at}: log pi")
@@ -273,5 +266,4 @@ def entropy_rate(
             raw = [
                 kept * x + ball(part) * (y / ball(tau) + z) for x, y, z in zip(log_pi, q, log_reference, strict=True)
             ]
-            totals = [log_sum_exp([raw[j] for j in pairs]) for pairs in judge.pairs]
-            expected = [x - totals[s] for x, s in zip(raw, judge.state, strict=True)]
+            expected = judge.log_softmax(raw)

@@ -13,14 +13,14 @@ from mdpkit.claims import Outcome, Rate, Row, all_equal, all_leq, claim, equal, 
 from mdpkit.claims.cases import chosen, joined, tiny
 from mdpkit.claims.claim import Case, Level
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, upper
+from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log, upper
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.kernels import momentum
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
 from mdpkit.proofs.policy_gradient.actor_critic import features_of, policies_of
 from mdpkit.proofs.policy_gradient.hessian_aided_policy_gradient import the_run as hessian_aided_run
-from mdpkit.proofs.policy_gradient.reinforce import inner, parameters, unit
+from mdpkit.proofs.policy_gradient.reinforce import parameters, unit
 from mdpkit.solvers.policy_gradient import HessianAidedPolicyGradient, NormalizedPolicyGradientIGT
 
 F = Fraction
@@ -138,7 +138,7 @@ def fisher(judge: Judge, episodes: Episodes, pi: Sequence[Any]) -> list[list[Any
     d, psi = judge.occupancy(pi), episodes.score(pi)
     mass = [d[s] * pi[k] for k, s in enumerate(judge.state)]
     indices = range(episodes.dim)
-    return [[inner(mass, [row[i] * row[j] for row in psi]) for j in indices] for i in indices]
+    return [[dot(mass, [row[i] * row[j] for row in psi]) for j in indices] for i in indices]
 
 
 @claim(
@@ -185,20 +185,20 @@ def relaxed_domination(
                 call(policies.fisher, law).ravel(), [x for row in information for x in row], f"Fisher information, {at}"
             )
             w = [x / (1 - judge.gamma) for x in call(policies.critic, law)]
-            yield all_equal([inner(row, w) for row in information], gradient, f"F w, {at}")
+            yield all_equal([dot(row, w) for row in information], gradient, f"F w, {at}")
             target = pi if own else judge.optimal_policy
             d = judge.occupancy(target)
             mass = [d[s] * ball(target[j]) for j, s in enumerate(judge.state)]
-            fit = [inner(w, s) for s in score]
+            fit = [dot(w, s) for s in score]
             error = [a - (1 - judge.gamma) * f for a, f in zip(A, fit, strict=True)]
             gap = best - judge.objective(V)
             scale = 1 - judge.gamma if scaled else ball(1)
-            yield equal(gap, inner(mass, error) / scale + inner(mass, fit), f"exact form, {at}")
+            yield equal(gap, dot(mass, error) / scale + dot(mass, fit), f"exact form, {at}")
             if number == 0:
                 yield all_equal(error, [ball(0)] * judge.L, f"minimal softmax represents advantages, {at}")
-            bias = ball(upper(inner(mass, [x * x for x in error]))).sqrt() / scale
-            length = ball(upper(inner(gradient, gradient))).sqrt()
-            reach = largest([inner(s, s) for s in score]).sqrt()
+            bias = ball(upper(dot(mass, [x * x for x in error]))).sqrt() / scale
+            length = ball(upper(dot(gradient, gradient))).sqrt()
+            reach = largest([dot(s, s) for s in score]).sqrt()
             bound = reach * length / (eigenvalues(information)[0] if informed else 1)
             yield leq(gap, bound + bias if biased else bound, at, k=k, series=f"class {number}")
 

@@ -11,10 +11,10 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, ball, dot, log
 from mdpkit.claims.trial import call, iterates
 from mdpkit.proofs.policy_gradient.normalized_variance_reduced_policy_gradient import distance, slope
-from mdpkit.proofs.policy_gradient.reinforce import Tested, inner, parameters
+from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters
 from mdpkit.solvers.policy_gradient import OccupancyRegressionPolicyGradient
 
 F = Fraction
@@ -55,9 +55,9 @@ def the_run(judge: Judge, solver: Solver, seed: int, factor: int = 2, n: int = 2
         weights = [ball(0)] * len(psi[0])
         places = [int(u * judge.L) for u in own.random(solver.regression).tolist()]
         for x, path in zip(places, episodes.redraw(own, pi, solver.regression), strict=True):
-            off = episodes.counted(path)[x] - inner(psi[x], weights)
+            off = episodes.counted(path)[x] - dot(psi[x], weights)
             weights = [w + factor * ball(solver.alpha) * off * y for w, y in zip(weights, psi[x], strict=True)]
-        r = slope(solver.objective, judge, [inner(row, weights) for row in psi])
+        r = slope(solver.objective, judge, [dot(row, weights) for row in psi])
         theta = [ball(x) for x in state.theta]
         for path in episodes.redraw(own, pi, solver.episodes):
             g = episodes.estimate(path, pi, r)
@@ -97,15 +97,15 @@ def occupancy_regression(
     psi = call(solver.basis, of.policies)
     rows = [[ball(x) for x in row] for row in solver.model]
     # The normal equations of two features.
-    G = [[inner([row[i] for row in rows], [row[j] for row in rows]) for j in range(2)] for i in range(2)]
-    b = [inner([row[i] for row in rows], occupancy) for i in range(2)]
+    G = [[dot([row[i] for row in rows], [row[j] for row in rows]) for j in range(2)] for i in range(2)]
+    b = [dot([row[i] for row in rows], occupancy) for i in range(2)]
     det = G[0][0] * G[1][1] - G[0][1] * G[1][0]
     fit = [(G[1][1] * b[0] - G[0][1] * b[1]) / det, (G[0][0] * b[1] - G[1][0] * b[0]) / det]
     for weights, target in (([ball(F(1, 2)), ball(-1)], None), ([x + ball(shift) for x in fit], [ball(0)] * 2)):
         steps = [call(solver.direction, psi[k], visits[k], judge.array(weights)) for k in range(judge.L)]
         mean = [sum((step[i] for step in steps), ball(0)) / judge.L for i in range(2)]
-        errors = [2 * (x - inner(row, weights)) for x, row in zip(occupancy, rows, strict=True)]
-        exact = [inner(errors, [row[i] for row in rows]) / judge.L for i in range(2)]
+        errors = [2 * (x - dot(row, weights)) for x, row in zip(occupancy, rows, strict=True)]
+        exact = [dot(errors, [row[i] for row in rows]) / judge.L for i in range(2)]
         yield all_equal(mean, exact, "mean step")
         if target is not None:
             yield all_equal(mean, target, "mean step at the fit")

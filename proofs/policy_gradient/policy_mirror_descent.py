@@ -409,10 +409,7 @@ def regularized(
         problem = mdp.under(EntropyRegularized(judge.gamma_exact, tau, reference))
         log_reference = [ball(0)] * L if reference is None else [log(x) for x in reference]
         best = judge.soft_optimal(tau, None if reference is None else log_reference)
-        q = judge.q(best)
-        raw = [q[k] / ball(tau) + log_reference[k] for k in range(L)]
-        norms = [log_sum_exp(of_state(judge, s, raw)) for s in range(judge.S)]
-        log_star = [raw[k] - norms[s] for k, s in enumerate(judge.state)]
+        log_star = judge.log_softmax(judge.q(best), tau, log_reference)
         star = [exp(x) for x in log_star]
         nu = judge.stationary(star) if stationary else [ball(Fraction(1, judge.S))] * judge.S
         solver = PolicyMirrorDescent(eta, KL)
@@ -421,19 +418,16 @@ def regularized(
         old_gap: Any = None
         old_far: Any = None
         old_log_pi: Any = None
-        expected: Any = [-log(len(judge.pairs[s])) for s in judge.state]
+        expected: Any = judge.log_uniform()
         for k, state in enumerate(iterates(problem, solver, steps)):
             log_pi = list(state.point)
             pi = [exp(x) for x in log_pi]
-            paid = [judge.r[j] - ball(tau) * (log_pi[j] - log_reference[j]) for j in range(L)]
-            V = judge.value(pi, paid)
+            V = judge.soft_value(log_pi, tau, log_reference)
             yield all_equal(log_pi, expected, f"log pi_{k}")
             yield all_equal(state.V, V, f"V_{k}")
             q = judge.q(V)
             pulled = [(log_pi[j] + size * q[j] + size * ball(tau) * log_reference[j]) for j in range(L)]
-            pulled = [x / (1 + size * ball(tau)) for x in pulled]
-            norms = [log_sum_exp(of_state(judge, s, pulled)) for s in range(judge.S)]
-            expected = [pulled[j] - norms[s] for j, s in enumerate(judge.state)]
+            expected = judge.log_softmax(pulled, 1 + size * ball(tau))
             far = judge.mean(star, [a - b for a, b in zip(log_star, log_pi, strict=True)])
             gap, far = mean(nu, best) - mean(nu, V), mean(nu, far)
             total = gap + (1 + weight * size * ball(tau)) / size * far
@@ -526,7 +520,7 @@ def policy_iteration(
     """Mirror descent with long steps is policy iteration: exactly for Euclidean steps, exponentially nearly for others."""
     judge = Judge(mdp)
     solver = PolicyMirrorDescent(eta, L2)
-    expected = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
+    expected = judge.uniform()
     for k, state in enumerate(iterates(mdp, solver, steps, arithmetic="rational")):
         if k >= late:
             yield all_equal(state.point, expected, f"pi_{k}")
@@ -538,7 +532,7 @@ def policy_iteration(
             for pairs in judge.pairs:
                 new[max(pairs, key=lambda j: sign * q[j])] = Fraction(1)
             expected = new
-    q = judge.q(judge.value([Fraction(1, len(judge.pairs[s])) for s in judge.state]))
+    q = judge.q(judge.value(judge.uniform()))
     odds = [
         ball(eta) * (x - max((q[k] for k in judge.pairs[s]), key=float)) for x, s in zip(q, judge.state, strict=True)
     ]

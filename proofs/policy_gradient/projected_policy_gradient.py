@@ -27,7 +27,7 @@ class Iterate(NamedTuple):
 
 def the_iterates(judge: Judge, eta: Fraction, n: int, wrong: str = "") -> Iterator[Iterate]:
     """The iterates 0 to n, with the rows that say that they start uniform and follow projected gradient steps."""
-    expected: Any = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
+    expected: Any = judge.uniform()
     for k, state in enumerate(iterates(judge.mdp, ProjectedPolicyGradient(eta), n, arithmetic="rational")):
         pi = list(state.pi)
         V, d = judge.exact_value(pi), judge.exact_visits(pi)

@@ -14,7 +14,7 @@ import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, joined, positive
-from mdpkit.claims.judge import Judge, ball, exp, largest, log
+from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log
 from mdpkit.claims.trial import call, iterates
 from mdpkit.kernels import surrogate
 from mdpkit.models.criterion import Discounted
@@ -22,9 +22,7 @@ from mdpkit.models.mdp import MDP
 from mdpkit.proofs.policy_gradient.surrogate import (
     gain,
     library_gradient,
-    normalized,
     relative_entropies,
-    return_gradient,
     some_policy,
 )
 from mdpkit.solvers.policy_gradient import PenalizedPolicyOptimization, ProximalPolicyOptimization
@@ -64,8 +62,7 @@ def gradient(
     judge = Judge(mdp)
     log_pi = some_policy(judge, rng)
     pi = [exp(x) for x in log_pi]
-    V = judge.value(pi)
-    exact = return_gradient(judge, pi, V)
+    exact = judge.logit_gradient(pi)
     if scale:
         exact = [(1 - judge.gamma) * x for x in exact]
     if weights == "initial":
@@ -131,7 +128,7 @@ def ascent(
     """PPO's policies are the ascent on the clipped surrogate of the last one."""
     judge = Judge(mdp)
     width, eta = ball(epsilon or solver.epsilon), ball(solver.eta)
-    expected = [-log(len(judge.pairs[s])) for s in judge.state]
+    expected = judge.log_uniform()
     for k, state in enumerate(iterates(mdp, tested or solver, steps)):
         log_old = list(state.log_pi)
         yield all_equal(log_old, expected, f"log pi_{k}")
@@ -149,7 +146,7 @@ def ascent(
             log_pi = [
                 x + eta * d[s] * p * (g - mean[s]) for x, p, g, s in zip(log_pi, pi, slope, judge.state, strict=True)
             ]
-            log_pi = normalized(judge, log_pi)
+            log_pi = judge.log_softmax(log_pi)
         expected = log_pi
 
 
@@ -221,7 +218,7 @@ def penalty_rule(
         V = judge.value(pi)
         yield all_equal(state.V, V, f"V_{k}")
         if before is None:
-            yield all_equal(pi, [Fraction(1, len(judge.pairs[s])) for s in judge.state], "the uniform policy")
+            yield all_equal(pi, judge.uniform(), "the uniform policy")
             yield equal(state.beta, expected, "beta_0")
         else:
             old, A, d, beta = before
@@ -232,8 +229,8 @@ def penalty_rule(
                 yield equal(sum((pi[j] for j in pairs), ball(0)), 1, f"sums to one, {at}")
             far = relative_entropies(judge, old, pi)
             spread = [x - 1 for x in judge.mean(old, [q / p for p, q in zip(pi, old, strict=True)])] if chi else far
-            yield equal(gain(judge, d, A, pi), beta * sum((x * y for x, y in zip(d, spread, strict=True)), ball(0)), at)
-            mean = largest(far) if worst else sum((x * y for x, y in zip(d, far, strict=True)), ball(0))
+            yield equal(gain(judge, d, A, pi), beta * dot(d, spread), at)
+            mean = largest(far) if worst else dot(d, far)
             delta, width = ball(solver.delta), ball(band)
             yield equal(state.divergence, mean, f"the divergence, {at}")
             expected = 2 * beta if mean > width * delta else beta / 2 if mean < delta / width else beta

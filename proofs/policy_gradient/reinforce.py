@@ -17,7 +17,7 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, leq, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes, Path
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, ball, dot, log
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.operators.log_linear import LogLinear, Trajectories
 from mdpkit.operators.on_policy import OnPolicy
@@ -113,20 +113,11 @@ def the_run(judge: Judge, solver: Reinforce, seed: int, tested: Reinforce | None
         theta = [t + ball(solver.eta) * g for t, g in zip(state.theta, step, strict=True)]
 
 
-def inner(x: Sequence[Any], y: Sequence[Any]) -> Any:
-    """The inner product, as a ball."""
-    return sum((ball(a) * ball(b) for a, b in zip(x, y, strict=True)), ball(0))
-
-
 def unit(d: Sequence[Any]) -> list[Any]:
     """The direction over its length; zero where it is exactly zero."""
     if all(x == 0 for x in d):
         return list(d)
-    return [x / inner(d, d).sqrt() for x in d]
-
-
-expected = inner
-"""An expectation: of probabilities and values."""
+    return [x / dot(d, d).sqrt() for x in d]
 
 
 def variance(mdp: Any, solver: Reinforce, theta: Sequence[Any], gradient: Sequence[Any]) -> Any:
@@ -282,13 +273,13 @@ def optimal_baseline(
         paths = list(episodes.paths())
         chances = [episodes.chance(path, pi) for path in paths]
         both = [judged_estimate(episodes, chosen, path, pi) for path in paths]
-        squares = [inner(T, T) for _, T in both]
+        squares = [dot(T, T) for _, T in both]
         norms = [x if power == 2 else x.sqrt() for x in squares]
         if scored:
-            best = expected(chances, [inner(G, T) for G, T in both]) / expected(chances, squares)
+            best = dot(chances, [dot(G, T) for G, T in both]) / dot(chances, squares)
         else:
-            best = expected(chances, [sum(episodes.paid(path), ball(0)) for path in paths])
-        spread, gradient = expected(chances, norms), episodes.gradient(theta)
+            best = dot(chances, [sum(episodes.paid(path), ball(0)) for path in paths])
+        spread, gradient = dot(chances, norms), episodes.gradient(theta)
         least = variance(mdp, dataclasses.replace(chosen, baseline=best), theta, gradient)
         for b in (F(0), F(1), F(-3, 2)):
             there = variance(mdp, dataclasses.replace(chosen, baseline=b), theta, gradient)

@@ -20,9 +20,8 @@ from mdpkit.claims.judge import Judge, ball, exp, log, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
-from mdpkit.proofs.policy_gradient.minorize_maximize import Exact
+from mdpkit.proofs.policy_gradient.minorize_maximize import AtPolicy
 from mdpkit.proofs.policy_gradient.proximal_policy_optimization import bandit, clipped_slope
-from mdpkit.proofs.policy_gradient.surrogate import normalized
 from mdpkit.solvers.policy_gradient import ProximalPolicyOptimization, SimplePolicyOptimization
 
 FIFTH, ETA = Fraction(1, 5), Fraction(1, 2)
@@ -54,7 +53,9 @@ class Unsigned(SimplePolicyOptimization):
         return self.valued(on, raw / on.spread(segments.total(raw, on.pair_ptr)))
 
 
-def conditions(exact: Exact, new: list[Fraction], epsilon: Fraction, at: str, weight: Any, half: int) -> Iterator[Row]:
+def conditions(
+    exact: AtPolicy, new: list[Fraction], epsilon: Fraction, at: str, weight: Any, half: int
+) -> Iterator[Row]:
     """Optimality of the policy ``new``: one derivative in all actions that are used, none larger in the others."""
     for s, pairs in enumerate(exact.judge.pairs):
         where = f"{at}, s={s}"
@@ -100,12 +101,12 @@ def closed_form(
 ) -> Iterator[Row]:
     """SPO's policies are the exact maximizers of its surrogate, by the closed form."""
     judge = Judge(mdp)
-    before: Exact | None = None
+    before: AtPolicy | None = None
     for k, state in enumerate(iterates(mdp, tested, steps, arithmetic="rational")):
-        exact = Exact(judge, state.pi)
+        exact = AtPolicy(judge, state.pi)
         yield all_equal(state.V, exact.V, f"V_{k}")
         if before is None:
-            yield all_equal(state.pi, [Fraction(1, len(judge.pairs[s])) for s in judge.state], "the uniform policy")
+            yield all_equal(state.pi, judge.uniform(), "the uniform policy")
         else:
             yield from conditions(before, exact.pi, epsilon, f"k={k}", weight, half)
             for s, pairs in enumerate(judge.pairs):
@@ -141,7 +142,7 @@ def ratios_escape(mdp: Any, *, model: Any = None, times: int = 1, separate: bool
     """SPO keeps its ratios within epsilon (its maximizer does not, at actions of small advantage)."""
     problem = mdp if model is None else model
     first, second = iterates(problem, SimplePolicyOptimization(FIFTH), 1, arithmetic="rational")
-    for x, y, a in zip(first.pi, second.pi, Exact(Judge(problem), first.pi).A, strict=True):
+    for x, y, a in zip(first.pi, second.pi, AtPolicy(Judge(problem), first.pi).A, strict=True):
         ratio = 1 + FIFTH * ((a > 0) - (a < 0)) if separate else y / x
         yield leq(abs(ratio - 1), times * FIFTH, "|rho - 1|")
 
@@ -187,7 +188,7 @@ def ascent(
     """SPO's ascent follows the gradient of its surrogate from the last policy."""
     judge = Judge(mdp)
     epsilon = ball(FIFTH)
-    expected: Any = [Fraction(1, len(judge.pairs[s])) for s in judge.state]
+    expected: Any = judge.uniform()
     for k, state in enumerate(iterates(mdp, SimplePolicyOptimization(FIFTH, ETA, inner), steps)):
         old = list(state.pi)
         yield all_equal(old, expected, f"pi_{k}")
@@ -206,7 +207,7 @@ def ascent(
                 x + ball(ETA) * d[s] * p * (g - mean[s])
                 for x, p, g, s in zip(log_pi, pi, slope, judge.state, strict=True)
             ]
-            log_pi = normalized(judge, raw)
+            log_pi = judge.log_softmax(raw)
         expected = [exp(x) for x in log_pi]
 
 
@@ -234,7 +235,7 @@ def limit(mdp: Any, *, width: int = 1, normalize: int = 1, tested: Any = None) -
     epsilon = ball(FIFTH)
     solver = tested or SimplePolicyOptimization(FIFTH, 2, LONG)
     start, end = iterates(mdp, solver, 1, arithmetic="float")
-    exact = Exact(judge, [Fraction(1, len(judge.pairs[s])) for s in judge.state])
+    exact = AtPolicy(judge, judge.uniform())
     # Probabilities are rounded once, and the value of a well conditioned system of two equations some dozens of times.
     arb: Any = import_module("flint").arb
     first, policy = (np.exp(x.log_pi) if hasattr(x, "log_pi") else x.pi for x in (start, end))

@@ -15,7 +15,7 @@ import numpy as np
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, leq, mutant, point
 from mdpkit.claims.cases import chosen, discounted, joined, locks, ragged
 from mdpkit.claims.enclosure import precision
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp
+from mdpkit.claims.judge import Judge, ball, exp, largest, log
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.models.mdp import MDP
@@ -76,16 +76,12 @@ def the_iterates(
     expected: Any = [ball(0)] * judge.L
     for k, state in enumerate(iterates(problem, SoftmaxPolicyGradient(eta), n)):
         theta, log_pi = list(state.theta), list(state.log_pi)
-        totals = [log_sum_exp([theta[j] for j in pairs]) for pairs in judge.pairs]
         pi = [exp(x) for x in log_pi]
-        paid = [
-            r - (0 if tau is None else ball(tau) * (x - y))
-            for r, x, y in zip(judge.r, log_pi, log_reference, strict=True)
-        ]
+        paid = judge.r if tau is None else judge.soft_rewards(log_pi, tau, log_reference)
         V = judge.value(pi, paid)
         rows = [
             all_equal(theta, expected, f"k={k}: theta"),
-            all_equal(log_pi, [x - totals[s] for x, s in zip(theta, judge.state, strict=True)], f"k={k}: log pi"),
+            all_equal(log_pi, judge.log_softmax(theta), f"k={k}: log pi"),
             all_equal(state.V, V, f"k={k}: V"),
         ]
         gradient = judge.logit_gradient(pi, paid)

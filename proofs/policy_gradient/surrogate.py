@@ -17,7 +17,7 @@ import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import once, positive
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp
+from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log
 from mdpkit.claims.search import Search, dense_models
 from mdpkit.claims.trial import call, pose
 from mdpkit.kernels import softmax, surrogate
@@ -57,25 +57,7 @@ def total_variations(judge: Judge, pi: Any, other: Any) -> list[Any]:
 
 def gain(judge: Judge, d: Any, A: Any, other: Any) -> Any:
     """sum_s d sum_a other A."""
-    return sum((x * y for x, y in zip(d, judge.mean(other, A), strict=True)), ball(0))
-
-
-def normalized(judge: Judge, raw: Any) -> list[Any]:
-    """Logarithms of the probabilities in proportion to exp(raw)."""
-    norm = [log_sum_exp([raw[k] for k in pairs]) for pairs in judge.pairs]
-    return [x - norm[s] for x, s in zip(raw, judge.state, strict=True)]
-
-
-def return_gradient(judge: Judge, pi: Any, V: Any) -> list[Any]:
-    """Derivatives of the return in the logits, by differentiating Bellman's equation: no visits enter."""
-    q = judge.q(V)
-    out = []
-    for k in range(judge.L):
-        source = [ball(0)] * judge.L
-        for b in judge.pairs[judge.state[k]]:
-            source[b] = (int(b == k) - ball(pi[k])) * q[b]
-        out.append(judge.objective(judge.value(pi, source)))
-    return out
+    return dot(d, judge.mean(other, A))
 
 
 # -- what the surrogate misses -----------------------------------------------------------------------------------------
@@ -150,7 +132,7 @@ def missed(move: Move, constant: Any, which: str, weights: str, power: int, epsi
     yield all_equal(TV, far, "total variations")
     yield all_equal(KL, near, "relative entropies")
     before = judge.visits(move.old)
-    averages = [sum((x * y for x, y in zip(before, each, strict=True)), ball(0)) for each in (far, near)]
+    averages = [dot(before, each) for each in (far, near)]
     yield all_equal(costs, averages, "the penalties' averages")
     divergence = largest(far) ** power if which == "tv" else largest(near)
     size = largest([abs(x) for x in A]) if epsilon == "max" else abs(judge.objective(judge.mean(move.new, A)))
@@ -222,7 +204,7 @@ def library_gradient(mdp: MDP, log_pi: Any, penalty: Any) -> Any:
 
 def some_policy(judge: Judge, rng: Any) -> list[Any]:
     """Logarithms of a random policy."""
-    return normalized(judge, [ball(Fraction(int(x), 1000)) for x in rng.integers(-1500, 1500, size=judge.L)])
+    return judge.log_softmax([ball(Fraction(int(x), 1000)) for x in rng.integers(-1500, 1500, size=judge.L)])
 
 
 @claim(
@@ -250,13 +232,13 @@ def second_order(mdp: Any, *, rng: Any, weights: str = "old", scale: bool = Fals
     V = judge.value(pi)
     A = judge.advantage(V)
     tested = call(library_gradient, mdp, log_pi, None)
-    exact = return_gradient(judge, pi, V)
+    exact = judge.logit_gradient(pi)
     if scale:
         exact = [(1 - judge.gamma) * x for x in exact]
     yield all_equal(tested, exact, "the gradient")
     for j in range(6, 16):
         t = ball(Fraction(1, 2**j))
-        new = [exp(x) for x in normalized(judge, [x + t * y for x, y in zip(log_pi, A, strict=True)])]
+        new = [exp(x) for x in judge.log_softmax([x + t * y for x, y in zip(log_pi, A, strict=True)])]
         d = judge.rho if weights == "initial" else judge.visits(pi if weights == "old" else new)
         missing = abs(judge.objective(judge.value(new)) - judge.objective(V) - gain(judge, d, A, new))
         yield fact(missing > 0, f"t=2^-{j}")

@@ -8,10 +8,10 @@ from typing import Any
 
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import chosen, discounted, joined
-from mdpkit.claims.judge import Judge, ball, exp, log
+from mdpkit.claims.judge import Judge, ball, dot, exp
 from mdpkit.claims.trial import iterates
 from mdpkit.proofs.policy_gradient.proximal_policy_optimization import bandit
-from mdpkit.proofs.policy_gradient.surrogate import gain, normalized, relative_entropies
+from mdpkit.proofs.policy_gradient.surrogate import gain, relative_entropies
 from mdpkit.solvers.policy_gradient import TrustRegionPolicyOptimization
 
 
@@ -26,11 +26,6 @@ class Timid(TrustRegionPolicyOptimization):
 TRPO = TrustRegionPolicyOptimization(Fraction(1, 2))
 # Here the two orders of the relative entropy ask for different steps.
 BANDIT = chosen([Case("bandit r=(0, 1/5, 1), gamma=1/2", bandit(("0", "1/5", "1")))])
-
-
-def dot(d: Any, x: Any) -> Any:
-    """sum_s d x."""
-    return sum((a * b for a, b in zip(d, x, strict=True)), ball(0))
 
 
 @claim(
@@ -67,7 +62,7 @@ def natural_step(
     judge = Judge(mdp)
     factor = ball(shrink or solver.shrink)
     delta = ball(solver.delta)
-    expected = [-log(len(judge.pairs[s])) for s in judge.state]
+    expected = judge.log_uniform()
     rejected = 0
     before: Any = None
     pi, log_pi, d, A, last = before, before, before, before, before
@@ -94,7 +89,7 @@ def natural_step(
         rejected = 0
         while True:
             length = scale * factor**rejected
-            expected = normalized(judge, [x + length * y for x, y in zip(log_pi, A, strict=True)])
+            expected = judge.log_softmax([x + length * y for x, y in zip(log_pi, A, strict=True)])
             far = relative_entropies(judge, pi, [exp(x) for x in expected])
             most = dot([1] * judge.S, far) if worst else dot(d, far)
             if most <= delta or rejected > 60:
@@ -105,7 +100,7 @@ def natural_step(
     for j in range(24, 60, 7):
         small = ball(Fraction(1, 2**j))
         scale = (2 * small / dot(d, judge.mean(pi, [x * x for x in A]))).sqrt()
-        new = [exp(x) for x in normalized(judge, [x + scale * y for x, y in zip(log_pi, A, strict=True)])]
+        new = [exp(x) for x in judge.log_softmax([x + scale * y for x, y in zip(log_pi, A, strict=True)])]
         filled = abs(dot(d, relative_entropies(judge, pi, new)) / small - 1)
         yield fact(filled < 1, f"delta=2^-{j}")
         yield point(2**j, filled, f"delta=2^-{j}")

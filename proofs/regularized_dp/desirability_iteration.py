@@ -156,7 +156,7 @@ def doob(
     """Doob's transform of the reference attains the evidence lower bound of a goal, and is the first step of the solver."""
     judge = GoalJudge(mdp)
     goal = place(mdp, (4, 2))
-    mu = [ball(Fraction(1, len(judge.pairs[s]))) for s in judge.state]
+    mu = [ball(x) for x in judge.uniform()]
     h, policy = tested_goal(mdp, goal)
     mine = judge.hit(mu, goal)
     yield all_equal(h, mine, "the desirability")
@@ -248,7 +248,7 @@ def subgoals(case: Any, *, turned: bool = False, from_start: bool = False, pause
     """Going through subgoals is worth at most the goal itself, and as much where they are doorways."""
     mdp, start, goals, doorway = case
     judge = GoalJudge(mdp)
-    mu = [ball(Fraction(1, len(judge.pairs[s]))) for s in judge.state]
+    mu = [ball(x) for x in judge.uniform()]
 
     def bound() -> Any:
         problem, _ = pose(mdp, None, "ball")
@@ -323,7 +323,7 @@ def iterated(
 ) -> Iterator[Row]:
     """A policy that becomes its own transform never loses value."""
     judge = GoalJudge(mdp)
-    expected: Any = [ball(Fraction(1, len(judge.pairs[s]))) for s in judge.state]
+    expected: Any = [ball(x) for x in judge.uniform()]
     last: Any = None
     for k, state in enumerate(iterates(mdp, tested or DesirabilityIteration(), steps)):
         yield all_equal(state.pi, expected, f"pi_{k}")

@@ -56,7 +56,7 @@ def averages(
         else:
             h = [ball(x) for x in before.h]
             scale = tau if with_entropy else lambda_
-            log_pi = soft.log_softmax([x / scale for x in soft.pulled(times(1 if with_entropy else k, h), scale)])
+            log_pi = soft.judge.log_softmax([x / scale for x in soft.pulled(times(1 if with_entropy else k, h), scale)])
             V = soft.evaluation(log_pi, old, before.q, lambda_)
             q = plus(judge.q(V), errors(solver.backup, judge.L, k))
             if with_entropy:

@@ -35,7 +35,7 @@ def followed(soft: Regularized, solver: Any, tested: Any, steps: int) -> Iterato
             rows = [all_equal(state.preferences, times(1 / eta, soft.start()), "Psi_0")]
         else:
             Psi = [ball(x) for x in before.preferences]
-            log_pi = soft.log_softmax(times(eta, Psi))
+            log_pi = soft.judge.log_softmax(times(eta, Psi))
             boltzmann = solver.mean == "boltzmann"
             V = judge.mean([exp(x) for x in log_pi], Psi) if boltzmann else soft.potential(Psi, 1 / eta)
             kept = [x - V[s] for x, s in zip(Psi, judge.state, strict=True)]

@@ -60,7 +60,7 @@ def followed(soft: Regularized, solver: Any, tested: Any, n: int) -> Iterator[tu
     seen: list[list[Any]] = []
     logits = [ball(0)] * judge.L
     for k, state in enumerate(iterates(judge.mdp, tested, n)):
-        log_pi = soft.log_softmax(soft.pulled(logits, ball(1)))
+        log_pi = soft.judge.log_softmax(soft.pulled(logits, ball(1)))
         V = soft.value(log_pi)
         yield (
             k,
@@ -194,12 +194,14 @@ def vanilla_temperature(mdp: Any, *, corrected: bool = False, off: int = 0) -> I
         for k, state, _, rows in followed(soft, plain, plain, memory + 2):
             yield from rows
             if k >= memory:
-                expected = soft.log_softmax(times((1 - beta ** (memory + off)) / tau, r))
+                expected = soft.judge.log_softmax(times((1 - beta ** (memory + off)) / tau, r))
                 yield all_equal(state.log_pi, expected, f"log pi_{k}, M={memory}")
         for k, state, _, rows in followed(soft, _near(memory), _near(memory), memory + 2):
             yield from rows
             if k >= memory:
-                yield all_equal(state.log_pi, soft.log_softmax(times(1 / tau, r)), f"corrected log pi_{k}, M={memory}")
+                yield all_equal(
+                    state.log_pi, soft.judge.log_softmax(times(1 / tau, r)), f"corrected log pi_{k}, M={memory}"
+                )
 
 
 @claim(
@@ -341,6 +343,6 @@ def noise(mdp: Any, *, corrected: bool = True, memory_factor: int = 1, power: in
         yield equal(total, right, f"variance factor, M={memory}")
         yield all_equal(clean[0].log_pi, soft.start(), "log pi_0")
         yield all_equal(
-            clean[-1].log_pi, soft.log_softmax(times(1 / tau, soft.judge.r)), f"pi is soft in r, M={memory}"
+            clean[-1].log_pi, soft.judge.log_softmax(times(1 / tau, soft.judge.r)), f"pi is soft in r, M={memory}"
         )
         yield all_equal(clean[-1].V, soft.value(clean[-1].log_pi), f"V, M={memory}")

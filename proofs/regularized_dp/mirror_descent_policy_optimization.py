@@ -83,7 +83,7 @@ def steps_of(solver: Any, n: int) -> list[Any]:
 
 def iterated(judge: Judge, tested: Any, n: int) -> Iterator[tuple[int, Any, list[Any], list[Row]]]:
     """``k``, the state, its policy's value by the judge, and the rows for both ends."""
-    start = [-log(len(judge.pairs[s])) for s in judge.state]
+    start = judge.log_uniform()
     for k, state in enumerate(iterates(judge.mdp, tested, n)):
         V = judge.value([exp(x) for x in state.log_pi])
         rows = [all_equal(state.V, V, f"V_{k}")]
@@ -287,24 +287,15 @@ def one_inner_step(
             A = judge.advantage(V)
             if k == 0:
                 gradient = [d[s] * pi[j] * A[j] for j, s in enumerate(judge.state)]
-                yield from _slope(judge, pi, V, gradient)
+                scale = 1 - judge.gamma if normalized else 1
+                yield all_equal([scale * x for x in judge.logit_gradient(pi)], gradient, "derivatives in the logits")
             expected = old = [ball(x) for x in state.log_pi]
             for _ in range(m):
                 g = [x - (y - z) / ball(solver.eta) for x, y, z in zip(A, expected, old, strict=True)]
                 pi = [exp(x) for x in expected]
                 mean = judge.mean(pi, g)
                 slope = [d[s] * pi[j] * (g[j] - mean[s]) for j, s in enumerate(judge.state)]
-                expected = soft.log_softmax(plus(expected, times(ball(solver.alpha), slope)))
-
-
-def _slope(judge: Judge, pi: Any, V: Any, gradient: Any) -> Iterator[Row]:
-    """That the gradient is one: the linear system of the value, differentiated in each logit."""
-    q = judge.q(V)
-    for j, s in enumerate(judge.state):
-        # The derivative of pi(b|s) is pi(b|s) (1[b = a] - pi(a|s)).
-        x = [q[b] * (int(b == j) - pi[j]) if judge.state[b] == s else ball(0) for b in range(judge.L)]
-        slope = (1 - judge.gamma) * judge.objective(judge.value(pi, x))
-        yield equal(slope, gradient[j], f"derivative in logit {j}")
+                expected = soft.judge.log_softmax(plus(expected, times(ball(solver.alpha), slope)))
 
 
 def _two_arms() -> Iterator[Case]:
@@ -338,7 +329,7 @@ def many_inner_steps(
     """Many inner gradient steps approach the closed form, geometrically."""
     judge, soft = Judge(mdp), Regularized(mdp)
     A = judge.advantage(judge.value([exp(x) for x in soft.start()]))
-    target = soft.log_softmax(plus(soft.start(), times(ball(target_eta), A)))
+    target = soft.judge.log_softmax(plus(soft.start(), times(ball(target_eta), A)))
     previous: Any = None
     for m in range(8, last + 1, 4):
         solver = MirrorDescentPolicyOptimization(eta=F(1) / F(penalty), inner=m, alpha=alpha)
@@ -372,7 +363,7 @@ def _climbed(soft: Regularized, c: Fraction) -> Iterator[Row]:
         pi = [exp(x) for x in log_pi]
         mean = judge.mean(pi, loss)
         slope = [d[s] * pi[j] * (loss[j] - mean[s]) for j, s in enumerate(judge.state)]
-        log_pi = soft.log_softmax(plus(log_pi, times(-ball(solver.alpha), slope)))
+        log_pi = soft.judge.log_softmax(plus(log_pi, times(-ball(solver.alpha), slope)))
     yield all_equal(state.log_pi, log_pi, "two inner steps")
 
 
@@ -433,4 +424,4 @@ def off_policy(
             before = state, V
             kept = (weight - tau) / weight if anchor is None else ball(anchor)
             pulled = soft.pulled(times(1 / weight, judge.q(V)), tau / weight)
-            expected = soft.log_softmax(plus(times(kept, state.log_pi), pulled))
+            expected = soft.judge.log_softmax(plus(times(kept, state.log_pi), pulled))

@@ -35,27 +35,11 @@ class Regularized:
 
     def __init__(self, mdp: MDP):
         self.judge = Judge(mdp)
-        c: Any = mdp.criterion
-        self.tau = ball(getattr(c, "tau_exact", 0))
-        reference = getattr(c, "reference_exact", None)
-        self.log_reference: list[Any] | None = None
-        if reference is not None:
-            table: Any = np.asarray(reference)
-            flat: Any = table[mdp.state, mdp.action] if table.ndim == 2 else table
-            self.log_reference = [log(F(x)) for x in flat.tolist()]
-
-    def per_state(self, x: Any) -> list[Any]:
-        """The logarithm of the sum of exponentials in each state."""
-        return [log_sum_exp([x[k] for k in pairs]) for pairs in self.judge.pairs]
-
-    def log_softmax(self, x: Any) -> list[Any]:
-        """Logarithms of the policy with these logits."""
-        shift = self.per_state(x)
-        return [ball(x[k]) - shift[s] for k, s in enumerate(self.judge.state)]
+        self.tau, self.log_reference = self.judge.temperature, self.judge.log_reference
 
     def start(self) -> list[Any]:
         """The reference, or the uniform policy."""
-        return self.log_reference or [-log(len(self.judge.pairs[s])) for s in self.judge.state]
+        return self.log_reference or self.judge.log_uniform()
 
     def pulled(self, x: Any, tau: Any) -> list[Any]:
         """The numbers with tau times the logarithm of the reference."""
@@ -64,13 +48,16 @@ class Regularized:
 
     def potential(self, x: Any, scale: Any) -> list[Any]:
         """``scale * log sum_a mu exp(x / scale)``."""
-        pulled = self.pulled(x, scale)
-        return [scale * v for v in self.per_state([v / scale for v in pulled])]
+        return self.soft_maximum(self.pulled(x, scale), scale)
+
+    def soft_maximum(self, x: Any, scale: Any) -> list[Any]:
+        """``scale * log sum_a exp(x / scale)``."""
+        return [scale * log_sum_exp([x[k] / scale for k in pairs]) for pairs in self.judge.pairs]
 
     def greedy(self, log_pi: Any, q: Any, lambda_: Any) -> list[Any]:
         """The mirror step."""
         x = self.pulled([lambda_ * ball(p) + ball(v) for p, v in zip(log_pi, q, strict=True)], self.tau)
-        return self.log_softmax([v / (lambda_ + self.tau) for v in x])
+        return self.judge.log_softmax(x, lambda_ + self.tau)
 
     def relative_entropy(self, log_pi: Any, log_other: Any) -> list[Any]:
         """Of each state."""
@@ -90,9 +77,7 @@ class Regularized:
 
     def value(self, log_pi: Any) -> list[Any]:
         """The regularized value of a policy."""
-        ref = self.log_reference or [ball(0)] * self.judge.L
-        r = [self.judge.r[k] - self.tau * (ball(p) - ref[k]) for k, p in enumerate(log_pi)]
-        return self.judge.value([exp(p) for p in log_pi], r)
+        return self.judge.soft_value(log_pi, self.tau, self.log_reference)
 
 
 def regularized(*, taus: tuple[Fraction, ...] = (F(1, 2), F(1, 10), F(2)), fast: int = 3, full: int = 9) -> Any:
@@ -239,7 +224,7 @@ def soft_value_iteration(
         yield from rows
         if k:
             yield all_equal(
-                state.log_pi, soft.log_softmax([x / tau for x in soft.pulled(h, tau)]), f"pi_{k} is soft in h"
+                state.log_pi, soft.judge.log_softmax([x / tau for x in soft.pulled(h, tau)]), f"pi_{k} is soft in h"
             )
             e = errors(solver.backup, judge.L, k)
             E = plus(times(beta, E), times(1 - beta, e)) if averaged else times(1 - beta, e)
@@ -287,7 +272,9 @@ def sum_of_values(
     for k, _, state, rows in followed(soft, solver, tested or solver, steps):
         yield from rows
         if k:
-            yield all_equal(state.log_pi, soft.log_softmax([x / lambda_ for x in S]), f"pi_{k} is soft in the sum")
+            yield all_equal(
+                state.log_pi, soft.judge.log_softmax([x / lambda_ for x in S]), f"pi_{k} is soft in the sum"
+            )
             E = plus(E, errors(solver.backup, judge.L, k))
             paid = [x - actions * y for x, y in zip(soft.potential(S, lambda_), first, strict=True)]
             expected = plus(times(k + ahead, judge.r), times(judge.gamma, following(judge, paid)), E)
@@ -325,7 +312,7 @@ def second_type(
         yield from rows
         if k:
             x = soft.pulled([lambda_ * ball(p) + ball(v) for p, v in zip(before.log_pi, before.q, strict=True)], tau)
-            best = [(lambda_ + tau) * v for v in soft.per_state([v / (lambda_ + tau) for v in x])]
+            best = soft.soft_maximum(x, lambda_ + tau)
             kl = soft.relative_entropy(state.log_pi, before.log_pi)
             yield all_equal(state.V, plus(best, times(ball(share) * lambda_, kl)), f"V_{k} less the first type's")
 

@@ -81,8 +81,8 @@ def is_mirror_descent(
             alpha = ball(1) if conservative else lambda_ / total
             Q = [ball(x) for x in before.Q]
             pulled = soft.pulled(Q, tau)
-            m = [total * x for x in soft.per_state([x / total for x in pulled])]
-            yield all_equal(state.log_pi, soft.log_softmax([x / total for x in pulled]), f"log pi_{k}")
+            m = soft.soft_maximum(pulled, total)
+            yield all_equal(state.log_pi, soft.judge.log_softmax([x / total for x in pulled]), f"log pi_{k}")
             kept = [alpha * (x - m[s]) for x, s in zip(pulled, judge.state, strict=True)]
             e = errors(solver.backup, judge.L, k)
             yield all_equal(state.Q, plus(judge.q(m), kept, e), f"Q_{k} as conservative value iteration")

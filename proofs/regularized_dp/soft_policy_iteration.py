@@ -44,7 +44,7 @@ class OneSweep(SoftPolicyIteration):
 def first_policy(judge: Judge) -> list[Any]:
     """Logarithms of the reference policy, or of the uniform one."""
     mu = judge.log_reference
-    return [-log(len(judge.pairs[s])) for s in judge.state] if mu is None else mu
+    return judge.log_uniform() if mu is None else mu
 
 
 def the_iterates(mdp: MDP, n: int, tested: SoftPolicyIteration | None = None) -> Iterator[tuple[Judge, Any, list[Row]]]:
