@@ -32,18 +32,18 @@ def decreasing(f: Callable[[Array], Array], start: Array) -> Array:
         If f keeps its sign on all scales, or balls are too wide to show the signs near the root.
     """
     low, high = _bracket(f, start)
-    at_low, at_high = _middles(f(low)), _middles(f(high))
+    at_low, at_high = segments.middles(f(low)), segments.middles(f(high))
     x, still, side = low, 0, np.zeros(len(start), dtype=int)
     for _ in range(ENOUGH):
         # Regula falsi that halves the value of an end which stays (Illinois); bisection where that leaves the bracket.
         old, drop = x, at_low - at_high
-        x = _middles(low + (high - low) * (at_low / drop))
+        x = segments.middles(low + (high - low) * (at_low / drop))
         inside = np.array([bool(a < v < b) for a, v, b in zip(low, x, high, strict=True)], dtype=bool)
-        x = np.where(inside, x, _middles((low + high) / 2))
+        x = np.where(inside, x, segments.middles((low + high) / 2))
         still = still + 1 if all(_same(v, w) for v, w in zip(x, old, strict=True)) else 0
         if still == 2:
             break
-        y = _middles(f(x))
+        y = segments.middles(f(x))
         up = np.array([bool(v > 0) for v in y], dtype=bool)
         side = np.where(up, np.maximum(side, 0) + 1, np.minimum(side, 0) - 1)
         low, at_low = np.where(up, x, low), np.where(up, y, np.where(side < -1, at_low / 2, at_low))
@@ -59,16 +59,8 @@ def _same(x: Any, y: Any) -> bool:
     return bool(abs(x - y) <= x * segments.ball(2) ** (10 - int(flint.ctx.prec)))
 
 
-def _middles(x: Array) -> Array:
-    if x.dtype != object:
-        return x
-    out = np.empty(len(x), dtype=object)
-    out[:] = [v.mid() if segments.is_ball(v) else v for v in x]
-    return out
-
-
 def _bracket(f: Callable[[Array], Array], start: Array) -> tuple[Array, Array]:
-    low, high = _middles(start), _middles(start)
+    low, high = segments.middles(start), segments.middles(start)
     for end, outside in (("low", 0.5), ("high", 2)):
         for _ in range(DOUBLINGS):
             y = f(low if end == "low" else high)
@@ -90,11 +82,11 @@ def _enclosed(f: Callable[[Array], Array], x: Array) -> Array:
     flint: Any = import_module("flint")
     radius: Array = x * segments.ball(2) ** (12 - int(flint.ctx.prec))
     for _ in range(WIDER):
-        below = np.array([v > 0 for v in f(_middles(x - radius))], dtype=bool)
-        above = np.array([v < 0 for v in f(_middles(x + radius))], dtype=bool)
+        below = np.array([v > 0 for v in f(segments.middles(x - radius))], dtype=bool)
+        above = np.array([v < 0 for v in f(segments.middles(x + radius))], dtype=bool)
         if np.all(below & above):
             out = np.empty(len(x), dtype=object)
-            out[:] = [flint.arb(v, r.upper()) for v, r in zip(_middles(x), radius, strict=True)]
+            out[:] = [flint.arb(v, r.upper()) for v, r in zip(segments.middles(x), radius, strict=True)]
             return out
         radius = np.where(below & above, radius, radius * 4)
     raise PrecisionError("a root could not be enclosed", needed="more bits")

@@ -7,6 +7,7 @@ the exact one. An array of them, as of Fractions, has dtype object. Pairs are so
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import cache
 from importlib import import_module
@@ -15,9 +16,24 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import ModelError, PrecisionError
-from mdpkit.typing import Array, Ints
+from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["at_least", "ball", "is_ball", "largest", "mean", "norm", "solve", "spread", "total", "widened"]
+__all__ = [
+    "at_least",
+    "ball",
+    "each",
+    "floats",
+    "is_ball",
+    "largest",
+    "mean",
+    "middle",
+    "middles",
+    "norm",
+    "solve",
+    "spread",
+    "total",
+    "widened",
+]
 
 
 INTEGERS: Any = (bool, int, np.integer)
@@ -46,6 +62,30 @@ def ball(x: Any) -> Any:
     if isinstance(x, FLOATS):
         return flint.arb(float(x))
     return flint.arb(x)
+
+
+def middle(x: Any) -> Any:
+    """The midpoint of a ball; another number as it is."""
+    return x.mid() if is_ball(x) else x
+
+
+def each(x: Array, f: Callable[[Any], Any]) -> Array:
+    """A function of each entry, as an object array."""
+    out = np.empty(len(x), dtype=object)
+    out[:] = [f(v) for v in x]
+    return out
+
+
+def middles(x: Array) -> Array:
+    """The midpoints of balls; other numbers as they are."""
+    return x if x.dtype != object else each(x, middle)
+
+
+def floats(x: Array) -> Floats:
+    """The nearest floats, of balls those of their midpoints."""
+    if x.dtype != object:
+        return np.asarray(x, dtype=np.float64)
+    return np.array([float(middle(v)) for v in x.flat]).reshape(x.shape)
 
 
 def widened(x: Any, radius: Any) -> Any:

@@ -33,8 +33,7 @@ __all__ = [
 def log_sum_exp(x: Array, pair_ptr: Ints) -> Array:
     r""":math:`\log \sum_a e^{x(s,a)}` of each state, ``(S,)``."""
     # Any shift near the maximum keeps the exponentials in range; of balls the midpoint will do.
-    shift = np.array([_middle(v) for v in x]) if x.dtype == object else x
-    shift = np.maximum.reduceat(shift, pair_ptr[:-1])
+    shift = np.maximum.reduceat(segments.floats(x), pair_ptr[:-1])
     return shift + np.log(segments.total(np.exp(x - segments.spread(shift, pair_ptr)), pair_ptr))
 
 
@@ -89,7 +88,3 @@ def _weighted(pi: Array, x: Array) -> Array:
     if pi.dtype == object:
         return pi * x
     return np.where(pi > 0, pi, 0.0) * np.where(pi > 0, x, 0.0)
-
-
-def _middle(x: Any) -> float:
-    return float(x.mid()) if segments.is_ball(x) else float(x)

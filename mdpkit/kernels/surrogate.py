@@ -62,7 +62,9 @@ def clip(ratio: Array, A: Array, epsilon: Any) -> tuple[Array, Array]:
     if excess.dtype != object:
         beyond = excess > 0
         return np.where(beyond, excess, 0.0), np.where(beyond, ratio * A, 0.0)
-    return _each(excess, lambda x: _positive(x)[0]), _each(excess, lambda x: _positive(x)[1]) * ratio * A
+    return segments.each(excess, lambda x: _positive(x)[0]), segments.each(
+        excess, lambda x: _positive(x)[1]
+    ) * ratio * A
 
 
 def quadratic(ratio: Array, A: Array, epsilon: Any) -> tuple[Array, Array]:
@@ -80,14 +82,8 @@ def kl(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
 def tv(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
     r""":math:`\frac{\beta}{2} |\rho - 1|`, which averages to :math:`\beta` times the total variation."""
     move = ratio - 1
-    sign = np.sign(move) if move.dtype != object else _each(move, lambda x: 2 * _positive(x)[1] - 1)
+    sign = np.sign(move) if move.dtype != object else segments.each(move, lambda x: 2 * _positive(x)[1] - 1)
     return beta * np.abs(move) / 2, beta * ratio * sign / 2
-
-
-def _each(x: Array, f: Callable[[Any], Any]) -> Array:
-    out = np.empty(len(x), dtype=object)
-    out[:] = [f(v) for v in x]
-    return out
 
 
 def _positive(x: Any) -> tuple[Any, Any]:
@@ -237,19 +233,19 @@ def _tilt(y: Array, behind: Array, old: Array, part: Ints) -> tuple[Array, Array
 
 
 def _spread_of(behind: Array, log_old: Array, d: Array, C: Any, part: Ints) -> Array:
-    y = _in_floats(_floats(behind), np.exp(_floats(log_old)), _floats(d), float(C), part)
+    y = _in_floats(segments.floats(behind), np.exp(segments.floats(log_old)), segments.floats(d), float(C), part)
     if behind.dtype != object:
         return y
     ctx: Any = import_module("flint").ctx
-    y, old = _each(y, segments.ball), np.exp(log_old)
+    y, old = segments.each(y, segments.ball), np.exp(log_old)
     t = _tilt(y, behind, old, part)[0][0]
     for _ in range(int(np.log2(ctx.prec / 20)) + 2):  # among midpoints
         dy, dt = _newton(y, t, behind, old, d, C, part)
-        y, t = _each(y + dy, lambda x: x.mid()), (t + dt).mid()
+        y, t = segments.middles(y + dy), (t + dt).mid()
     # A smaller y has a larger divergence and a smaller multiplier, so that the points y (1 - h) and y (1 + h) bound t.
     h = segments.ball(2) ** (16 - int(ctx.prec))
     for _ in range(60):
-        near, far = _each(y * (1 - h), lambda x: x.mid()), _each(y * (1 + h), lambda x: x.mid())
+        near, far = segments.middles(y * (1 - h)), segments.middles(y * (1 + h))
         high, mu_high = _tilt(near, behind, old, part)[:2]
         low, mu_low = _tilt(far, behind, old, part)[:2]
         if d @ mu_high < C < d @ mu_low:
@@ -271,10 +267,10 @@ def _extreme(x: Array, which: str) -> Any:
 def _within(y: Array, h: Any, most: Any, least: Any, behind: Array, old: Array, part: Ints) -> Array | None:
     """Balls around y that hold all spreads whose divergence is between ``least`` and ``most``."""
     for _ in range(20):
-        near, far = _each(y * (1 - h), lambda x: x.mid()), _each(y * (1 + h), lambda x: x.mid())
+        near, far = segments.middles(y * (1 - h)), segments.middles(y * (1 + h))
         below, above = _tilt(near, behind, old, part)[0], _tilt(far, behind, old, part)[0]
         if all(v > most for v in below) and all(v < least for v in above):
-            return _each(y, partial(_widened, h=2 * h))
+            return segments.each(y, partial(_widened, h=2 * h))
         h = 4 * h
     return None
 
@@ -334,10 +330,6 @@ def _in_floats(behind: Array, old: Array, d: Array, C: float, part: Ints) -> Arr
         return spreads(math.exp(bottom))
 
 
-def _floats(x: Array) -> Array:
-    return np.array([float(v.mid()) if segments.is_ball(v) else float(v) for v in x])
-
-
 def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints) -> Array:
     r"""The maximizer of :math:`\sum_s w \langle \pi, A \rangle - C \max_s \mathrm{TV}(\pi_k, \pi)^2`, ``(L,)``.
 
@@ -348,10 +340,10 @@ def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints
     best: list[int] = []
     for s in range(len(pair_ptr) - 1):
         pairs = range(pair_ptr[s], pair_ptr[s + 1])
-        top = max(pairs, key=lambda j: _middle(A[j]))
+        top = max(pairs, key=lambda j: segments.middle(A[j]))
         best.append(top)
         # Worst first: how much can be moved, and what a unit of it gains.
-        order = sorted((j for j in pairs if j != top), key=lambda j: _middle(A[j]))
+        order = sorted((j for j in pairs if j != top), key=lambda j: segments.middle(A[j]))
         moves.append([(j, old[j], weights[s] * (A[top] - A[j])) for j in order])
     ends: list[tuple[Any, Any]] = []  # where the slope of the gain falls, and by how much
     for move in moves:
@@ -359,24 +351,20 @@ def maximize_tv_max(old: Array, A: Array, weights: Array, C: Any, pair_ptr: Ints
         for i, (_, mass, gain) in enumerate(move):
             reached = reached + mass
             ends.append((reached, gain - (move[i + 1][2] if i + 1 < len(move) else 0)))
-    ends.sort(key=lambda end: _middle(end[0]))
+    ends.sort(key=lambda end: segments.middle(end[0]))
     slope = sum(move[0][2] for move in moves if move)
     alpha = A[0] * 0
     for reached, fall in ends:
         if slope <= 2 * C * reached:
             break
         alpha, slope = reached, slope - fall
-    alpha = max(alpha, slope / (2 * C), key=_middle)
+    alpha = max(alpha, slope / (2 * C), key=segments.middle)
     out = old.copy()
     for top, move in zip(best, moves, strict=True):
         left = alpha
         for j, mass, gain in move:
-            if _middle(gain) <= 0:
+            if segments.middle(gain) <= 0:
                 break
             taken = mass if left >= mass else left
             out[j], out[top], left = out[j] - taken, out[top] + taken, left - taken
     return out
-
-
-def _middle(x: Any) -> Any:
-    return x.mid() if segments.is_ball(x) else x

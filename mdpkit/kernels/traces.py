@@ -1,4 +1,4 @@
-r"""Sums of temporal differences along an episode, with weights that decay backward."""
+r"""Sums of temporal differences along episodes, with weights that decay backward."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from mdpkit.typing import Array
 __all__ = ["generalized_advantages"]
 
 
-def generalized_advantages(delta: Array, discount: Array, lambda_: Any) -> Array:
-    r"""Generalized advantage estimates :math:`A_t = \delta_t + \lambda \gamma_t A_{t+1}` of an episode, ``(T,)``.
+def generalized_advantages(delta: Array, decay: Any) -> Array:
+    r"""Generalized advantage estimates :math:`A_t = \delta_t + \lambda \gamma_t A_{t+1}` along the last axis, ``(..., T)``.
 
-    ``delta (T,)`` are temporal differences, ``discount (T,)`` the discount of each step; :math:`A_T = 0`.
+    ``delta (..., T)`` are temporal differences, ``decay`` is :math:`\lambda\gamma`, one number or one for each step ``(T,)``;
+    :math:`A_T = 0`.
     """
-    out = np.empty_like(delta)
-    following: Any = 0
-    for t in range(len(delta) - 1, -1, -1):
-        following = out[t] = delta[t] + lambda_ * discount[t] * following
+    out, T = delta.copy(), delta.shape[-1]
+    decay = [decay] * T if np.ndim(decay) == 0 else decay
+    for t in range(T - 2, -1, -1):
+        out[..., t] = delta[..., t] + decay[t] * out[..., t + 1]
     return out

@@ -15,7 +15,6 @@ from mdpkit.kernels import segments
 from mdpkit.typing import Array, Bools, Floats, Ints
 
 __all__ = [
-    "advantages",
     "counts",
     "curvature",
     "discounts",
@@ -89,16 +88,6 @@ def rewards_to_go(rewards: Array, gamma: Any) -> Array:
     r""":math:`\Psi_h = \sum_{h' \ge h} \gamma^{h'} r_{h'}`, discounted to the start, of rewards ``(N, H)``."""
     paid = rewards * discounts(gamma, rewards.shape[1])
     return np.cumsum(paid[:, ::-1], axis=1)[:, ::-1]
-
-
-def advantages(deltas: Array, decay: Any) -> Array:
-    r""":math:`\hat A_h = \sum_{l \ge 0} (\gamma\lambda)^l \delta_{h+l}` up to the end of the trajectory, ``(N, H)``."""
-    out = np.empty_like(deltas)
-    tail = deltas[:, -1]
-    for h in range(deltas.shape[1] - 1, -1, -1):
-        tail = deltas[:, h] if h == deltas.shape[1] - 1 else deltas[:, h] + decay * tail
-        out[:, h] = tail
-    return out
 
 
 def counts(pairs: Ints, weights: Array, L: int) -> Array:

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from mdpkit.errors import ModelError, OptionError
-from mdpkit.kernels import segments, trajectories
+from mdpkit.kernels import segments, traces, trajectories
+from mdpkit.models.sampling import check_count
 from mdpkit.operators.log_linear import LogLinear, Trajectories, generator, horizon
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.typing import Array
@@ -84,11 +85,8 @@ class GAE:
         if not 0 <= self.lambda_ <= 1:
             raise OptionError("lambda_ is out of range", found=self.lambda_, needed="[0, 1]")
         for name in ("episodes", "length"):
-            n: Any = getattr(self, name)
-            found = repr(n)
-            integer = isinstance(n, (int, np.integer)) and not isinstance(n, bool)
-            if n is not None and not (integer and n >= 1):
-                raise OptionError(f"{name} is no count", found=found, needed="an integer >= 1")
+            if getattr(self, name) is not None:
+                check_count(getattr(self, name), name, 1)
         if isinstance(self.critic, str):
             if self.critic != "exact":
                 raise OptionError("the critic is unknown", found=self.critic, needed="'exact' or a value of each state")
@@ -115,7 +113,7 @@ class GAE:
         """The estimate at each step of each trajectory, ``(N, H)``."""
         gamma, states = on.gamma[0], batch.states
         deltas = on.r[batch.pairs] + gamma * V[states[:, 1:]] - V[states[:, :-1]]
-        return trajectories.advantages(deltas, gamma * on.number(self.lambda_))
+        return traces.generalized_advantages(deltas, gamma * on.number(self.lambda_))
 
     def __call__(self, on: OnPolicy, pi: Array, rng: np.random.Generator | None = None) -> Array:
         """Draw trajectories, and average their estimates pair by pair, ``(L,)``."""

@@ -15,11 +15,10 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError
 from mdpkit.kernels import segments, softmax, trajectories
-from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.typing import Array, Floats, Ints
+from mdpkit.typing import Array, Ints
 
-__all__ = ["LogLinear", "Trajectories", "floats", "frozen", "generator", "horizon", "one_discount"]
+__all__ = ["LogLinear", "Trajectories", "frozen", "generator", "horizon"]
 
 SHARE = 1e-2
 """The default length of trajectories leaves out this share of the discounted weight."""
@@ -73,11 +72,6 @@ def horizon(length: int | None, gamma: Any) -> int:
 def generator(rng: np.random.Generator | None, k: int) -> np.random.Generator:
     """The generator, or the one of step k where none is given."""
     return np.random.default_rng([0, k]) if rng is None else rng
-
-
-def one_discount(problem: Canonical) -> bool:
-    """Whether one discount factor below one holds for all pairs."""
-    return bool(np.all(problem.gamma == problem.gamma[0])) and problem.gamma[0] < 1
 
 
 class LogLinear:
@@ -177,8 +171,8 @@ class LogLinear:
 
         kernels: Any = sampling
         P = self.on.problem.mdp.P
-        law = floats(self.on.rho if start is None else start)
-        choice = kernels.cumulative(self.ptr, floats(pi))[None]
+        law = segments.floats(self.on.rho if start is None else start)
+        choice = kernels.cumulative(self.ptr, segments.floats(pi))[None]
         states, pairs = np.empty((n, H + 1), dtype=np.int64), np.empty((n, H), dtype=np.int64)
         u = rng.random((n, 1 + 2 * H))
         total = np.cumsum(law)
@@ -237,10 +231,3 @@ class LogLinear:
     def ratios(self, batch: Trajectories, log_pi: Array, log_other: Array) -> Array:
         r""":math:`p(\tau|\theta') / p(\tau|\theta)` of each trajectory, ``(N,)``: ``log_other`` are those of the numerator."""
         return np.exp((log_other - log_pi)[batch.pairs].sum(axis=1))
-
-
-def floats(x: Array) -> Floats:
-    """The nearest floats, of balls their midpoints."""
-    if x.dtype != object:
-        return np.asarray(x, dtype=np.float64)
-    return np.array([float(v.mid()) if segments.is_ball(v) else float(v) for v in x.flat]).reshape(x.shape)

@@ -144,10 +144,10 @@ class Tsallis:
             weights = base**power
             return segments.total(weights, on.pair_ptr) - 1, segments.total(weights / base, on.pair_ptr)
 
-        level = _middles(low)
+        level = segments.middles(low)
         for _ in range(100):
             above, slope = excess(level)
-            ahead = _middles(level + above / slope)
+            ahead = segments.middles(level + above / slope)
             if not any(bool(x < z) for x, z in zip(level, ahead, strict=True)):
                 break
             level = ahead
@@ -163,14 +163,6 @@ class Tsallis:
         q = on.number(self.q)
         sums = segments.total(point**q, on.pair_ptr)
         return (on.spread(sums) * (1 - q) - 1) / (q * (1 - q)) + point ** (q - 1) / (1 - q)
-
-
-def _middles(x: Array) -> Array:
-    if x.dtype != object:
-        return x
-    out = np.empty(len(x), dtype=object)
-    out[:] = [v.mid() for v in x]
-    return out
 
 
 def _ends(level: Array, high: Array) -> Array:

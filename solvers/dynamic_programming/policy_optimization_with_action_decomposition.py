@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import occupancy, segments, softmax, traces
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
@@ -78,14 +77,13 @@ class PolicyOptimizationWithActionDecomposition(IterativeSolver[State]):
     discount: Literal["word", "token"] = "word"
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
         object.__setattr__(self, "code", read_code(self.code))
         check_discount(self.discount)
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
+        return super().accepts(problem) and problem.one_discount
 
     def _inner(self, on: OnPolicy) -> Any:
         return on.number(1) if self.discount == "word" else on.gamma[0]
@@ -159,4 +157,4 @@ def token_advantages(
     check_discount(discount)
     one = gamma**0
     steps = np.array([gamma if end or discount == "token" else one for end in last.tolist()], dtype=V.dtype)
-    return traces.generalized_advantages(r + steps * V[1:] - V[:-1], steps, lambda_)
+    return traces.generalized_advantages(r + steps * V[1:] - V[:-1], lambda_ * steps)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.kernels import trajectories
+from mdpkit.kernels import segments, trajectories
 from mdpkit.models.canonical import Canonical
-from mdpkit.operators.log_linear import LogLinear, floats, generator
+from mdpkit.operators.log_linear import LogLinear, generator
 from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
 from mdpkit.typing import Array, Ints
 
@@ -96,7 +96,7 @@ class ActorCritic(SampledPolicyGradient):
         policies = self.policies(problem)
         theta = policies.zeros()
         rest = valued(policies, theta)
-        pair = self._start(policies, floats(np.exp(rest[0])), generator(rng, 0).random(2))
+        pair = self._start(policies, segments.floats(np.exp(rest[0])), generator(rng, 0).random(2))
         return State(theta, policies.on.number(np.zeros(policies.on.n_pairs)), pair, *rest, 0, 0, None)
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
@@ -105,8 +105,8 @@ class ActorCritic(SampledPolicyGradient):
         n = self.horizon(policies)
         on, P = policies.on, problem.mdp.P
         pi = np.exp(state.log_pi)
-        law, Q, pair = floats(pi), state.Q.copy(), state.pair
-        alpha, stay = on.number(self.alpha), floats(problem.gamma)[0]
+        law, Q, pair = segments.floats(pi), state.Q.copy(), state.pair
+        alpha, stay = on.number(self.alpha), segments.floats(problem.gamma)[0]
         visited = np.empty(n, dtype=np.int64)
         weights = on.number(np.zeros(on.n_pairs))
         for i, u in enumerate(generator(rng, state.k + 1).random((n, 5))):
@@ -130,7 +130,7 @@ class ActorCritic(SampledPolicyGradient):
 
     @staticmethod
     def _start(policies: LogLinear, law: Array, u: Array) -> int:
-        total = np.cumsum(floats(policies.on.rho))
+        total = np.cumsum(segments.floats(policies.on.rho))
         return _choose(policies.ptr, law, _place(total, u[0]), u[1])
 
 

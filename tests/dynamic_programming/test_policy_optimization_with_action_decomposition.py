@@ -71,7 +71,7 @@ def test_estimates_by_hand() -> None:
     V, r = np.array([1.0, 2.0, 4.0, 8.0]), np.array([0.0, 3.0, 5.0])
     last = np.array([False, True, True])
     # delta: 2 - 1, 3 + 4/2 - 2, 5 + 8/2 - 4.
-    assert generalized_advantages(np.array([1.0, 3.0, 5.0]), np.array([1.0, 0.5, 0.5]), 0.5).tolist() == [
+    assert generalized_advantages(np.array([1.0, 3.0, 5.0]), np.array([0.5, 0.25, 0.25])).tolist() == [
         3.125,
         4.25,
         5.0,

@@ -11,7 +11,7 @@ import pytest
 
 import mdpkit as mk
 from mdpkit.errors import UnsupportedError
-from mdpkit.kernels import sampling, trajectories
+from mdpkit.kernels import sampling, traces, trajectories
 from mdpkit.models.canonical import canonical
 from mdpkit.operators.log_linear import LogLinear
 from mdpkit.operators.on_policy import OnPolicy
@@ -62,7 +62,7 @@ def test_enumeration_holds_each_trajectory_once_and_all_of_the_probability() -> 
 def test_rewards_to_go_and_advantages_by_hand() -> None:
     rewards = np.array([[F(1), F(2), F(4)]], dtype=object)
     assert trajectories.rewards_to_go(rewards, F(1, 2))[0].tolist() == [3, 2, 1]
-    assert trajectories.advantages(rewards, F(1, 2))[0].tolist() == [3, 4, 4]
+    assert traces.generalized_advantages(rewards, F(1, 2))[0].tolist() == [3, 4, 4]
     assert trajectories.discounts(F(1, 2), 3).tolist() == [1, F(1, 2), F(1, 4)]
     counted = trajectories.counts(np.array([[0, 2, 0]]), rewards, 3)
     assert counted[:, 0].tolist() == [5, 0, 2]
