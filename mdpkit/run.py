@@ -18,6 +18,7 @@ from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import Invariance, Reachability, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import Markov, Stationary
+from mdpkit.models.sampling import check_count
 from mdpkit.solution import Solution, Status
 from mdpkit.solver import Answer, DirectSolver, IterativeSolver, Solver
 
@@ -113,7 +114,7 @@ class Steps(StopRule):
     n: int = 1000
 
     def __post_init__(self) -> None:
-        _check_count(self.n, "Steps' n")
+        check_count(self.n, "Steps' n")
 
 
 def iterates(mdp: MDP, solver: IterativeSolver[Any], rng: np.random.Generator | None = None) -> Iterator[Any]:
@@ -126,12 +127,6 @@ def iterates(mdp: MDP, solver: IterativeSolver[Any], rng: np.random.Generator | 
     while True:
         yield state
         state = solver.step(problem, state, rng)
-
-
-def _check_count(n: Any, what: str) -> None:
-    count: Any = n
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 0:
-        raise OptionError(f"{what} is no count", found=repr(n), needed="an integer >= 0")
 
 
 def _problem(mdp: MDP, solver: Solver) -> Canonical:
@@ -204,7 +199,7 @@ def run(
             way_out="until=mk.Gap(rel=1e-6)",
         )
     if max_steps is not None:
-        _check_count(max_steps, "max_steps")
+        check_count(max_steps, "max_steps")
     started = time.perf_counter()
     interrupted = False
     trace: list[tuple[int, float, float]] = []

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Ints
 
@@ -54,6 +55,30 @@ class Solver(ABC):
     def accepts(self, problem: Canonical) -> bool:
         """Whether the solver solves problems of this kind."""
         return problem.kind in self.kinds
+
+    def positive(self, *names: str) -> None:
+        """Check that parameters are positive.
+
+        Raises
+        ------
+        OptionError
+            If one is not.
+        """
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise OptionError(f"{name} is not positive", found=getattr(self, name), needed=f"{name} > 0")
+
+    def not_negative(self, *names: str) -> None:
+        """Check that parameters are zero or positive.
+
+        Raises
+        ------
+        OptionError
+            If one is not.
+        """
+        for name in names:
+            if not getattr(self, name) >= 0:
+                raise OptionError(f"{name} is negative", found=getattr(self, name), needed=f"{name} >= 0")
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,11 @@ class Canonical:
         """Number of states."""
         return self.mdp.n_states
 
+    @property
+    def one_discount(self) -> bool:
+        """Whether all pairs share one discount factor."""
+        return bool(np.all(self.gamma == self.gamma[0]))
+
     @cached_property
     def graph(self) -> Graph:
         """The supports of the transition laws (of the first stage)."""

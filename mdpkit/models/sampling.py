@@ -283,7 +283,7 @@ def _step(
 def check_count(n: Any, name: str, least: int = 0) -> None:
     """Raise :class:`~mdpkit.errors.OptionError` unless ``n`` is an integer, at least ``least``."""
     if not _is_integer(n) or n < least:
-        raise OptionError(f"{name} is no count", found=n, needed=f"an integer >= {least}")
+        raise OptionError(f"{name} is no count", found=repr(n), needed=f"an integer >= {least}")
 
 
 def check_generator(rng: Any) -> np.random.Generator:

@@ -6,13 +6,12 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solver import Answer, IterativeSolver
 from mdpkit.typing import Array
 
-__all__ = ["LogPolicy", "PolicySolver", "ProbabilityPolicy"]
+__all__ = ["LogPolicy", "PenalizedSolver", "PolicySolver", "ProbabilityPolicy"]
 
 S = TypeVar("S")
 
@@ -40,21 +39,9 @@ class PolicySolver(IterativeSolver[S]):
     needs: ClassVar[str] = "one discount factor"
     sublinear: ClassVar[bool] = True
 
-    def positive(self, *names: str) -> None:
-        """Check that parameters are positive.
-
-        Raises
-        ------
-        OptionError
-            If one is not.
-        """
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise OptionError(f"{name} is not positive", found=getattr(self, name), needed=f"{name} > 0")
-
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
+        return super().accepts(problem) and problem.one_discount
 
     def policy(self, state: Any) -> Array:
         """The probabilities of pairs."""
@@ -80,5 +67,21 @@ class PolicySolver(IterativeSolver[S]):
         return LogPolicy(log_pi, V, on.gap(V))
 
     def answer(self, problem: Canonical, state: Any) -> Answer:
-        """The policy's value."""
+        """The policy, and the value that the state holds for it."""
         return Answer(state.V, None, policy=self.policy(state))
+
+
+class PenalizedSolver(PolicySolver[S]):
+    """A policy solver with a KL penalty of weight ``lambda_`` to the last policy: it or the problem must regularize."""
+
+    kinds: ClassVar[tuple[str, ...]] = ("discounted", "regularized")
+    needs: ClassVar[str] = "one discount factor, and lambda_ > 0 unless it is regularized"
+
+    lambda_: Any
+
+    def __post_init__(self) -> None:
+        self.not_negative("lambda_")
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the problem has one discount factor and something is regularized."""
+        return super().accepts(problem) and (problem.kind == "regularized" or self.lambda_ > 0)

@@ -83,7 +83,7 @@ class BellmanActionDecomposition(IterativeSolver[State]):
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
+        return super().accepts(problem) and problem.one_discount
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """All values zero."""

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import reference, segments, softmax
 from mdpkit.models.arithmetic import arithmetic_of, number
 from mdpkit.models.canonical import Canonical
@@ -73,8 +72,7 @@ class RandomPolicyValuation(DirectSolver):
     anywhere: bool = False
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise OptionError("the temperature is negative", found=self.temperature, needed="temperature >= 0")
+        self.not_negative("temperature")
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the greedy policy is known to be optimal, or the problem has a finite horizon and ``anywhere`` is set."""

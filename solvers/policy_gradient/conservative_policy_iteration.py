@@ -3,7 +3,7 @@ r"""Conservative policy iteration with exact advantages."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -11,22 +11,14 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import reference, segments
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver, ProbabilityPolicy
 from mdpkit.typing import Array
 
-__all__ = ["ConservativePolicyIteration", "State"]
-
-
-class State(NamedTuple):
-    """A policy with its value."""
-
-    pi: Array
-    V: Array
-    gap: float
+__all__ = ["ConservativePolicyIteration"]
 
 
 @dataclass(frozen=True)
-class ConservativePolicyIteration(IterativeSolver[State]):
+class ConservativePolicyIteration(PolicySolver[ProbabilityPolicy]):
     r"""Conservative policy iteration: a small step to the greedy policy, as long as the bound promises improvement.
 
     .. math:: \pi_{k+1} = (1-\alpha_k) \pi_k + \alpha_k \pi'_k, \qquad \pi'_k \in \arg\max_a A^{\pi_k}, \qquad
@@ -67,9 +59,6 @@ class ConservativePolicyIteration(IterativeSolver[State]):
         "kakade2002:best-step",
         "kakade2002:stop",
     )
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
 
     alpha: Any = None
 
@@ -77,16 +66,13 @@ class ConservativePolicyIteration(IterativeSolver[State]):
         if self.alpha is not None and not 0 < self.alpha <= 1:
             raise OptionError("the step alpha is outside (0, 1]", found=self.alpha, needed="0 < alpha <= 1, or None")
 
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-
-    def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
+    def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> ProbabilityPolicy:
         """The uniform policy."""
-        on = OnPolicy(problem)
-        return self._valued(on, on.uniform())
+        return self.start(problem)
 
-    def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
+    def step(
+        self, problem: Canonical, state: ProbabilityPolicy, rng: np.random.Generator | None = None
+    ) -> ProbabilityPolicy:
         """One mixture with the greedy policy, and its value."""
         on = OnPolicy(problem)
         advantage = on.advantage(state.V)
@@ -94,7 +80,7 @@ class ConservativePolicyIteration(IterativeSolver[State]):
         alpha = on.number(self.alpha) if self.alpha is not None else self._best_step(on, state.pi, advantage[best])
         moved = (1 - alpha) * state.pi
         moved[best] = moved[best] + alpha
-        return self._valued(on, moved)
+        return self.valued(on, moved)
 
     def _best_step(self, on: OnPolicy, pi: Array, largest: Array) -> Any:
         gamma = on.gamma[0]
@@ -103,11 +89,3 @@ class ConservativePolicyIteration(IterativeSolver[State]):
         if not bound > 0:  # the policy is optimal, or only the next reward counts
             return on.number(1)
         return min(on.number(1), (1 - gamma) * mean / bound)
-
-    def _valued(self, on: OnPolicy, pi: Array) -> State:
-        V = on.value(pi)
-        return State(pi, V, on.gap(V))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=state.pi)

@@ -48,8 +48,7 @@ class _StagePolicyGradient(IterativeSolver[State]):
     eta: Any = 0.5
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem has stages, and rewards rather than states of known value."""

@@ -13,7 +13,7 @@ from mdpkit.models.canonical import Canonical
 from mdpkit.operators import step_sizes
 from mdpkit.operators.mirror_maps import KullbackLeibler
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array
 
 __all__ = ["NaturalPolicyGradient", "State"]
@@ -32,7 +32,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NaturalPolicyGradient(IterativeSolver[State]):
+class NaturalPolicyGradient(PolicySolver[State]):
     r"""Natural policy gradient for tabular softmax policies: multiplicative weights in every state.
 
     .. math:: \theta_{k+1} = \theta_k + \eta F(\theta_k)^\dagger \nabla V^{\pi_k}(\rho), \qquad
@@ -82,16 +82,11 @@ class NaturalPolicyGradient(IterativeSolver[State]):
     )
     kinds: ClassVar = ("discounted", "regularized")
     needs: ClassVar = "one discount factor, and of regularized problems tau <= (1 - gamma)/eta"
-    sublinear: ClassVar = True
 
     eta: Any = 1.0
 
     def __post_init__(self) -> None:
         step_sizes.rule(self.eta)
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The uniform policy."""
@@ -120,10 +115,5 @@ class NaturalPolicyGradient(IterativeSolver[State]):
         return self._valued(on, log_pi, state.k + 1)
 
     def _valued(self, on: OnPolicy, log_pi: Array, k: int) -> State:
-        pi = np.exp(log_pi)
-        V = on.value(pi, on.regularized_rewards(log_pi))
+        V = on.own_value(log_pi)
         return State(log_pi, V, k, on.gap(V))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

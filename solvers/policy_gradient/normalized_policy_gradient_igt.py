@@ -11,8 +11,9 @@ import numpy as np
 from mdpkit.errors import OptionError
 from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
+from mdpkit.models.sampling import check_count
 from mdpkit.operators.log_linear import Trajectories, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, count, single, valued
+from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, single, valued
 from mdpkit.typing import Array
 
 __all__ = ["NormalizedPolicyGradientIGT", "State"]
@@ -101,7 +102,7 @@ class NormalizedPolicyGradientIGT(SampledPolicyGradient):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count("episodes", self.episodes)
+        check_count(self.episodes, "episodes", 1)
         if not 0 < self.power <= 1:
             raise OptionError(
                 "the exponent of the averaging weights is out of range", found=self.power, needed="(0, 1]"

@@ -9,9 +9,10 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError
 from mdpkit.models.canonical import Canonical
+from mdpkit.models.sampling import check_count
 from mdpkit.operators.log_linear import LogLinear, Trajectories, frozen, generator
 from mdpkit.operators.utilities import Return, Utility
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, count, valued
+from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
 from mdpkit.typing import Array
 
 __all__ = ["OccupancyRegressionPolicyGradient", "State"]
@@ -98,10 +99,9 @@ class OccupancyRegressionPolicyGradient(SampledPolicyGradient):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.alpha > 0:
-            raise OptionError("the step size alpha is not positive", found=self.alpha, needed="alpha > 0")
-        count("regression", self.regression)
-        count("episodes", self.episodes)
+        self.positive("alpha")
+        check_count(self.regression, "regression", 1)
+        check_count(self.episodes, "episodes", 1)
         if isinstance(self.model, str):
             raise OptionError(
                 "the model of the occupancy is no matrix", found=self.model, needed="None or (L, m) numbers"

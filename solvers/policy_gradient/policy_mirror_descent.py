@@ -12,7 +12,7 @@ from mdpkit.models.canonical import Canonical
 from mdpkit.operators import step_sizes
 from mdpkit.operators.mirror_maps import KullbackLeibler, MirrorMap
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array
 
 __all__ = ["PolicyMirrorDescent", "State"]
@@ -28,7 +28,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PolicyMirrorDescent(IterativeSolver[State]):
+class PolicyMirrorDescent(PolicySolver[State]):
     r"""Policy mirror descent: a proximal step along the action values in every state.
 
     .. math:: \pi_{k+1}(\cdot|s) = \arg\max_{p} \; \eta_k \langle Q^{\pi_k}(s,\cdot), p \rangle
@@ -87,7 +87,6 @@ class PolicyMirrorDescent(IterativeSolver[State]):
     )
     kinds: ClassVar = ("discounted", "regularized")
     needs: ClassVar = "one discount factor, and the relative entropy for regularized problems"
-    sublinear: ClassVar = True
 
     eta: Any = 1.0
     mirror: MirrorMap = field(default_factory=KullbackLeibler)
@@ -102,7 +101,7 @@ class PolicyMirrorDescent(IterativeSolver[State]):
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem is discounted by one factor, and fits the mirror map."""
         fits = problem.kind != "regularized" or isinstance(self.mirror, KullbackLeibler)
-        return super().accepts(problem) and fits and bool(np.all(problem.gamma == problem.gamma[0]))
+        return super().accepts(problem) and fits
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The uniform policy."""
@@ -121,6 +120,6 @@ class PolicyMirrorDescent(IterativeSolver[State]):
         V = on.value(pi, on.regularized_rewards(point))
         return State(point, V, k, on.gap(V))
 
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=self.mirror.policy(state.point))
+    def policy(self, state: State) -> Array:
+        """The policy of the point."""
+        return self.mirror.policy(state.point)

@@ -3,30 +3,20 @@ r"""Projected policy gradient in the probabilities themselves, with exact gradie
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import simplex
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
-from mdpkit.typing import Array
+from mdpkit.operators.policy_solver import PolicySolver, ProbabilityPolicy
 
-__all__ = ["ProjectedPolicyGradient", "State"]
-
-
-class State(NamedTuple):
-    """A policy with its value."""
-
-    pi: Array
-    V: Array
-    gap: float
+__all__ = ["ProjectedPolicyGradient"]
 
 
 @dataclass(frozen=True)
-class ProjectedPolicyGradient(IterativeSolver[State]):
+class ProjectedPolicyGradient(PolicySolver[ProbabilityPolicy]):
     r"""Projected gradient ascent in the direct parameterization, where the parameters are the probabilities.
 
     .. math:: \pi_{k+1} = \mathrm{proj}_{\Delta(A)^S} \bigl( \pi_k + \eta \nabla_\pi V^{\pi_k}(\rho) \bigr), \qquad
@@ -59,35 +49,20 @@ class ProjectedPolicyGradient(IterativeSolver[State]):
 
     cites: ClassVar = ("agarwal2021", "xiao2022")
     claims: ClassVar = ("agarwal2021:direct-gradient", "xiao2022:projected-gradient", "xiao2022:finite-end")
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
 
     eta: Any = 1.0
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
 
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-
-    def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
+    def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> ProbabilityPolicy:
         """The uniform policy."""
-        on = OnPolicy(problem)
-        return self._valued(on, on.uniform())
+        return self.start(problem)
 
-    def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
+    def step(
+        self, problem: Canonical, state: ProbabilityPolicy, rng: np.random.Generator | None = None
+    ) -> ProbabilityPolicy:
         """One projected gradient step, and its policy's value."""
         on = OnPolicy(problem)
         gradient = on.spread(on.visits(state.pi)) * on.q(state.V)
-        return self._valued(on, simplex.project(state.pi + on.number(self.eta) * gradient, on.pair_ptr))
-
-    def _valued(self, on: OnPolicy, pi: Array) -> State:
-        V = on.value(pi)
-        return State(pi, V, on.gap(V))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=state.pi)
+        return self.valued(on, simplex.project(state.pi + on.number(self.eta) * gradient, on.pair_ptr))

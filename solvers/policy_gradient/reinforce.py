@@ -10,9 +10,10 @@ import numpy as np
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.kernels import trajectories
 from mdpkit.models.canonical import Canonical
-from mdpkit.operators.log_linear import LogLinear, Trajectories, frozen, generator, horizon, one_discount
+from mdpkit.models.sampling import check_count
+from mdpkit.operators.log_linear import LogLinear, Trajectories, frozen, generator, horizon
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array, Floats
 
 __all__ = ["Reinforce", "State"]
@@ -35,28 +36,20 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SampledPolicyGradient(IterativeSolver[Any]):
+class SampledPolicyGradient(PolicySolver[Any]):
     """What the methods that draw trajectories of log-linear policies share."""
 
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor below one"
     randomized: ClassVar = True
-    sublinear: ClassVar = True
 
     eta: Any = 1.0
     features: Any = None
     length: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
         object.__setattr__(self, "features", frozen(self.features))
         if self.length is not None:
-            count("the length of trajectories", self.length)
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor below one."""
-        return super().accepts(problem) and one_discount(problem)
+            check_count(self.length, "the length of trajectories", 1)
 
     def policies(self, problem: Canonical) -> LogLinear:
         """The class of policies on the problem."""
@@ -65,10 +58,6 @@ class SampledPolicyGradient(IterativeSolver[Any]):
     def horizon(self, policies: LogLinear) -> int:
         """The length of the trajectories."""
         return horizon(self.length, policies.gamma)
-
-    def answer(self, problem: Canonical, state: Any) -> Answer:
-        """The value of the policy."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))
 
     def trace(self, problem: Canonical, marks: Any, rng: np.random.Generator) -> Floats:
         """The parameters after each of ``marks`` steps, in one compiled loop, ``(len(marks), d)``.
@@ -102,13 +91,6 @@ class SampledPolicyGradient(IterativeSolver[Any]):
 def single(H: int) -> int:
     """How many uniform numbers a trajectory takes."""
     return 1 + 2 * H
-
-
-def count(what: str, n: Any, least: int = 1) -> None:
-    """Raise OptionError unless n is an integer, at least ``least``."""
-    found = repr(n)
-    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < least:
-        raise OptionError(f"{what} is no count", found=found, needed=f"an integer >= {least}")
 
 
 @dataclass(frozen=True)
@@ -175,7 +157,7 @@ class Reinforce(SampledPolicyGradient):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        count("episodes", self.episodes)
+        check_count(self.episodes, "episodes", 1)
         if self.estimator not in ("gpomdp", "reinforce"):
             raise OptionError("the estimator is unknown", found=self.estimator, needed="'gpomdp' or 'reinforce'")
         b = self.baseline

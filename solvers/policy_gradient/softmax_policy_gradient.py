@@ -7,11 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array
 
 __all__ = ["SoftmaxPolicyGradient", "State"]
@@ -27,7 +26,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SoftmaxPolicyGradient(IterativeSolver[State]):
+class SoftmaxPolicyGradient(PolicySolver[State]):
     r"""Gradient ascent in the logits of a tabular softmax policy.
 
     .. math:: \theta_{k+1} = \theta_k + \eta \nabla_\theta V^{\pi_k}(\rho), \qquad
@@ -73,18 +72,11 @@ class SoftmaxPolicyGradient(IterativeSolver[State]):
         "mei2020:entropy-rate",
     )
     kinds: ClassVar = ("discounted", "regularized")
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
 
     eta: Any = 1.0
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the step size eta is not positive", found=self.eta, needed="eta > 0")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
+        self.positive("eta")
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """Logits zero: the uniform policy."""
@@ -104,10 +96,5 @@ class SoftmaxPolicyGradient(IterativeSolver[State]):
 
     def _valued(self, on: OnPolicy, theta: Array) -> State:
         log_pi = softmax.log_softmax(theta, on.pair_ptr)
-        pi = np.exp(log_pi)
-        V = on.value(pi, on.regularized_rewards(log_pi))
+        V = on.own_value(log_pi)
         return State(theta, log_pi, V, on.gap(V))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

@@ -7,12 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.backups import BackupRule, ExactBackup
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PenalizedSolver
 from mdpkit.typing import Array
 
 __all__ = ["DualAveragingValueIteration", "State"]
@@ -32,7 +31,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DualAveragingValueIteration(IterativeSolver[State]):
+class DualAveragingValueIteration(PenalizedSolver[State]):
     r"""Mirror-descent value iteration written with averages of action values, DA-VI.
 
     .. math::
@@ -77,21 +76,9 @@ class DualAveragingValueIteration(IterativeSolver[State]):
 
     cites: ClassVar = ("md-vi",)
     claims: ClassVar = ("md-vi:dual-averaging", "md-vi:regularized-loss")
-    kinds: ClassVar = ("discounted", "regularized")
-    needs: ClassVar = "one discount factor, and lambda_ > 0 unless it is regularized"
-    sublinear: ClassVar = True
 
     lambda_: Any = 1
     backup: BackupRule = field(default_factory=ExactBackup)
-
-    def __post_init__(self) -> None:
-        if not self.lambda_ >= 0:
-            raise OptionError("the KL weight lambda_ is negative", found=self.lambda_, needed="lambda_ >= 0")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem has one discount factor and something is regularized."""
-        one = super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-        return one and (problem.kind == "regularized" or self.lambda_ > 0)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The reference or the uniform policy, and zero averages."""
@@ -123,7 +110,3 @@ class DualAveragingValueIteration(IterativeSolver[State]):
         else:
             h = ((k + 1) * state.h + q) / (k + 2)
         return State(log_pi, V, q, h, potential, k + 1, state.draws + draws, self.backup.gap(on, V, q))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The evaluation and the policy."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

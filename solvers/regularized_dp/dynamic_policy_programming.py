@@ -12,7 +12,7 @@ from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.backups import BackupRule, ExactBackup
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array
 
 __all__ = ["DynamicPolicyProgramming", "State"]
@@ -32,7 +32,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DynamicPolicyProgramming(IterativeSolver[State]):
+class DynamicPolicyProgramming(PolicySolver[State]):
     r"""Action preferences :math:`\Psi` that grow apart by what an action lacks, DPP.
 
     .. math::
@@ -75,23 +75,15 @@ class DynamicPolicyProgramming(IterativeSolver[State]):
 
     cites: ClassVar = ("azar2012",)
     claims: ClassVar = ("azar2012:is-mirror-descent", "azar2012:averaged-errors")
-    kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor"
-    sublinear: ClassVar = True
 
     eta: Any = 1
     mean: str = "boltzmann"
     backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
-        if not self.eta > 0:
-            raise OptionError("the inverse temperature eta is not positive", found=self.eta, needed="eta > 0")
+        self.positive("eta")
         if self.mean not in MEANS:
             raise OptionError("the mean of preferences is unknown", found=self.mean, needed=" or ".join(MEANS))
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem is discounted by one factor."""
-        return super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """Preferences of the uniform policy."""
@@ -111,7 +103,3 @@ class DynamicPolicyProgramming(IterativeSolver[State]):
         q, draws = self.backup(on, V, state.k + 1, rng)
         preferences = state.preferences - on.spread(V) + q
         return State(preferences, log_pi, V, state.k + 1, state.draws + draws, self.backup.gap(on, V, q))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The last mean and its policy."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

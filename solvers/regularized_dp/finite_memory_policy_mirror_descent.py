@@ -7,7 +7,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.models.sampling import check_count
@@ -99,8 +98,7 @@ class FiniteMemoryPolicyMirrorDescent(IterativeSolver[State]):
     backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
-        if not self.lambda_ >= 0:
-            raise OptionError("the KL weight lambda_ is negative", found=self.lambda_, needed="lambda_ >= 0")
+        self.not_negative("lambda_")
         if self.memory is not None:
             check_count(self.memory, "the memory", 1)
 

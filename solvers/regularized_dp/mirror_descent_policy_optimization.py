@@ -14,7 +14,7 @@ from mdpkit.models.canonical import Canonical
 from mdpkit.models.sampling import check_count
 from mdpkit.operators.advantages import AdvantageEstimator, ExactAdvantages
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.typing import Array
 
 __all__ = ["MirrorDescentPolicyOptimization", "State"]
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MirrorDescentPolicyOptimization(IterativeSolver[State]):
+class MirrorDescentPolicyOptimization(PolicySolver[State]):
     r"""Mirror descent in the space of policies, MDPO.
 
     .. math::
@@ -101,7 +101,6 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
     needs: ClassVar = (
         "one discount factor; exact advantages if it is regularized; a coefficient of at least its temperature"
     )
-    sublinear: ClassVar = True
 
     eta: Any = 1
     decay: int | None = None
@@ -120,10 +119,7 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name, 1)
         if self.coefficient is not None:
-            if not self.coefficient > 0:
-                raise OptionError(
-                    "the KL coefficient is not positive", found=self.coefficient, needed="coefficient > 0"
-                )
+            self.positive("coefficient")
             if self.decay is not None:
                 raise OptionError(
                     "the off-policy form has no falling step size",
@@ -133,9 +129,12 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the problem has one discount factor and the parameters fit it."""
-        one = super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
         fits = self.coefficient is None or float(self.coefficient) >= problem.tau
-        return one and fits and (problem.kind == "discounted" or isinstance(self.advantages, ExactAdvantages))
+        return (
+            super().accepts(problem)
+            and fits
+            and (problem.kind == "discounted" or isinstance(self.advantages, ExactAdvantages))
+        )
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The reference or the uniform policy."""
@@ -157,10 +156,6 @@ class MirrorDescentPolicyOptimization(IterativeSolver[State]):
         else:
             log_pi = self._climb(on, state.log_pi, A, penalty, self.inner)
         return self._valued(on, log_pi, state.k + 1)
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The policy's value."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))
 
     def finished(self, state: State) -> bool:
         """Whether the step size has fallen to zero."""

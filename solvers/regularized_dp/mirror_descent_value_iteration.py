@@ -12,7 +12,7 @@ from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.backups import BackupRule, ExactBackup
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PenalizedSolver
 from mdpkit.typing import Array
 
 __all__ = ["MirrorDescentValueIteration", "State"]
@@ -30,7 +30,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MirrorDescentValueIteration(IterativeSolver[State]):
+class MirrorDescentValueIteration(PenalizedSolver[State]):
     r"""Value iteration with KL and entropy regularization, MD-VI.
 
     .. math::
@@ -85,24 +85,15 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
         "md-vi:second-type",
         "md-vi:samples-average",
     )
-    kinds: ClassVar = ("discounted", "regularized")
-    needs: ClassVar = "one discount factor, and lambda_ > 0 unless it is regularized"
-    sublinear: ClassVar = True
 
     lambda_: Any = 1
     type: int = 1
     backup: BackupRule = field(default_factory=ExactBackup)
 
     def __post_init__(self) -> None:
-        if not self.lambda_ >= 0:
-            raise OptionError("the KL weight lambda_ is negative", found=self.lambda_, needed="lambda_ >= 0")
+        super().__post_init__()
         if self.type not in (1, 2):
             raise OptionError("the type of the evaluation is unknown", found=self.type, needed="1 or 2")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem has one discount factor and something is regularized."""
-        one = super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-        return one and (problem.kind == "regularized" or self.lambda_ > 0)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The reference or the uniform policy, and zero values."""
@@ -122,7 +113,3 @@ class MirrorDescentValueIteration(IterativeSolver[State]):
             V = V + on.regularizer(log_pi)
         q, draws = self.backup(on, V, state.k + 1, rng)
         return State(log_pi, V, q, state.k + 1, state.draws + draws, self.backup.gap(on, V, q))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The evaluation and the policy."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

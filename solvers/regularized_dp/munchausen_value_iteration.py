@@ -7,12 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.errors import OptionError
 from mdpkit.kernels import softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.backups import BackupRule, ExactBackup
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.operators.policy_solver import PenalizedSolver
 from mdpkit.typing import Array
 
 __all__ = ["MunchausenValueIteration", "State"]
@@ -30,7 +29,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MunchausenValueIteration(IterativeSolver[State]):
+class MunchausenValueIteration(PenalizedSolver[State]):
     r"""Soft value iteration whose reward is raised by :math:`\lambda \log \pi`, M-VI.
 
     .. math::
@@ -71,21 +70,9 @@ class MunchausenValueIteration(IterativeSolver[State]):
 
     cites: ClassVar = ("vieillard2020",)
     claims: ClassVar = ("vieillard2020:is-mirror-descent",)
-    kinds: ClassVar = ("discounted", "regularized")
-    needs: ClassVar = "one discount factor, and lambda_ > 0 unless it is regularized"
-    sublinear: ClassVar = True
 
     lambda_: Any = 1
     backup: BackupRule = field(default_factory=ExactBackup)
-
-    def __post_init__(self) -> None:
-        if not self.lambda_ >= 0:
-            raise OptionError("the KL weight lambda_ is negative", found=self.lambda_, needed="lambda_ >= 0")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem has one discount factor and something is regularized."""
-        one = super().accepts(problem) and bool(np.all(problem.gamma == problem.gamma[0]))
-        return one and (problem.kind == "regularized" or self.lambda_ > 0)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The reference or the uniform policy, and its bonus."""
@@ -102,7 +89,3 @@ class MunchausenValueIteration(IterativeSolver[State]):
         V = on.mean(np.exp(log_pi), pulled - (lambda_ + tau) * log_pi)
         q, draws = self.backup(on, V, state.k + 1, rng)
         return State(log_pi, V, q + lambda_ * log_pi, state.k + 1, state.draws + draws, self.backup.gap(on, V, q))
-
-    def answer(self, problem: Canonical, state: State) -> Answer:
-        """The evaluation and the policy."""
-        return Answer(state.V, None, policy=np.exp(state.log_pi))

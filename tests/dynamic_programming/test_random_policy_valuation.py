@@ -67,7 +67,7 @@ def test_stages_that_vary() -> None:
 
 
 def test_bad_input() -> None:
-    with pytest.raises(OptionError, match="the temperature is negative"):
+    with pytest.raises(OptionError, match="temperature is negative"):
         RandomPolicyValuation(temperature=-1)
     with pytest.raises(OptionError, match="letters"):
         mk.instances.make("answer-tree", letters=0)
