@@ -18,6 +18,7 @@ from mdpkit.models.criterion import Discounted, EntropyRegularized, FiniteHorizo
 from mdpkit.models.mdp import MDP
 
 __all__ = [
+    "bandit",
     "bandits",
     "by_pairs",
     "chosen",
@@ -221,6 +222,13 @@ def finite_horizon(*, horizons: Iterable[int] = (2, 3, 5), fast: int = 3, full: 
     return cases
 
 
+def bandit(*rewards: Any, gamma: Fraction = Fraction(1, 2)) -> Case:
+    """One state, an action for each reward."""
+    r = [Fraction(x) for x in rewards]
+    mdp = MDP([[[Fraction(1)]] * len(r)], [r], Discounted(gamma), rho=0)
+    return Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+
+
 def bandits(
     *, arms: Iterable[int] = (2, 3, 5), fast: int = 3, full: int = 9, gamma: Fraction = Fraction(1, 2)
 ) -> Cases:
@@ -231,8 +239,7 @@ def bandits(
         for i in range(fast if level == "fast" else full):
             A = arms[i % len(arms)]
             r = [Fraction(int(x), 1000) for x in rng.choice(1001, size=A, replace=False)]
-            mdp = MDP([[[Fraction(1)]] * A], [r], Discounted(gamma), rho=0)
-            yield Case(f"bandit r=({', '.join(map(str, r))}), gamma={gamma}", mdp)
+            yield bandit(*r, gamma=gamma)
 
     return cases
 

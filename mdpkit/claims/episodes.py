@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from mdpkit.claims.judge import Judge, ball
 from mdpkit.errors import ModelError
 
-__all__ = ["Episodes", "Path"]
+__all__ = ["Episodes", "Path", "coefficient"]
 
 
 class Path(NamedTuple):
@@ -23,6 +23,11 @@ class Path(NamedTuple):
     states: tuple[int, ...]
     pairs: tuple[int, ...]
     chance: Any
+
+
+def coefficient(series: Any, n: int) -> Any:
+    """The n-th coefficient of a power series, or of a constant."""
+    return ball(series[n] if hasattr(series, "coeffs") else series if n == 0 else 0)
 
 
 class Episodes:
@@ -109,14 +114,14 @@ class Episodes:
     def gradient(self, theta: Sequence[Any], function: Any = None) -> list[Any]:
         """Derivatives of a function of the policy, by default the objective, ``(d,)``."""
         f = self.objective if function is None else function
-        return [self._coefficient(f(self.policy(self.line(theta, e, 2))), 1) for e in self.axes]
+        return [coefficient(f(self.policy(self.line(theta, e, 2))), 1) for e in self.axes]
 
     def hessian(self, theta: Sequence[Any], v: Sequence[Any], function: Any = None) -> list[Any]:
         """The Hessian of the objective times v, by polarization of second derivatives along lines, ``(d,)``."""
         f = self.objective if function is None else function
 
         def bent(w: Sequence[Any]) -> Any:
-            return self._coefficient(f(self.policy(self.line(theta, w))), 2)  # half of the second derivative
+            return coefficient(f(self.policy(self.line(theta, w))), 2)  # half of the second derivative
 
         return [
             (bent([a + b for a, b in zip(v, e, strict=True)]) - bent([a - b for a, b in zip(v, e, strict=True)])) / 2
@@ -127,10 +132,6 @@ class Episodes:
     def axes(self) -> list[list[Any]]:
         """Unit vectors of parameters."""
         return [[ball(int(i == j)) for j in range(self.dim)] for i in range(self.dim)]
-
-    @staticmethod
-    def _coefficient(series: Any, n: int) -> Any:
-        return series[n] if hasattr(series, "coeffs") else ball(0)
 
     # -- trajectories ------------------------------------------------------------------------------------------------
 
@@ -207,9 +208,9 @@ class Episodes:
         score = self.score(self.policy(self.line(theta, v, 2)))
         slope = self.weighted(path, to_go, score)
         log_p = self.weighted(path, [ball(1)] * self.H, score)
-        first = [self._coefficient(x, 0) for x in slope]
-        along = sum((self._coefficient(x, 0) * ball(w) for x, w in zip(log_p, v, strict=True)), ball(0))
-        return first, along, [self._coefficient(x, 1) for x in slope]
+        first = [coefficient(x, 0) for x in slope]
+        along = sum((coefficient(x, 0) * ball(w) for x, w in zip(log_p, v, strict=True)), ball(0))
+        return first, along, [coefficient(x, 1) for x in slope]
 
     def counted(self, path: Path) -> list[Any]:
         """Discounted visits to the pairs along a trajectory, ``(L,)``."""

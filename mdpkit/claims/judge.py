@@ -32,6 +32,7 @@ __all__ = [
     "log_sum_exp",
     "norm",
     "projected",
+    "total",
     "upper",
 ]
 
@@ -72,6 +73,14 @@ def largest(values: Any) -> Any:
 def norm(values: Any) -> Any:
     """Supremum norm as a ball."""
     return largest([abs(ball(x)) for x in values])
+
+
+def total(terms: Any) -> Any:
+    """The sum of numbers of one kind, balls or power series, of which there is at least one."""
+    out = None
+    for x in terms:
+        out = x if out is None else out + x
+    return out
 
 
 def dot(x: Any, y: Any) -> Any:

@@ -56,9 +56,7 @@ class OnPolicy:
         r"""A bound on :math:`V^* - V^\pi` for V the value of a policy; infinite in other numbers than floats."""
         if V.dtype == object:
             return np.inf
-        regularized = self.problem.kind == "regularized"
-        backup = self.soft_maximum(self.q(V)) if regularized else reference.best(self.q(V), self.pair_ptr)
-        change = float(np.max(backup - V))
+        change = float(np.max(self.best(self.q(V)) - V))
         return max(0.0, change) / (1 - float(np.max(self.gamma)))
 
     def number(self, x: Any) -> Any:
@@ -94,10 +92,6 @@ class OnPolicy:
         if self.log_reference is None:
             return tau * softmax.entropy(pi, log_pi, self.pair_ptr)
         return -tau * softmax.relative_entropy(pi, log_pi, self.log_reference, self.pair_ptr)
-
-    def soft_value(self, log_pi: Array) -> Array:
-        """The value of a policy with its entropy, as the criterion counts it, ``(S,)``."""
-        return self.value(np.exp(log_pi), self.r + self.spread(self.regularizer(log_pi)))
 
     def regularized_rewards(self, log_pi: Array) -> Array:
         r"""Rewards with what a regularized problem pays in each state, entropy or minus divergence; else r, ``(L,)``."""
@@ -144,4 +138,4 @@ class OnPolicy:
 
     def own_value(self, log_pi: Array) -> Array:
         """The value of a policy as the problem's criterion counts it: with its entropy if it is regularized, ``(S,)``."""
-        return self.soft_value(log_pi) if self.problem.kind == "regularized" else self.value(np.exp(log_pi))
+        return self.value(np.exp(log_pi), self.regularized_rewards(log_pi))

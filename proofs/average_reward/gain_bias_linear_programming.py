@@ -71,7 +71,7 @@ def dual_mass(exact: Exact, choice: Sequence[int]) -> Fraction:
 @claim(
     "denardo1968:multichain-program",
     says=r"g^* = \min \{ g : g \ge Pg,\ g + h \ge r + Ph \} \text{ in every state, and its dual has the same value}",
-    where="recalled; proved in docs/theory/average_reward.md",
+    where="recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=CASES,

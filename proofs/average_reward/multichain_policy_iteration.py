@@ -113,7 +113,7 @@ def allowed(exact: Exact, gain: Sequence[Any], bias: Sequence[Any], old: Sequenc
 @claim(
     "howard1960:multichain",
     says=r"g_{k+1} \ge g_k, \text{ no policy comes twice, and the last one has } g = g^* \text{ in every state}",
-    where="chapter 6 of the book and Theorem 9.2.3 of puterman1994, both recalled; proved in docs/theory/average_reward.md",
+    where="chapter 6 of the book and Theorem 9.2.3 of puterman1994, both recalled; proved, see docs",
     kind="monotone",
     mode="numeric",
     instances=CASES,

@@ -70,7 +70,7 @@ class Part:
 \operatorname{span}(Th_k - h_k) \le \delta_\tau^k \operatorname{span}(Th_0 - h_0)""",
     where=(
         "the paper's transformation, recalled; the bounds, and the rate by Dobrushin's coefficient of the damped pairs, are "
-        "proved in docs/theory/average_reward.md"
+        "proved, see docs"
     ),
     kind="upper",
     mode="numeric",

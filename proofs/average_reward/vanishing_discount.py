@@ -42,7 +42,7 @@ def blackwell(exact: Exact, gamma: Fraction) -> bool:
     says=r"""
 \exists \gamma_0 < 1 : \pi \text{ optimal for some } \gamma \in (\gamma_0, 1) \Rightarrow g^\pi = g^* \text{ and } h^\pi = h^*,
 \qquad (1-\gamma) V^*_\gamma \to g^*""",
-    where="Theorem 5 of the paper, recalled; proved in docs/theory/average_reward.md",
+    where="Theorem 5 of the paper, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=CASES,

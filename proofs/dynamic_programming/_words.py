@@ -58,11 +58,7 @@ class Words:
 
     def q(self, V: Sequence[Any]) -> list[Fraction]:
         """Action values of the words, in Fractions."""
-        j = self.judge
-        return [
-            j.r_exact[k] + j.gamma_exact * sum((p * v for p, v in zip(j.P_exact[k], V, strict=True)), Fraction(0))
-            for k in range(j.L)
-        ]
+        return self.judge.exact_q(V)
 
 
 def distance(xs: Sequence[Any], ys: Sequence[Any]) -> Any:

@@ -123,7 +123,7 @@ def the_iterates(
 \max\{\|V_0-V^*\|, \|V_0-\hat V\|\}, \\
 V_0 \le TV_0 \Rightarrow
 \|TV_k - V_k\| \le \frac{(\gamma^{-1}-\gamma)(1+\gamma-\gamma^{k+1})}{\gamma^{-(k+1)}-\gamma^{k+1}} \|V_0-V^*\|""",
-    where="Theorem 2, recalled; proved in docs/theory",
+    where="Theorem 2, recalled; proved, see docs",
     kind="tight",
     mode="numeric",
     instances=CASES,
@@ -168,7 +168,7 @@ def bellman_error(
 @claim(
     "lee2023:error",
     says=r"\|V_k - V^*\| \le \gamma^k \frac{1+\gamma}{1+\gamma^{k+1}} \|V_0 - V^*\|",
-    where="not recalled from the paper; proved in docs/theory",
+    where="not recalled from the paper; proved, see docs",
     kind="tight",
     mode="numeric",
     instances=CASES,

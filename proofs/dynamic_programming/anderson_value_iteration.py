@@ -101,7 +101,7 @@ class Swept:
     says=r"""
 \|TV_k - V_k\| \le \gamma^k \|TV_0 - V_0\|, \quad \|V_k - V^*\| \le \frac{\gamma^{k}}{1-\gamma} \|TV_0 - V_0\|,
 \quad \text{at most } \tfrac43 (k+1) + 1 \text{ backups in } k + 1 \text{ steps}""",
-    where="a safeguard in the spirit of the paper, recalled; this one is proved in docs/theory",
+    where="a safeguard in the spirit of the paper, recalled; this one is proved, see docs",
     kind="upper",
     mode="numeric",
     instances=joined(

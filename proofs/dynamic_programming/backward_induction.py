@@ -55,7 +55,7 @@ CASES = joined(
 @claim(
     "bellman1957:backward-induction",
     says=r"V_h = V_h^* = V_h^\pi \text{ for } h = H, \dots, 0, \text{ with } \pi_h \text{ greedy for } V_{h+1}",
-    where="Theorem 4.5.1 of puterman1994, recalled; proved in docs/theory",
+    where="Theorem 4.5.1 of puterman1994, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=CASES,

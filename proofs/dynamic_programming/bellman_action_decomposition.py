@@ -148,7 +148,7 @@ def _capped(spoken: Words, node: Any, q: Any, tau: Any) -> Any:
     "poad:delayed-backup",
     says=r"V_k(s) = \max_a \{ r(s,a) + \gamma \textstyle\sum_{s'} P(s'|s,a) V_{k-|a|}(s') \}, \qquad "
     r"\|V_k - V^*\|_\infty \le \gamma^{\lfloor k/L \rfloor} \|V_0 - V^*\|_\infty",
-    where="derived here, see the theory pages; V_j is zero where j < 0, as V_0",
+    where="derived, see docs; V_j is zero where j < 0, as V_0",
     kind="upper",
     mode="exact",
     instances=INSTANCES,

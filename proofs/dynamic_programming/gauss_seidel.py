@@ -37,7 +37,7 @@ def in_place(exact: Exact, before: Sequence[Any], after: Sequence[Any], backward
         r"\|V_k - V^*\|_\infty \le \gamma^k \|V_0 - V^*\|_\infty, \qquad "
         r"V_0 \le TV_0 \Rightarrow T^k V_0 \le V_k \le V_{k+1} \le V^*"
     ),
-    where="Section 6.3.3, recalled; proved in docs/theory",
+    where="Section 6.3.3, recalled; proved, see docs",
     kind="upper",
     mode="numeric",
     instances=INSTANCES,

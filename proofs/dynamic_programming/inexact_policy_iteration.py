@@ -104,7 +104,7 @@ def the_iterates(
 @claim(
     "gargiani2024:monotone",
     says=r"TV_k \le V_{k+1} \le V^*, \quad V_{k+1} \le TV_{k+1}, \quad \|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|",
-    where="not in the paper as recalled: it is what the shift and the maximum add; proved in docs/theory",
+    where="not in the paper as recalled: it is what the shift and the maximum add; proved, see docs",
     kind="monotone",
     mode="numeric",
     instances=joined(discounted(full=8), by_pairs(), COSTS, named(ONE_STATE, gamma=F(9, 10))),
@@ -155,7 +155,7 @@ def monotone(
 \|T_{\pi_k} V - V\| \le \alpha_k (1-\gamma) \|TV_k - V_k\| \Rightarrow
 0 \le V^{\pi_k} - V_{k+1} \le 2\alpha_k \|TV_k - V_k\|, \qquad
 V^{\pi_k} = V^* \Rightarrow \|V_{k+1} - V^*\| \le \min\{\gamma, 2\alpha_k\} \|V_k - V^*\|""",
-    where="the paper's local rates, recalled; proved in docs/theory with these constants",
+    where="the paper's local rates, recalled; proved, see docs, with these constants",
     kind="upper",
     mode="numeric",
     instances=joined(

@@ -116,7 +116,7 @@ def the_iterates(
 V_0 \le TV_0 \Rightarrow T^k V_0 \le V_k \le V_{k+1} \le V^*, \qquad
 -\gamma^k \|V_0 - V^*\| - \frac{\gamma^k - \alpha^k}{1-\gamma} c_0 \le V_k - V^* \le \frac{\alpha^k}{1-\gamma} c_0, \quad
 c_0 = \max(V_0 - TV_0)^+,\ \alpha = \frac{\gamma(1-\lambda)}{1-\lambda\gamma}""",
-    where="the paper's convergence theorem, recalled; the rate from any start is proved in docs/theory",
+    where="the paper's convergence theorem, recalled; the rate from any start is proved, see docs",
     kind="upper",
     mode="numeric",
     instances=CASES,
@@ -211,7 +211,7 @@ NEAR: Cases = joined(
     "bertsekas1996:modulus",
     says=r"""
 \|V_{k+1} - V^*\| \le \frac{\gamma(1-\lambda)}{1-\lambda\gamma} \|V_k - V^*\| \text{ if } 2\gamma\|V_k - V^*\| < \Delta""",
-    where="the paper's asymptotic rate, recalled; the condition is proved in docs/theory",
+    where="the paper's asymptotic rate, recalled; the condition is proved, see docs",
     kind="tight",
     mode="numeric",
     instances=NEAR,

@@ -45,7 +45,7 @@ class Unnormalized(LinearProgramming):
     says=r"""
 \min \{ \rho V : V(s) \ge r(s,a) + \gamma P(\cdot|s,a) V \}
 = \max \{ r x : x \ge 0,\ \textstyle\sum_a x(s',a) - \gamma \sum_{s,a} P(s'|s,a) x(s,a) = \rho(s') \}""",
-    where="Section 5 of the paper; Theorem 6.9.1 of puterman1994; both recalled; proved in docs/theory",
+    where="Section 5 of the paper; Theorem 6.9.1 of puterman1994; both recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=joined(

@@ -51,7 +51,7 @@ class Raised(ModifiedPolicyIteration):
 @claim(
     "puterman1978:monotone",
     says=r"V_0 \le TV_0 \Rightarrow T^k V_0 \le V_k \le V_{k+1} \le V^*, \quad V_k \to V^*",
-    where="Theorem 6.5.5 of puterman1994, recalled; proved in docs/theory",
+    where="Theorem 6.5.5 of puterman1994, recalled; proved, see docs",
     kind="monotone",
     mode="numeric",
     instances=joined(discounted(full=12), by_pairs(), COSTS, named(ONE_STATE, gamma=Fraction(9, 10))),

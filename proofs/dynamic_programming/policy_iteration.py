@@ -61,7 +61,7 @@ def improves(
     "howard1960:monotone",
     says=r"V_{k+1} \ge TV_k \ge V_k, \quad \|V_k - V^*\| \le \gamma^k \|V_0 - V^*\|, \quad V_k = V^* \text{ for some } k",
     where=(
-        "Theorem 6.4.2 of puterman1994, recalled, proved in docs/theory; bertsekas1991 Proposition 2 for total reward, recalled"
+        "Theorem 6.4.2 of puterman1994, recalled, proved, see docs; bertsekas1991 Proposition 2 for total reward, recalled"
     ),
     kind="monotone",
     mode="numeric",

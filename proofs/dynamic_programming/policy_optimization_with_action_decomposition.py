@@ -87,7 +87,7 @@ def _two_improvements() -> Case:
     "poad:mirror-rate",
     says=r"V^*(\rho) - V^{\pi_K}(\rho) \le \frac{1}{K} \Bigl( \frac{\max_a -\log \pi_0(a|s)}{\eta (1-\gamma)} + "
     r"\frac{L}{(1-\gamma)^2} \Bigr)",
-    where="derived here, see the theory pages; rewards in [0, 1], uniform tokens at the start",
+    where="derived, see docs; rewards in [0, 1], uniform tokens at the start",
     kind="upper",
     mode="numeric",
     instances=joined(

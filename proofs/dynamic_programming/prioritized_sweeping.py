@@ -81,7 +81,7 @@ class Rows:
     says=r"""
 |TV_n - V_n| \le H_n, \quad \min_{n < N} \max_s H_n(s) \le \frac1N \Big( \sum_s H_0(s) + c \sum_s |V^* - V_0|(s) \Big),
 \quad c = \gamma \max_s \sum_t \max_a P(s|t,a)""",
-    where="not in the papers, whose convergence is recalled; proved in docs/theory",
+    where="not in the papers, whose convergence is recalled; proved, see docs",
     kind="upper",
     mode="numeric",
     instances=joined(

@@ -182,7 +182,7 @@ def _law(mdp: Any) -> list[Fraction]:
 @claim(
     "bonet2003:enclosure",
     says=r"L \le V^* \le U \text{ on the quotient, with } L = V^\sigma \text{ where } \sigma \text{ goes}",
-    where="derived, see docs/theory: trials on the quotient by end components without reward",
+    where="derived, see docs: trials on the quotient by end components without reward",
     kind="identity",
     mode="exact",
     instances=joined(MERGED, named("gambler?goal=4")),

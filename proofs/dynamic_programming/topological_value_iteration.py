@@ -125,7 +125,7 @@ def components(exact: Exact) -> list[list[int]]:
 \max_{s \in C} |\Delta_C(s)| \le \varepsilon \text{ for all components } C
 \Rightarrow \|TV - V\|_\infty \le \gamma\varepsilon,\ \|V - V^*\|_\infty \le \frac{\gamma\varepsilon}{1-\gamma};
 \quad \varepsilon = 0 \text{ after one pass if all cycles are loops}""",
-    where="the optimality of topological value iteration, recalled; proved with this constant in docs/theory",
+    where="the optimality of topological value iteration, recalled; proved with this constant, see docs",
     kind="upper",
     mode="numeric",
     instances=joined(discounted(sizes=((3, 2), (4, 2)), full=12), by_pairs(), COSTS, PATHS, RINGS),
@@ -217,7 +217,7 @@ def _loops(exact: Exact) -> Iterator[Fraction]:
 @claim(
     "dai2011:bounds",
     says=r"L \le V^* \le U, \qquad L \le T L, \quad U \ge TU",
-    where="derived, see docs/theory: inductive bounds around the value of each pass (as hartmanns2020 do)",
+    where="derived, see docs: inductive bounds around the value of each pass (as hartmanns2020 do)",
     kind="identity",
     mode="exact",
     instances=joined(goals(), named("haddad-monmege?n=2", "gambler?goal=5", "leaving", "idle-loop")),

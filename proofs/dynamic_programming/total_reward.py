@@ -135,7 +135,7 @@ WITH_COMPONENTS = joined(
         r"V^* \text{ is constant on each end component without reward, and the value of their quotient is the one solution of }"
         r" V = TV"
     ),
-    where="Section 3 of the paper for reachability, recalled; proved in docs/theory (Theorem 7)",
+    where="Section 3 of the paper for reachability, recalled; proved, see docs (Theorem 7)",
     kind="identity",
     mode="exact",
     instances=joined(WITH_COMPONENTS, goals()),

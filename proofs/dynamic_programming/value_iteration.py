@@ -75,7 +75,7 @@ def follows(exact: Exact, before: Any, state: Any, at: str) -> tuple[list[Fracti
 @claim(
     "puterman1994:geometric-rate",
     says=r"\|V_k - V^*\|_\infty \le \gamma^k \|V_0 - V^*\|_\infty",
-    where="Theorem 6.3.1, recalled; proved in docs/theory",
+    where="Theorem 6.3.1, recalled; proved, see docs",
     kind="upper",
     mode="numeric",
     instances=INSTANCES,
@@ -126,7 +126,7 @@ def backed_up(mdp: Any, V: Sequence[Fraction]) -> list[Fraction]:
     says=(
         r"TV + \frac{\gamma}{1-\gamma} \min_s (TV - V)(s) \le V^* \le TV + \frac{\gamma}{1-\gamma} \max_s (TV - V)(s)"
     ),
-    where="the bounds of the paper, recalled; proved in docs/theory",
+    where="the bounds of the paper, recalled; proved, see docs",
     kind="upper",
     mode="exact",
     instances=joined(discounted(), named(ONE_STATE, gamma=Fraction(9, 10))),

@@ -84,7 +84,7 @@ def mixed(exact: Exact, weights: Sequence[Fraction], V: Sequence[Any]) -> list[F
     says=r"""
 V \le W \Rightarrow TV \le TW, \qquad T(V + c) = TV + \gamma c, \qquad
 \text{and the same for } T_\pi, \text{ which is affine}""",
-    where="Section 6.2, recalled; proved in docs/theory (Lemma 1)",
+    where="Section 6.2, recalled; proved, see docs (Lemma 1)",
     kind="identity",
     mode="exact",
     instances=ONE_FACTOR,
@@ -125,7 +125,7 @@ def axioms(
 @claim(
     "puterman1994:contraction",
     says=r"\|TV - TW\|_\infty \le \gamma \|V - W\|_\infty, \text{ with equality where } W = V + c",
-    where="Proposition 6.2.4, recalled; proved in docs/theory (Lemma 1)",
+    where="Proposition 6.2.4, recalled; proved, see docs (Lemma 1)",
     kind="tight",
     mode="exact",
     instances=joined(CASES, chosen(lambda: [Case("two loops", two_loops())])),
@@ -162,7 +162,7 @@ def contraction(
 @claim(
     "puterman1994:optimality-equation",
     says=r"V^* = TV^* = \max_\pi V^\pi, \text{ and the maximum is attained by every policy that is greedy for } V^*",
-    where="Theorems 6.2.5 and 6.2.7, recalled; proved in docs/theory",
+    where="Theorems 6.2.5 and 6.2.7, recalled; proved, see docs",
     kind="identity",
     mode="exact",
     instances=joined(discounted(sizes=((1, 3), (2, 2), (3, 2), (3, 3)), full=12), by_pairs()),
@@ -186,7 +186,7 @@ def optimality_equation(mdp: Any, *, myopic: bool = False, worst: bool = False) 
 @claim(
     "howard1960:improvement",
     says=r"\pi' \text{ greedy for } V^\pi \Rightarrow V^{\pi'} \ge TV^\pi \ge V^\pi, \text{ with equality only at } V^*",
-    where="Section 4 of the book, recalled; proved in docs/theory (Theorem 4)",
+    where="Section 4 of the book, recalled; proved, see docs (Theorem 4)",
     kind="monotone",
     mode="exact",
     instances=joined(CASES, named("riverswim?n_states=6", gamma=F(9, 10))),
@@ -230,7 +230,7 @@ def greedy_family() -> list[Case]:
     says=r"""
 \|V - V^*\| \le \varepsilon,\ \pi \text{ greedy for } V
 \Rightarrow \|V^\pi - V^*\| \le \frac{2\gamma\varepsilon}{1-\gamma}""",
-    where="the theorem of the paper, recalled; proved in docs/theory; attained by a costly loop with a way out",
+    where="the theorem of the paper, recalled; proved, see docs; attained by a costly loop with a way out",
     kind="tight",
     mode="exact",
     instances=joined(discounted(fast=3), by_pairs(), chosen(greedy_family)),

@@ -23,7 +23,7 @@ F = Fraction
     says=r"""
 U \ge TU \Rightarrow U \ge V^*, \qquad L \le T_\sigma L \Rightarrow L \le V^\sigma \le V^*,
 \qquad \text{and the bounds of a certificate are such } L, U""",
-    where="Section 6.2, recalled; proved in docs/theory (Lemma 2, and Theorems 9a and 9b for total reward)",
+    where="Section 6.2, recalled; proved, see docs (Lemma 2, and Theorems 9a and 9b for total reward)",
     kind="identity",
     mode="exact",
     instances=joined(discounted(), by_pairs(), goals()),

@@ -49,7 +49,7 @@ def middles(values: Any) -> list[float]:
     "geist2019:soft-operators",
     says=r"""T_\tau V = \max_\pi T_{\pi,\tau} V, \quad V \le W \Rightarrow TV \le TW, \quad T(V + c) = TV + \gamma c, \quad
     \|TV - TW\|_\infty \le \gamma \|V - W\|_\infty \quad\text{for } T = T_\tau, T_{\pi,\tau}""",
-    where="Propositions 1 and 2, recalled; proved in the documentation",
+    where="Propositions 1 and 2, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=regularized(),

@@ -148,7 +148,7 @@ def features_of(judge: Judge) -> tuple[tuple[Fraction, ...], ...]:
     "sutton2000:compatible",
     says=r"w = \arg\min_w \mathbb{E}_{d^\pi,\pi}\bigl(A^\pi - w^\top\nabla\log\pi\bigr)^2 \implies "
     r"\nabla J = \tfrac{1}{1-\gamma} \mathbb{E}_{d^\pi,\pi}\bigl[(w^\top \nabla\log\pi) \nabla\log\pi\bigr]",
-    where="Theorem 2, recalled (there with Q in place of A, which differs by a function of the state); proof in the docs",
+    where="Theorem 2, recalled (there with Q in place of A, which differs by a function of the state); proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),
@@ -192,7 +192,7 @@ def compatible(mdp: Any, *, weights: str = "visits", centered: bool = True, fact
     "konda2000:projection",
     says=r"\mathbb{E}_{d^\pi,\pi}[\hat Q\, \nabla\log\pi] = \mathbb{E}_{d^\pi,\pi}[Q\, \nabla\log\pi] "
     r"\iff \hat Q - Q \perp \mathrm{span}\{\partial_i \log\pi\} \text{ in } L_2(d^\pi\pi)",
-    where="Section 2 (the inner product and the projection), recalled; proof in the docs",
+    where="Section 2 (the inner product and the projection), recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),

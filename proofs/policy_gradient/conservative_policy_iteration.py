@@ -109,7 +109,7 @@ def improvement(mdp: Any, *, c: Fraction = Fraction(1), wrong: str = "", steps: 
     says=r"""\alpha = \frac{(1-\gamma) \bar A}{4 \gamma \varepsilon} \le 1 \;\Rightarrow\;
              V^{\pi_{k+1}}(\rho) - V^{\pi_k}(\rho) \ge \tfrac{3}{16} \frac{\bar A^2}{\gamma \varepsilon}
              \ge \tfrac18 \frac{\bar A^2}{\gamma \varepsilon}""",
-    where="Corollary 4.2 (with 1/8, and the largest reward in place of epsilon), recalled; derived in the documentation",
+    where="Corollary 4.2 (with 1/8, and the largest reward in place of epsilon), recalled; derived, see docs",
     kind="lower",
     mode="exact",
     instances=MODELS,
@@ -138,7 +138,7 @@ def best_step(
 @claim(
     "kakade2002:stop",
     says=r"V^*(\rho) - V^{\pi_k}(\rho) \le \frac{1}{1-\gamma} \Bigl\| \frac{d^*}{d^{\pi_k}} \Bigr\|_\infty \bar A_k",
-    where="Section 4, the bound of its policies' performance, recalled; derived in the documentation",
+    where="Section 4, the bound of its policies' performance, recalled; derived, see docs",
     kind="upper",
     mode="exact",
     instances=MODELS,

@@ -16,7 +16,8 @@ import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import chosen, finite_horizon, joined
-from mdpkit.claims.judge import ball, exp, largest
+from mdpkit.claims.episodes import coefficient
+from mdpkit.claims.judge import ball, exp, largest, total
 from mdpkit.claims.trial import iterates
 from mdpkit.errors import ModelError
 from mdpkit.kernels import segments
@@ -69,16 +70,16 @@ class Stages:
     def softmax(self, theta: Any) -> list[Any]:
         """Probabilities of the pairs of one stage."""
         weights = [x.exp() for x in theta]
-        total = [_sum(weights[k] for k in pairs) for pairs in self.pairs]
-        return [weights[k] / total[self.state[k]] for k in range(self.L)]
+        sums = [total(weights[k] for k in pairs) for pairs in self.pairs]
+        return [weights[k] / sums[self.state[k]] for k in range(self.L)]
 
     def q(self, V: Any) -> list[Any]:
         """Action values from values of the next stage."""
-        return [self.r[k] + self.gamma * _sum(V[t] * self.P[k][t] for t in range(self.S)) for k in range(self.L)]
+        return [self.r[k] + self.gamma * total(V[t] * self.P[k][t] for t in range(self.S)) for k in range(self.L)]
 
     def mean(self, pi: Any, q: Any) -> list[Any]:
         """Expectation over the actions of each state."""
-        return [_sum(pi[k] * q[k] for k in pairs) for pairs in self.pairs]
+        return [total(pi[k] * q[k] for k in pairs) for pairs in self.pairs]
 
     def value(self, pi: Any) -> list[list[Any]]:
         """Values of a policy, of every stage and at the end."""
@@ -92,7 +93,7 @@ class Stages:
         out = [[ball(x) for x in rho]]
         for h in range(self.H - 1):
             flow = [
-                self.gamma * _sum(out[h][self.state[k]] * pi[h][k] * self.P[k][t] for k in range(self.L))
+                self.gamma * total(out[h][self.state[k]] * pi[h][k] * self.P[k][t] for k in range(self.L))
                 for t in range(self.S)
             ]
             out.append(flow)
@@ -120,19 +121,8 @@ class Stages:
             moved = [[ball(x) for x in row] for row in theta]
             moved[stage][k] = flint.arb_series([ball(theta[stage][k]), 1], 2)
             V = self.value([self.softmax(row) for row in moved])
-            out.append(_coefficient(_sum(ball(m) * v for m, v in zip(law, V[h], strict=True)), 1))
+            out.append(coefficient(total(ball(m) * v for m, v in zip(law, V[h], strict=True)), 1))
         return out
-
-
-def _sum(terms: Any) -> Any:
-    out = None
-    for x in terms:
-        out = x if out is None else out + x
-    return out
-
-
-def _coefficient(x: Any, n: int) -> Any:
-    return ball(x[n]) if hasattr(x, "length") else ball(0)
 
 
 class Seen(NamedTuple):
@@ -180,7 +170,7 @@ def the_error(judge: Stages, solver: DynamicPolicyGradient, V: Any, q: Any) -> A
     """The gap of a stage's values to the best response to the later stages, under the law of training."""
     mu = [F(1, judge.S)] * judge.S if not solver.mu else list(solver.mu)
     best = [largest([q[k] for k in pairs]) for pairs in judge.pairs]
-    return _sum(ball(m) * (b - v) for m, b, v in zip(mu, best, V, strict=True))
+    return total(ball(m) * (b - v) for m, b, v in zip(mu, best, V, strict=True))
 
 
 def the_best(judge: Stages, q: Any) -> list[int]:
@@ -190,7 +180,7 @@ def the_best(judge: Stages, q: Any) -> list[int]:
 
 def square(x: Any) -> Any:
     """The squared Euclidean norm."""
-    return _sum(v * v for v in x)
+    return total(v * v for v in x)
 
 
 # -- neighboring algorithms ------------------------------------------------------------------------------------------
@@ -416,10 +406,10 @@ def ascent(mdp: Any, *, tested: Any = None, curvature: Fraction = HALF, gain: in
         yield from rows
         if before is not None:
             stage, old, bound = before
-            yield leq(bound, mu * _sum(V[stage]) - old, f"k={k}")
+            yield leq(bound, mu * total(V[stage]) - old, f"k={k}")
         step = ball(solver.eta) / ball(judge.B[h])
         part = 1 - ball(solver.eta * curvature / 2)
-        before = h, mu * _sum(V[h]), gain * step * part * square(g)
+        before = h, mu * total(V[h]), gain * step * part * square(g)
 
 
 def many_contexts() -> list[Case]:
@@ -596,23 +586,23 @@ def sum_over_stages(
     solver = DynamicPolicyGradient(eta=F(2), steps=10)
     best, star = judge.optimal()
     mu = ball(F(1, judge.S))
-    objective = _sum(ball(x) * ball(v) for x, v in zip(judge.rho_exact, best[0], strict=True))
+    objective = total(ball(x) * ball(v) for x, v in zip(judge.rho_exact, best[0], strict=True))
     for k, _, theta, V, _, _, rows in the_run(judge, solver, 10 * judge.H, tested):
         yield from rows
         if k % 5:
             continue
         pi = [judge.softmax([ball(x) for x in row]) for row in theta]
         d = judge.laws(pi if own else star, judge.rho_exact)
-        lack = objective - _sum(x * v for x, v in zip(judge.rho, V[0], strict=True))
-        total, exact = ball(0), ball(0)
+        lack = objective - total(x * v for x, v in zip(judge.rho, V[0], strict=True))
+        bound, exact = ball(0), ball(0)
         for h in range(first, judge.H):
             q = judge.q([ball(x) for x in best[h + 1]] if optimal else V[h + 1])
             chosen_q = judge.mean(star[h], q)
-            exact += _sum(d[h][s] * (chosen_q[s] - V[h][s]) for s in range(judge.S))
+            exact += total(d[h][s] * (chosen_q[s] - V[h][s]) for s in range(judge.S))
             worst = largest([x / mu for x in d[h]]) if ratio else ball(1)
-            total += worst * the_error(judge, solver, V[h], judge.q(V[h + 1]))
+            bound += worst * the_error(judge, solver, V[h], judge.q(V[h + 1]))
         yield equal(lack, exact, f"identity at k={k}")
-        yield leq(lack, total, f"k={k}", k=k)
+        yield leq(lack, bound, f"k={k}", k=k)
 
 
 @claim(
@@ -640,7 +630,7 @@ def simultaneous_rate(
     solver = SimultaneousPolicyGradient(eta=F(2))
     best, star = judge.optimal()
     d_star = judge.laws(star, judge.rho_exact)
-    objective = _sum(ball(x) * ball(v) for x, v in zip(judge.rho_exact, best[0], strict=True))
+    objective = total(ball(x) * ball(v) for x, v in zip(judge.rho_exact, best[0], strict=True))
     step = ball(solver.eta) / ball(judge.B[0])
     D, c = ball(0), ball(1)
     expected: Any = [[ball(0)] * judge.L for _ in range(judge.H)]
@@ -651,7 +641,7 @@ def simultaneous_rate(
         V, d = judge.value(pi), judge.laws(pi, judge.rho_exact)
         yield all_equal([x for row in theta for x in row], [x for row in expected for x in row], f"theta at k={k}")
         yield all_equal(np.concatenate(state.V), [x for row in V for x in row], f"V at k={k}")
-        value = _sum(x * v for x, v in zip(judge.rho, V[0], strict=True))
+        value = total(x * v for x, v in zip(judge.rho, V[0], strict=True))
         if bound is not None:
             yield leq(bound, value, f"ascent at k={k}")
         D = largest([D, *(x / y for a, b in zip(d_star, d, strict=True) for x, y in zip(a, b, strict=True))])

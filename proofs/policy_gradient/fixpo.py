@@ -152,7 +152,7 @@ def starts() -> Iterator[Case]:
     says=r"f(\theta) = \mathrm{KL}(\pi_k \| \pi_\theta), \; \theta_{n+1} = \theta_n - h \nabla f(\theta_n): \quad "
     r"f(\theta_{n+1}) \le f(\theta_n) - h \bigl(1 - \tfrac{h}{4}\bigr) \|\nabla f(\theta_n)\|^2, \qquad "
     r"f(\theta_n) \le \frac{\|\theta_0 - \theta_k\|^2}{2 h n} \text{ for } h \le 2",
-    where="derived in the documentation",
+    where="derived, see docs",
     kind="upper",
     mode="numeric",
     instances=chosen(starts),

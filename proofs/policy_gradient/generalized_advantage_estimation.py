@@ -125,7 +125,7 @@ def judged_call(judge: Judge, estimator: GAE, pi: Sequence[Any], V: Sequence[Any
     "schulman2016:unbiased",
     says=r"V = V^\pi \implies \mathbb{E}[\hat A_h \mid s_h, a_h] = A^\pi(s_h, a_h) \text{ for all } \lambda \in [0, 1]"
     r"\text{ and every number of steps to go}",
-    where="Section 3 (a gamma-just estimator), recalled; proof in the docs",
+    where="Section 3 (a gamma-just estimator), recalled; proved, see docs",
     kind="identity",
     mode="exact",
     instances=tiny(),

@@ -65,7 +65,7 @@ def the_run(judge: Judge, solver: HessianAidedPolicyGradient, seed: int, form: s
     "n-pg-igt:hessian",
     says=r"\mathbb{E}\bigl[\nabla\Phi\, \nabla\log p^\top + \nabla^2\Phi\bigr] = \nabla^2 J_H, \qquad "
     r"\Phi = \sum_{h<H} \log\pi_\theta(a_h|s_h) \sum_{h' \ge h} \gamma^{h'} r_{h'}",
-    where="Section 4.2, recalled; proof in the docs",
+    where="Section 4.2, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, claim, equal, leq, mutant
-from mdpkit.claims.cases import chosen, discounted, joined
-from mdpkit.claims.judge import Judge, ball, exp, largest
+from mdpkit.claims.cases import bandit, chosen, discounted, joined
+from mdpkit.claims.judge import Judge, ball, exp, largest, total
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
@@ -51,18 +51,8 @@ def controllers_of(judge: Judge, solver: ImproperPolicyGradient) -> list[list[An
 def softmax(theta: Any) -> list[Any]:
     """Weights; of power series where some of the parameters are."""
     weights = [x.exp() for x in theta]
-    total = weights[0]
-    for x in weights[1:]:
-        total = total + x
-    return [x / total for x in weights]
-
-
-def total(terms: Any) -> Any:
-    """A sum of balls or power series, of at least one."""
-    out = None
-    for x in terms:
-        out = x if out is None else out + x
-    return out
+    whole = total(weights)
+    return [x / whole for x in weights]
 
 
 def derivative(judge: Judge, K: Any, theta: Any, pi: Any, V: Any) -> list[Any]:
@@ -171,11 +161,10 @@ def hills() -> list[Case]:
 def one_decision(controllers: int) -> list[Case]:
     """Models where actions matter in state 0 only: a bandit, and a cycle that passes a state where nothing is to be chosen."""
     r = [F(4, 5)] + [F(1, 5)] * (controllers - 1)
-    bandit = MDP([[[F(1)]] * controllers], [r], Discounted(F(1, 2)), rho=0)
     P = [[[F(1, 4), F(3, 4)]] * controllers, [[F(1), F(0)]] * controllers]
     cycle = MDP(P, [r, [F(1, 3)] * controllers], Discounted(F(4, 5)), rho=0)
     return [
-        Case(f"bandit of {controllers} arms", bandit),
+        bandit(*r),
         Case(f"one decision of {controllers} in a cycle of two", cycle),
     ]
 
@@ -370,7 +359,7 @@ def exact_slopes(judge: Judge, K: Any) -> list[Fraction]:
 
 def bandit_of_controllers() -> MDP:
     """One state: there the weights are those of a bandit."""
-    return MDP([[[F(1)]] * 2], [[F(1), F(1, 2)]], Discounted(F(9, 10)), rho=0)
+    return bandit(1, F(1, 2), gamma=F(9, 10)).problem
 
 
 def false_rate(mdp: MDP, controllers: Any, natural: bool, bound: Any) -> Iterator[Row]:

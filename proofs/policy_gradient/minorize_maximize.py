@@ -38,7 +38,7 @@ class Warm(MinorizeMaximize):
 @claim(
     "trpo:monotone",
     says=r"J(\pi_{k+1}) \ge L_{\pi_k}(\pi_{k+1}) - C_k \max_s \mathrm{KL}(\pi_k \| \pi_{k+1})(s) \ge J(\pi_k)",
-    where="Theorem 1 and Algorithm 1, recalled; the optimality conditions of the maximizer, derived in the documentation",
+    where="Theorem 1 and Algorithm 1, recalled; the optimality conditions of the maximizer, derived, see docs",
     kind="monotone",
     mode="numeric",
     instances=CASES,
@@ -151,7 +151,7 @@ def best_tv(exact: AtPolicy, C: Fraction, weights: list[Fraction], power: int) -
 @claim(
     "trpo:monotone-tv",
     says=r"J(\pi_{k+1}) \ge L_{\pi_k}(\pi_{k+1}) - C_k \max_s \mathrm{TV}(\pi_k, \pi_{k+1})(s)^2 \ge J(\pi_k)",
-    where="Theorem 1, recalled; the paper maximizes with the relative entropy; the maximizer, derived in the documentation",
+    where="Theorem 1, recalled; the paper maximizes with the relative entropy; the maximizer, derived, see docs",
     kind="monotone",
     mode="exact",
     instances=CASES,

@@ -154,7 +154,7 @@ def fisher(mdp: Any, *, law: str = "visits", score: int = 1, entropy: int = 1, s
     "khodadadian2022:geometric",
     says=r"""V^*(\rho) - V^{\pi_k}(\rho) \sim C \exp\Bigl(-\frac{\Delta}{1-\gamma} \sum_{j<k} \eta_j\Bigr), \qquad
              \Delta = \min_{s,\, a \ne a^*(s)} V^*(s) - Q^*(s,a)""",
-    where="the rate of constant steps, recalled; the exact rate, and increasing steps, derived in the documentation",
+    where="the rate of constant steps, recalled; the exact rate, and increasing steps, derived, see docs",
     kind="rate",
     mode="numeric",
     instances=joined(
@@ -219,7 +219,7 @@ def geometric(mdp: Any, *, smallest: bool = True, horizon: bool = True, gaps: in
              \|\log \pi_\tau^* - \log \pi_k\|_\infty \le \tfrac2\tau (1-\eta\tau)^{k-1} C, \quad
              C = \|Q_\tau^* - Q_\tau^{\pi_0}\|_\infty + 2 \tau \bigl(1 - \tfrac{\eta\tau}{1-\gamma}\bigr)
              \|\log \pi_\tau^* - \log \pi_0\|_\infty""",
-    where="Theorem 1, recalled; derived in the documentation",
+    where="Theorem 1, recalled; derived, see docs",
     kind="upper",
     mode="numeric",
     instances=joined(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Outcome, Rate, Row, all_equal, all_leq, claim, equal, leq, mutant, point
-from mdpkit.claims.cases import chosen, joined, tiny
+from mdpkit.claims.cases import bandit, chosen, joined, tiny
 from mdpkit.claims.claim import Case, Level
 from mdpkit.claims.episodes import Episodes
 from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log, upper
@@ -29,12 +29,6 @@ IGT = NormalizedPolicyGradientIGT(eta=F(1, 2), length=H, features="minimal")
 
 
 RATED = NormalizedPolicyGradientIGT(eta=F(7, 10), length=1, features="minimal")
-
-
-def arms(*rewards: Fraction) -> Case:
-    """A bandit: one state, one arm a reward."""
-    mdp = MDP([[[F(1)]] * len(rewards)], [list(rewards)], Discounted(F(1, 2)), rho=0)
-    return Case(f"bandit r=({', '.join(map(str, rewards))}), gamma=1/2", mdp)
 
 
 def the_run(judge: Judge, solver: NormalizedPolicyGradientIGT, seed: int, ahead: int = 1, n: int = 3) -> Iterator[Row]:
@@ -68,7 +62,7 @@ def the_run(judge: Judge, solver: NormalizedPolicyGradientIGT, seed: int, ahead:
     "n-pg-igt:transport",
     says=r"J \text{ quadratic},\; g = \nabla J,\; d_0 = \nabla J(\theta_0) "
     r"\implies d_t = \nabla J(\theta_t) \text{ for all } t",
-    where="the idea of Section 3, recalled; proof in the docs",
+    where="the idea of Section 3, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),
@@ -243,7 +237,7 @@ class Unlucky:
     where="derived, see docs: no step scale above one avoids it, since the class is not Fisher-non-degenerate",
     kind="counterexample",
     mode="numeric",
-    instances=chosen([arms(F(1), F(1, 2)), arms(F(9, 10), F(4, 5))]),
+    instances=chosen([bandit(F(1), F(1, 2)), bandit(F(9, 10), F(4, 5))]),
     controls=[mutant("a step scale of 2/5", eta=F(2, 5))],
     about=[NormalizedPolicyGradientIGT],
 )
@@ -271,7 +265,7 @@ def commits(mdp: Any, *, eta: Fraction = Fraction(4), steps: int = 40) -> Iterat
     where="derived, see docs",
     kind="lower",
     mode="numeric",
-    instances=chosen([arms(F(1), F(0)), arms(F(9, 10), F(1, 5)), arms(F(1, 2), F(2, 5))]),
+    instances=chosen([bandit(F(1), F(0)), bandit(F(9, 10), F(1, 5)), bandit(F(1, 2), F(2, 5))]),
     controls=[
         mutant("half of the exponent", share=F(1, 2)),
         mutant("the gap over (1-gamma)^2", power=2),
@@ -312,7 +306,7 @@ def compiled(solver: Any, seed: int, steps: int = 36) -> Row:
     With one parameter each step is up or down by eta/(t+2). That term is within 8 units of 2^-53 of its size, with eta's own
     rounding, the quotients and the norm; and each of the sums adds one more of the size of all terms so far.
     """
-    mdp = arms(F(1), F(9, 10)).problem  # noisier than its gap, so that the signs depend on the weights of the average
+    mdp = bandit(F(1), F(9, 10)).problem  # noisier than its gap, so that the signs depend on the weights of the average
     problem, tested = pose(mdp, solver, "float")
     traced = call(tested.trace, problem, range(1, steps + 1), np.random.default_rng(seed))
     off: list[Any] = []
@@ -348,9 +342,9 @@ def measured(mdp: Any, solver: Any, rng: Any, level_seeds: int, longest: int, ru
 
 def noisy(level: Level, rng: Any) -> Iterator[Case]:
     """Bandits whose gap is as large as their noise."""
-    yield arms(F(1), F(1, 5))
+    yield bandit(F(1), F(1, 5))
     if level == "full":
-        yield arms(F(1), F(1, 10))
+        yield bandit(F(1), F(1, 10))
 
 
 @claim(
@@ -392,7 +386,7 @@ def with_hessians(judge: Judge, solver: HessianAidedPolicyGradient, seed: int) -
     "the abstract seen, the theorem recalled",
     kind="rate",
     mode="statistical",
-    instances=chosen([arms(F(1), F(1, 5))]),
+    instances=chosen([bandit(F(1), F(1, 5))]),
     rate=Rate(-0.5, "at_most", 0.05),
     delta=0.05,
     controls=[

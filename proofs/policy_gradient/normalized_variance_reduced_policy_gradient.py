@@ -100,7 +100,7 @@ def the_run(judge: Judge, solver: Solver, seed: int, lag: int = 1, inverse: bool
     "n-vr-pg:gradient",
     says=r"\nabla_\theta F(\lambda(\theta)) = \mathbb{E}\Bigl[\sum_{h<H} \nabla\log\pi_\theta(a_h|s_h) "
     r"\sum_{h' \ge h} \gamma^{h'} r(s_{h'}, a_{h'})\Bigr], \qquad r = \nabla F(\lambda(\theta)) \text{ held fixed}",
-    where="Section 2, recalled; proof in the docs (the chain rule)",
+    where="Section 2, recalled; proved, see docs (the chain rule)",
     kind="identity",
     mode="numeric",
     instances=tiny(),
@@ -174,7 +174,7 @@ def corrections(
     says=r"\mathbb{E}_{\tau \sim \theta_t}\bigl[(1 - w)\, \hat\lambda(\tau)\bigr] = "
     r"\lambda(\theta_t) - \lambda(\theta_{t-1}), \qquad "
     r"w = p(\tau|\theta_{t-1}) / p(\tau|\theta_t)",
-    where="Algorithm 1, recalled; proof in the docs",
+    where="Algorithm 1, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),
@@ -205,7 +205,7 @@ def occupancy_correction(
     says=r"\mathbb{E}_{\tau \sim \theta_t}\bigl[g(\tau, \theta_t, r_{t-1})\bigr] = \nabla J_{r_{t-1}}(\theta_t), \qquad "
     r"\mathbb{E}\bigl[g(\tau, \theta_t, r_{t-1}) - w\, g(\tau, \theta_{t-1}, r_{t-2})\bigr] = "
     r"\nabla J_{r_{t-1}}(\theta_t) - \nabla J_{r_{t-2}}(\theta_{t-1})",
-    where="Algorithm 1 and the remark on the lag, recalled; proof in the docs",
+    where="Algorithm 1 and the remark on the lag, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),

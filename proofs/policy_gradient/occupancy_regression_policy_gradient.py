@@ -69,7 +69,7 @@ def the_run(judge: Judge, solver: Solver, seed: int, factor: int = 2, n: int = 2
     says=r"\mathbb{E}_{x,\tau}\bigl[2(\hat\lambda(\tau)(x) - \langle\psi(x), \omega\rangle)\psi(x)\bigr] = "
     r"-\nabla_\omega \tfrac1L \sum_x \bigl(\lambda(x) - \langle\psi(x), \omega\rangle\bigr)^2, \text{ which is zero at the "
     r"least-squares fit}",
-    where="Section 5, recalled; proof in the docs",
+    where="Section 5, recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),

@@ -176,7 +176,7 @@ def inner(judge: Judge, s: int, q: Any, p: Any, x: Any) -> Any:
     "lan2023:three-point",
     says=r"""\eta \langle Q, u - \pi^+ \rangle \le D(u \| \pi) - D(u \| \pi^+) - D(\pi^+ \| \pi)
              \text{ for all } u, \text{ with equality for the entropies}""",
-    where="the three-point lemma of mirror descent, recalled; derived in the documentation",
+    where="the three-point lemma of mirror descent, recalled; derived, see docs",
     kind="identity",
     mode="numeric",
     instances=FEW,
@@ -219,7 +219,7 @@ def three_point(
     "xiao2022:monotone",
     says=r"""V^{\pi_{k+1}}(s) - V^{\pi_k}(s) \ge \langle Q^{\pi_k}(s,\cdot), \pi_{k+1} - \pi_k \rangle
              \ge \tfrac{1}{\eta_k} \bigl( D(\pi_{k+1}\|\pi_k) + D(\pi_k\|\pi_{k+1}) \bigr)(s) \ge 0""",
-    where="monotonicity of policy mirror descent, recalled; derived in the documentation",
+    where="monotonicity of policy mirror descent, recalled; derived, see docs",
     kind="monotone",
     mode="numeric",
     instances=FEW,
@@ -259,7 +259,7 @@ def monotone(
     says=r"""V^*(\rho) - V^{\pi_K}(\rho) \le \frac{1}{K+1} \Bigl( \frac{E_{d^*} D(\pi^* \| \pi_0)}{(1-\gamma)\eta}
              + \frac{E_{d^*}[V^* - V^{\pi_0}]}{1-\gamma} \Bigr)
              \le \frac{1}{K+1} \Bigl( \cdots + \frac{1}{(1-\gamma)^2} \Bigr)""",
-    where="Theorem 8, recalled, with the sharper second term; derived in the documentation with the inequality of each step",
+    where="Theorem 8, recalled, with the sharper second term; derived, see docs, with the inequality of each step",
     kind="upper",
     mode="numeric",
     instances=joined(FEW, named("riverswim?n_states=3&gamma=1/2")),
@@ -326,7 +326,7 @@ def mismatch(judge: Judge, star: Any) -> Fraction:
              + \frac{E_{d^*} D(\pi^*\|\pi_0)}{(1-\gamma)(\vartheta-1)\eta_0} \Bigr), \quad
              \vartheta = \tfrac{1}{1-\gamma} \bigl\|\tfrac{d^*}{\rho}\bigr\|_\infty, \quad
              \eta_{k+1} = \tfrac{\vartheta}{\vartheta - 1} \eta_k""",
-    where="Theorem 10, recalled; derived in the documentation with the inequality of each step",
+    where="Theorem 10, recalled; derived, see docs, with the inequality of each step",
     kind="upper",
     mode="numeric",
     instances=joined(locks(Fraction(1, 2)), positive(sizes=((2, 2), (3, 2)), gammas=GAMMAS, fast=2, full=8)),
@@ -374,7 +374,7 @@ def linear(
     says=r"""\delta_k + \frac{1+\eta\tau}{\eta} D_k \le \gamma^k \Bigl(\delta_0 + \frac{1+\eta\tau}{\eta} D_0\Bigr)
              \text{ if } 1 + \eta\tau \ge \tfrac1\gamma, \quad \delta_k = E_{\nu^*}[V_\tau^* - V_\tau^{\pi_k}], \quad
              D_k = E_{\nu^*} \mathrm{KL}(\pi_\tau^* \| \pi_k)""",
-    where="Theorem 1 for the entropy, recalled; derived in the documentation with the inequality of any step",
+    where="Theorem 1 for the entropy, recalled; derived, see docs, with the inequality of any step",
     kind="upper",
     mode="numeric",
     instances=joined(positive(sizes=((1, 3), (2, 2), (3, 2)), gammas=GAMMAS, fast=3, full=9), ragged()),
@@ -446,7 +446,7 @@ def regularized(
     "johnson2023:gamma-rate",
     says=r"""\|V^* - V^{\pi_k}\|_\infty \le \gamma^k \Bigl( \|V^* - V^{\pi_0}\|_\infty + \frac{1}{\gamma(1-\gamma)\eta} \Bigr),
              \qquad T V^{\pi_k} - V^{\pi_{k+1}} \le \frac{\gamma^{2k}}{\eta}""",
-    where="Theorem 4.1, recalled; derived in the documentation; the adaptive rule",
+    where="Theorem 4.1, recalled; derived, see docs; the adaptive rule",
     kind="upper",
     mode="numeric",
     instances=joined(FEW, chosen(lambda: [slow_chain(4, HALF)])),
@@ -502,7 +502,7 @@ def adaptive(
              \in \arg\max_a Q^{\pi_k} \text{ (Euclidean)}, \qquad
              \frac{\pi_{k+1}(b|s)}{\pi_{k+1}(a^*|s)} = \frac{\pi_k(b|s)}{\pi_k(a^*|s)} e^{-\eta (Q(a^*) - Q(b))}
              \text{ (relative entropy)}""",
-    where="the limit of infinite steps, derived in the documentation",
+    where="the limit of infinite steps, derived, see docs",
     kind="identity",
     mode="numeric",
     instances=discounted(sizes=((2, 2), (3, 2), (4, 3)), gammas=GAMMAS, fast=3, full=12),
@@ -546,7 +546,7 @@ def policy_iteration(
     "johnson2023:optimal",
     says=r"""\|V^* - V^{\pi_k}\|_\infty \ge \tfrac12 \gamma^k \|V^* - V^{\pi_0}\|_\infty, \quad k < n, \qquad
              \|V^* - V^{\pi_k}\|_\infty = \varepsilon_k \gamma^k \text{ (Euclidean)}""",
-    where="the shape of Theorem 4.2, recalled; the chain is made and its values are derived in the documentation",
+    where="the shape of Theorem 4.2, recalled; the chain is made and its values are derived, see docs",
     kind="tight",
     mode="numeric",
     instances=chosen(lambda: [slow_chain(n, gamma) for n in (3, 5) for gamma in GAMMAS]),

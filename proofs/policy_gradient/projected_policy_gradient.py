@@ -83,7 +83,7 @@ def direct_gradient(mdp: Any, *, wrong: str = "", eta: Fraction = Fraction(1, 3)
     says=r"""V^{\pi_{k+1}}(s) - V^{\pi_k}(s) \ge \frac{\|\pi_{k+1} - \pi_k\|_s^2}{\eta\, d_k(s)} \ge 0, \qquad
              V^*(\rho) - V^{\pi_K}(\rho) \le \frac{M (\sqrt c + \sqrt{c+4})^2}{4 (1-\gamma)^2 K}, \quad
              M = \Bigl\|\frac{d^*}{\rho}\Bigr\|_\infty, \quad c = \frac{2 |S| M}{\eta}""",
-    where="O(1/K) is Theorem 5 in the shape, recalled; the statement for all step sizes is derived in the documentation, "
+    where="O(1/K) is Theorem 5 in the shape, recalled; the statement for all step sizes is derived, see docs, "
     "with d* normalized and rewards in [0, 1]",
     kind="upper",
     mode="numeric",
@@ -135,7 +135,7 @@ def sublinear(
     "xiao2022:finite-end",
     says=r"""\exists K:\ V^{\pi_K} = V^* ; \qquad \pi_k(b) = \max\Bigl(0, \tfrac12 - \tfrac{k \eta \Delta}{2(1-\gamma)}\Bigr)
              \text{ of the worse of two arms, so } K = \Bigl\lceil \tfrac{1-\gamma}{\eta \Delta} \Bigr\rceil""",
-    where="derived in the documentation",
+    where="derived, see docs",
     kind="tight",
     mode="exact",
     instances=joined(

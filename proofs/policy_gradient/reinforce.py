@@ -168,7 +168,7 @@ WHOLE = Reinforce(eta=F(1, 2), length=H, episodes=2, estimator="reinforce")
     "williams1992:unbiased",
     says=r"\mathbb{E}\Bigl[R(\tau) \sum_{h<H} \nabla\log\pi_\theta(a_h|s_h)\Bigr] = \nabla_\theta\, \mathbb{E}[R(\tau)], "
     r"\qquad R(\tau) = \sum_{h<H} \gamma^h r_h",
-    where="Section 6, recalled (episodic REINFORCE); proof in the docs",
+    where="Section 6, recalled (episodic REINFORCE); proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),
@@ -193,7 +193,7 @@ GPOMDP = Reinforce(eta=F(1, 2), length=H, episodes=2, features="minimal")
     "baxter2001:unbiased",
     says=r"\mathbb{E}\Bigl[\sum_{h<H} \nabla\log\pi_\theta(a_h|s_h) \sum_{h'=h}^{H-1} \gamma^{h'} r_{h'}\Bigr] = "
     r"\nabla_\theta\, \mathbb{E}\Bigl[\sum_{h<H} \gamma^h r_h\Bigr]",
-    where="the estimator called GPOMDP in the literature (the paper's own is for average reward), recalled; proof in the docs",
+    where="the estimator called GPOMDP in the literature (the paper's own is for average reward), recalled; proved, see docs",
     kind="identity",
     mode="numeric",
     instances=tiny(),

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
-from mdpkit.claims.cases import chosen, joined, positive
+from mdpkit.claims.cases import bandit, chosen, joined, positive
 from mdpkit.claims.judge import Judge, ball, exp, log, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
 from mdpkit.proofs.policy_gradient.minorize_maximize import AtPolicy
-from mdpkit.proofs.policy_gradient.proximal_policy_optimization import bandit, clipped_slope
+from mdpkit.proofs.policy_gradient.proximal_policy_optimization import clipped_slope
 from mdpkit.solvers.policy_gradient import ProximalPolicyOptimization, SimplePolicyOptimization
 
 FIFTH, ETA = Fraction(1, 5), Fraction(1, 2)
@@ -29,12 +29,12 @@ LONG = 1000
 SPO = SimplePolicyOptimization()
 BANDITS = chosen(
     [
-        Case("bandit r=(0, 3/5, 7/10, 1), gamma=1/2", bandit(("0", "3/5", "7/10", "1"))),
-        Case("bandit r=(0, 51/100, 1, 1/2), gamma=1/2", bandit(("0", "51/100", "1", "1/2"))),
+        bandit(0, "3/5", "7/10", 1),
+        bandit(0, "51/100", 1, "1/2"),
     ]
 )
 # A small advantage among many large ones, whose ratio is set to zero.
-CORNER = chosen([Case("bandit r=(0, 911/1000, 1, ..., 1), gamma=1/2", bandit(("0", "911/1000", *["1"] * 10)))])
+CORNER = chosen([bandit(0, "911/1000", *[1] * 10)])
 RANDOM = positive(sizes=((2, 3), (2, 2), (3, 3)), gammas=(Fraction(1, 2), Fraction(9, 10)), fast=2, full=8)
 
 
@@ -76,7 +76,7 @@ def conditions(
     says=r"\arg\max_\pi \sum_a \pi_k \Bigl(\rho A - \frac{|A|}{2\epsilon} (\rho - 1)^2\Bigr): \quad "
     r"\rho = \max\Bigl(0, 1 + \epsilon \Bigl(\mathrm{sign} A - \frac{\nu}{|A|}\Bigr)\Bigr), \qquad "
     r"\nu = \frac{\mathbb{E}_{\pi_k}\, \mathrm{sign} A}{\mathbb{E}_{\pi_k}\, 1/|A|} \text{ where no ratio is zero}",
-    where="the objective: seen (text of 2025); the maximizer: derived in the documentation",
+    where="the objective: seen (text of 2025); the maximizer: derived, see docs",
     kind="identity",
     mode="exact",
     instances=joined(BANDITS, CORNER, RANDOM),
@@ -127,12 +127,12 @@ def closed_form(
 @claim(
     "simple-po:ratios-escape",
     says=r"\text{false: } |\pi_{k+1}/\pi_k - 1| \le \epsilon \text{ for exact maximizers}",
-    where="derived in the documentation: some ratio escapes unless the signs of the advantages balance",
+    where="derived, see docs: some ratio escapes unless the signs of the advantages balance",
     kind="counterexample",
     mode="exact",
     instances=BANDITS,
     controls=[
-        mutant("two actions, equally likely", model=bandit(("0", "1"))),
+        mutant("two actions, equally likely", model=bandit(0, 1).problem),
         mutant("ratios within four times the width", times=4),
         mutant("the pairs' own maxima, without normalization", separate=True),
     ],
@@ -156,7 +156,7 @@ def slope_of(ratio: Any, a: Any, epsilon: Any, which: str) -> Any:
 
 def small() -> Iterator[Case]:
     """A bandit and a model of two states, whose visits and curvatures are not far apart, so that the ascent is quick."""
-    yield Case("bandit r=(0, 1/4, 1), gamma=1/2", bandit(("0", "1/4", "1")))
+    yield bandit(0, "1/4", 1)
     P = [[["3/4", "1/4"], ["1/4", "3/4"], ["1/2", "1/2"]], [["1/4", "3/4"], ["1/2", "1/2"], ["3/4", "1/4"]]]
     r = [["0", "1/2", "1"], ["1", "3/10", "0"]]
     yield Case("two states, three actions", MDP(P, r, Discounted(Fraction(1, 2))))
@@ -215,7 +215,7 @@ def ascent(
     "simple-po:limit",
     says=r"\pi_{\theta_m} \to \arg\max_\pi \mathbb{E}_{d,\pi_k}\Bigl[\rho A - \frac{|A|}{2\epsilon}(\rho-1)^2\Bigr] "
     r"\quad (m \to \infty)",
-    where=OBJECTIVE + "; the limit and its error bound: derived in the documentation",
+    where=OBJECTIVE + "; the limit and its error bound: derived, see docs",
     kind="identity",
     mode="numeric",
     instances=chosen(small),

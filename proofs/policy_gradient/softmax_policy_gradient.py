@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, leq, mutant, point
-from mdpkit.claims.cases import chosen, discounted, joined, locks, ragged
+from mdpkit.claims.cases import bandit, chosen, discounted, joined, locks, ragged
 from mdpkit.claims.enclosure import precision
 from mdpkit.claims.judge import Judge, ball, exp, largest, log
 from mdpkit.claims.trial import iterates
@@ -43,12 +43,6 @@ def copies(n: int, gamma: Fraction = HALF) -> Case:
     """Bandits with rewards 1 and 0, n of them side by side."""
     P = [[[Fraction(int(s == t)) for t in range(n)]] * 2 for s in range(n)]
     return Case(f"{n} bandits, gamma={gamma}", MDP(P, [[Fraction(1), Fraction(0)]] * n, Discounted(gamma)))
-
-
-def bandit(*rewards: Fraction, gamma: Fraction = HALF) -> Case:
-    """One state with these rewards."""
-    P = [[[Fraction(1)]] * len(rewards)]
-    return Case(f"bandit r=({', '.join(map(str, rewards))}), gamma={gamma}", MDP(P, [list(rewards)], Discounted(gamma)))
 
 
 class Iterate(NamedTuple):
@@ -103,7 +97,7 @@ def the_iterates(
     says=r"""\theta_{k+1} - \theta_k = \eta \nabla_\theta V^{\pi_k}(\rho), \qquad
              \nabla_{\theta(s,a)} V_\tau^\pi(\rho) = d_\rho^\pi(s)\, \pi(a|s)
              \bigl( Q_\tau^\pi - \tau \log \pi - V_\tau^\pi \bigr)(s,a)""",
-    where="Lemma C.1, recalled; with entropy it is that with the rewards r - tau log pi frozen, derived in the documentation",
+    where="Lemma C.1, recalled; with entropy it is that with the rewards r - tau log pi frozen, derived, see docs",
     kind="identity",
     mode="numeric",
     instances=MODELS,
@@ -136,7 +130,7 @@ def squares(judge: Judge, x: list[Any]) -> list[Any]:
              \text{ if } \eta \le 2(1-\gamma)^2; \qquad
              V^{\pi_{k+1}}(\rho) - V^{\pi_k}(\rho) \ge \frac\eta2 \|\nabla V^{\pi_k}(\rho)\|^2
              \text{ if } \eta \le \tfrac{(1-\gamma)^3}{8}""",
-    where="the second: Lemma 7 (smoothness 8/(1-gamma)^3), recalled; the first is derived in the documentation",
+    where="the second: Lemma 7 (smoothness 8/(1-gamma)^3), recalled; the first is derived, see docs",
     kind="monotone",
     mode="numeric",
     instances=MODELS,
@@ -172,7 +166,7 @@ def monotone(mdp: Any, *, longer: int = 1, factor: int = 1, horizon: bool = Fals
     says=r"""V^*(\rho) - V^\pi(\rho) \le \frac{\sqrt{|S|}}{\min_s \pi(a^*(s)|s)} \Bigl\|\frac{d^*}{d^\pi}\Bigr\|_\infty
              \|\nabla_\theta V^\pi(\rho)\|_2, \qquad V^*(\rho) - V^{\pi_K}(\rho) \le \frac{2 C^2}{\eta\, m\, K},
              \quad \eta \le 2 (1-\gamma)^2""",
-    where="Lemma 8 and the shape of Theorem 4, recalled; derived in the documentation, with C the largest factor of the first "
+    where="Lemma 8 and the shape of Theorem 4, recalled; derived, see docs, with C the largest factor of the first "
     "inequality along the run and m the least ratio of visits to a state after and before a step",
     kind="upper",
     mode="numeric",
@@ -234,7 +228,7 @@ def log_odds(judge: Judge, log_pi: Any) -> Any:
     says=r"""V^* - V^{\pi_k} \sim \frac{|A| - 1}{|A|\, \eta\, k}, \qquad
              \sum_{j<k} \tfrac12 G''(z_j) (z_{j+1} - z_j)^2 \le G(z_k) - G(0) - |A| \eta' \Delta k \le
              \sum_{j<k} \tfrac12 G''(z_{j+1}) (z_{j+1} - z_j)^2, \quad G(z) = e^z + 2mz - m^2 e^{-z}""",
-    where="Theorem 9 (a lower bound of 1/k), recalled; both sides and the limit are derived in the documentation, for "
+    where="Theorem 9 (a lower bound of 1/k), recalled; both sides and the limit are derived, see docs, for "
     "m = |A| - 1 equally bad arms. z = log odds of the best arm, eta' = eta/(1 - gamma), Delta the gap of the rewards",
     kind="rate",
     mode="numeric",
@@ -291,7 +285,7 @@ def bandit_rate(mdp: Any, *, horizon: bool = True, linear: int = 2, fewer: int =
     "mei2020:entropy-rate",
     says=r"""z_{k+1} - z^* = (z_k - z^*) \bigl(1 - 2 \eta' \tau\, x_k (1 - x_k)\bigr), \qquad
              |z_k - z^*| \le |z_0 - z^*| \, \bigl(1 - 2 \eta' \tau\, x^* (1 - x^*)\bigr)^k, \quad z^* = \Delta/\tau""",
-    where="the shape of Theorem 6, recalled; on two-armed bandits exactly, derived in the documentation. z = log odds and x = "
+    where="the shape of Theorem 6, recalled; on two-armed bandits exactly, derived, see docs. z = log odds and x = "
     "probability of the better arm, eta' = eta/(1 - gamma), Delta the gap of the rewards",
     kind="rate",
     mode="numeric",

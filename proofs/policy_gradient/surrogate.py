@@ -154,7 +154,7 @@ BOUND = {
     "trpo:tv-bound",
     says=r"|J(\pi') - L_\pi(\pi')| \le \frac{4 \gamma \epsilon}{(1-\gamma)^2} \max_s \mathrm{TV}(\pi, \pi')(s)^2, "
     r"\qquad \epsilon = \max_{s,a} |A^\pi(s,a)|",
-    where="Theorem 1, recalled; proof in the documentation",
+    where="Theorem 1, recalled; proved, see docs",
     controls=[
         mutant("the constant 3.5", constant=Fraction(7, 2)),
         mutant("the constant 3.95", constant=Fraction(395, 100)),

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
-from mdpkit.claims.cases import chosen, discounted, joined
+from mdpkit.claims import Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
+from mdpkit.claims.cases import bandit, chosen, discounted, joined
 from mdpkit.claims.judge import Judge, ball, dot, exp
 from mdpkit.claims.trial import iterates
-from mdpkit.proofs.policy_gradient.proximal_policy_optimization import bandit
 from mdpkit.proofs.policy_gradient.surrogate import gain, relative_entropies
 from mdpkit.solvers.policy_gradient import TrustRegionPolicyOptimization
 
@@ -25,7 +24,7 @@ class Timid(TrustRegionPolicyOptimization):
 
 TRPO = TrustRegionPolicyOptimization(Fraction(1, 2))
 # Here the two orders of the relative entropy ask for different steps.
-BANDIT = chosen([Case("bandit r=(0, 1/5, 1), gamma=1/2", bandit(("0", "1/5", "1")))])
+BANDIT = chosen([bandit(0, "1/5", 1)])
 
 
 @claim(

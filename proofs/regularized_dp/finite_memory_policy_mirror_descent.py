@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Case, Rate, Row, all_equal, all_leq, claim, equal, leq, mutant, point
-from mdpkit.claims.cases import chosen, named
+from mdpkit.claims.cases import bandit, chosen, named
 from mdpkit.claims.judge import ball, norm
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import EntropyRegularized
-from mdpkit.models.mdp import MDP
 from mdpkit.operators.backups import ActionValues
 from mdpkit.proofs.regularized_dp.mirror_descent_value_iteration import Regularized, plus, regularized, times
 from mdpkit.solvers.regularized_dp import FiniteMemoryPolicyMirrorDescent
@@ -165,8 +164,8 @@ def squared_errors(
 
 def _bandits() -> Iterator[Case]:
     for r, tau in (((F(1, 5), F(1, 2), F(9, 10)), F(1, 2)), ((F(0), F(1)), F(1, 10))):
-        mdp = MDP([[[F(1)]] * len(r)], [list(r)], EntropyRegularized(F(9, 10), tau), rho=0)
-        yield Case(f"bandit r=({', '.join(map(str, r))}), gamma=9/10, tau={tau}", mdp)
+        name, mdp = bandit(*r, gamma=F(9, 10))
+        yield Case(f"{name}, tau={tau}", mdp.under(EntropyRegularized(F(9, 10), tau)))
 
 
 @claim(

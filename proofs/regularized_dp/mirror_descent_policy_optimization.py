@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, leq, mutant, point
-from mdpkit.claims.cases import chosen, discounted, joined, named
+from mdpkit.claims import Rate, Row, all_equal, claim, equal, leq, mutant, point
+from mdpkit.claims.cases import bandit, chosen, discounted, joined, named
 from mdpkit.claims.judge import Judge, ball, exp, log
 from mdpkit.claims.trial import iterates
 from mdpkit.kernels import softmax
-from mdpkit.models.criterion import Discounted
-from mdpkit.models.mdp import MDP
 from mdpkit.proofs.regularized_dp.mirror_descent_value_iteration import Regularized, plus, regularized, times
 from mdpkit.solvers.regularized_dp import MirrorDescentPolicyOptimization
 
@@ -298,11 +296,6 @@ def one_inner_step(
                 expected = soft.judge.log_softmax(plus(expected, times(ball(solver.alpha), slope)))
 
 
-def _two_arms() -> Iterator[Case]:
-    r = [F(0), F(1)]
-    yield Case("bandit r=(0, 1), gamma=1/2", MDP([[[F(1)]] * 2], [r], Discounted(F(1, 2)), rho=0))
-
-
 TARGET = math.e / (1 + math.e)
 FACTOR = 2 * math.log(1 - 2 * TARGET * (1 - TARGET))
 
@@ -314,7 +307,7 @@ FACTOR = 2 * math.log(1 - 2 * TARGET * (1 - TARGET))
     where="Section 4: many gradient steps approach the closed form (recalled); the rate derived, see docs",
     kind="rate",
     mode="numeric",
-    instances=chosen(_two_arms),
+    instances=chosen([bandit(0, 1)]),
     controls=[
         mutant("half the inner step size", alpha=F(1, 2)),
         mutant("the closed form of another step size", target_eta=F(11, 10)),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
+from mdpkit.claims import Case, Rate, Row, all_equal, cases, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import chosen, discounted, joined, named, once
 from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm
 from mdpkit.claims.statistics import proportion
@@ -83,22 +83,12 @@ class Regularized:
 def regularized(*, taus: tuple[Fraction, ...] = (F(1, 2), F(1, 10), F(2)), fast: int = 3, full: int = 9) -> Any:
     """Random models with entropy, every second one with a reference policy; and a model with other actions in each state."""
 
-    def cases(level: Any, rng: Any) -> Iterator[Case]:
-        plain = discounted(sizes=((2, 3), (3, 2), (2, 2)), gammas=(F(1, 2), F(9, 10)), fast=fast, full=full)
-        for i, (name, mdp) in enumerate(plain(level, rng)):
-            tau = taus[i % len(taus)]
-            reference = None
-            if i % 2:
-                A = mdp.n_actions
-                row = [F(2 * (a + 1), A * (A + 1)) for a in range(A)]
-                reference = np.array([row] * mdp.n_states, dtype=object)
-            gamma = mdp.criterion.exact  # type: ignore[union-attr]
-            case = mdp.under(EntropyRegularized(gamma, tau, reference))
-            yield Case(f"{name}, tau={tau}{', reference' if i % 2 else ''}", case)
-        ragged = next(iter(named("puterman-two-state")(level, rng))).problem
-        yield Case("puterman-two-state, gamma=9/10, tau=1/2", ragged.under(EntropyRegularized(F(9, 10), F(1, 2))))
+    def ragged(level: Any, rng: Any) -> Iterator[Case]:
+        for name, mdp in named("puterman-two-state", gamma=F(9, 10))(level, rng):
+            yield Case(f"{name}, tau=1/2", mdp.under(EntropyRegularized(F(9, 10), F(1, 2))))
 
-    return cases
+    sizes, gammas = ((2, 3), (3, 2), (2, 2)), (F(1, 2), F(9, 10))
+    return joined(cases.regularized(taus=taus, sizes=sizes, gammas=gammas, fast=fast, full=full), ragged)
 
 
 PLAIN = joined(

@@ -110,8 +110,8 @@ class NaturalPolicyGradient(PolicySolver[State]):
                     way_out="the longest step is soft policy iteration",
                 )
             kept = max(kept, 0.0) if isinstance(kept, float) else kept
-            pulled = 0 if on.log_reference is None else eta * problem.tau * on.log_reference
-            log_pi = softmax.log_softmax(kept * state.log_pi + eta * A + pulled, on.pair_ptr)
+            pull = eta * problem.tau
+            log_pi = softmax.penalized_step(state.log_pi, eta * A, kept, on.pair_ptr, pull, on.log_reference)
         return self._valued(on, log_pi, state.k + 1)
 
     def _valued(self, on: OnPolicy, log_pi: Array, k: int) -> State:

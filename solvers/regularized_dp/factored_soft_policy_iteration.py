@@ -129,7 +129,7 @@ class FactoredSoftPolicyIteration(IterativeSolver[State]):
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The product policy, and its value under the criterion, which counts each entropy once."""
-        return Answer(OnPolicy(problem).soft_value(state.log_pi), None, policy=np.exp(state.log_pi))
+        return Answer(OnPolicy(problem).own_value(state.log_pi), None, policy=np.exp(state.log_pi))
 
     def finished(self, state: State) -> bool:
         """Whether no state's value rose."""
@@ -158,7 +158,7 @@ class FactoredSoftPolicyIteration(IterativeSolver[State]):
         if V.dtype == object:
             return State(factors, log_pi, V, np.inf, np.inf)
         rise = np.inf if last is None else float(np.max(V - last))
-        return State(factors, log_pi, V, rise, on.gap(on.soft_value(log_pi) if self.weights else V))
+        return State(factors, log_pi, V, rise, on.gap(on.own_value(log_pi) if self.weights else V))
 
     def _sizes(self, on: OnPolicy) -> tuple[int, ...]:
         return self.sizes or (int(on.pair_ptr[1]),)

@@ -130,5 +130,5 @@ class FiniteMemoryPolicyMirrorDescent(IterativeSolver[State]):
     def _valued(self, on: OnPolicy, logits: Array, memory: tuple[Array, ...], k: int, draws: int) -> State:
         pulled = logits if on.log_reference is None else logits + on.log_reference
         log_pi = softmax.log_softmax(pulled, on.pair_ptr)
-        V = on.soft_value(log_pi)
+        V = on.own_value(log_pi)
         return State(log_pi, V, logits, memory, k, draws, on.gap(V))

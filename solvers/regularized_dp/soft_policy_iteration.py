@@ -66,7 +66,7 @@ class SoftPolicyIteration(IterativeSolver[State]):
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The reference policy, or the uniform one."""
         on = OnPolicy(problem)
-        return self._at(on, np.log(on.uniform()) if on.log_reference is None else on.log_reference)
+        return self._at(on, on.start())
 
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
         """The softmax of the action values, and its value."""
@@ -74,7 +74,7 @@ class SoftPolicyIteration(IterativeSolver[State]):
         return self._at(on, on.log_softmax(on.q(state.V)))
 
     def _at(self, on: OnPolicy, log_pi: Array) -> State:
-        V = on.soft_value(log_pi)
+        V = on.own_value(log_pi)
         return State(log_pi, V, on.gap(V))
 
     def finished(self, state: State) -> bool:
