@@ -11,7 +11,7 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import segments, trajectories
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import LogLinear, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
+from mdpkit.operators.sampled_solver import SampledPolicyGradient, valued
 from mdpkit.typing import Array, Ints
 
 __all__ = ["ActorCritic", "State"]

@@ -11,7 +11,7 @@ import numpy as np
 from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import Trajectories, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, single, valued
+from mdpkit.operators.sampled_solver import SampledPolicyGradient, single, valued
 from mdpkit.typing import Array
 
 __all__ = ["HessianAidedPolicyGradient", "State"]

@@ -13,7 +13,7 @@ from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
 from mdpkit.models.sampling import check_count
 from mdpkit.operators.log_linear import Trajectories, generator
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, single, valued
+from mdpkit.operators.sampled_solver import SampledPolicyGradient, single, valued
 from mdpkit.typing import Array
 
 __all__ = ["NormalizedPolicyGradientIGT", "State"]

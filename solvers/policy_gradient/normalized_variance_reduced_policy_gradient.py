@@ -12,8 +12,8 @@ from mdpkit.errors import OptionError
 from mdpkit.kernels import momentum
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.log_linear import Trajectories, generator
+from mdpkit.operators.sampled_solver import SampledPolicyGradient, valued
 from mdpkit.operators.utilities import Return, Utility
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
 from mdpkit.typing import Array
 
 __all__ = ["NormalizedVarianceReducedPolicyGradient", "State"]

@@ -11,8 +11,8 @@ from mdpkit.errors import ModelError, OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.models.sampling import check_count
 from mdpkit.operators.log_linear import LogLinear, Trajectories, frozen, generator
+from mdpkit.operators.sampled_solver import SampledPolicyGradient, valued
 from mdpkit.operators.utilities import Return, Utility
-from mdpkit.solvers.policy_gradient.reinforce import SampledPolicyGradient, valued
 from mdpkit.typing import Array
 
 __all__ = ["OccupancyRegressionPolicyGradient", "State"]
