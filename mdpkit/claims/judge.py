@@ -25,6 +25,7 @@ __all__ = [
     "Soft",
     "array",
     "ball",
+    "balls",
     "dot",
     "exp",
     "largest",
@@ -34,6 +35,7 @@ __all__ = [
     "projected",
     "total",
     "upper",
+    "weighted",
 ]
 
 
@@ -83,6 +85,11 @@ def total(terms: Any) -> Any:
     return out
 
 
+def weighted(weights: Any, values: Any) -> Any:
+    """The sum of products in the numbers that are given, of which there is at least one."""
+    return total(w * v for w, v in zip(weights, values, strict=True))
+
+
 def dot(x: Any, y: Any) -> Any:
     """The sum of products as a ball."""
     return sum((ball(a) * ball(b) for a, b in zip(x, y, strict=True)), ball(0))
@@ -93,6 +100,11 @@ def array(values: Sequence[Any]) -> Array:
     out = np.empty(len(values), dtype=object)
     out[:] = list(values)
     return out
+
+
+def balls(values: Any) -> Array:
+    """An object array of balls."""
+    return array([ball(x) for x in values])
 
 
 def upper(x: Any) -> float:
@@ -437,7 +449,3 @@ class Judge:
         V = self.soft_optimal(tau, log_reference)
         q = self.q(V)
         return Soft(V, q, self.log_softmax(q, tau, log_reference))
-
-    def array(self, values: Any) -> Array:
-        """Balls as an object array."""
-        return array([ball(x) for x in values])

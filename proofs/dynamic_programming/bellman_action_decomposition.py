@@ -16,7 +16,7 @@ import mdpkit as mk
 from mdpkit.certificates import certify_exact
 from mdpkit.claims import Case, Row, all_equal, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, named
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, array, ball, log
 from mdpkit.claims.trial import answer, call, iterates, pose
 from mdpkit.proofs.dynamic_programming._words import RAGGED, Words, distance
 from mdpkit.reductions.prefix_expansion import PrefixExpansion
@@ -47,9 +47,7 @@ def _solved_step(mdp: Any, tested: Any, arithmetic: Any, value: Any) -> tuple[An
     """The tested solver, its problem, and its states before and after a step from the values of the named nodes."""
     problem, solver = pose(mdp, tested, arithmetic)
     state = call(solver.init, problem)
-    V = np.empty(len(state.V), dtype=object)
-    V[:] = [value(node) for node in state.tree.prefixes]
-    before = state._replace(V=V)
+    before = state._replace(V=array([value(node) for node in state.tree.prefixes]))
     return problem, solver, before, call(solver.step, problem, before)
 
 
@@ -245,10 +243,8 @@ def naive_discount(
 
 
 def _with_discounts(judge: Judge, r: list[Fraction], gamma: list[Fraction]) -> mk.MDP:
-    rewards, factors = np.empty(judge.L, dtype=object), np.empty(judge.L, dtype=object)
-    rewards[:], factors[:] = r, gamma
     m = judge.mdp
-    return mk.MDP(m.P, rewards, mk.Discounted(factors), state=m.state, action=m.action)
+    return mk.MDP(m.P, array(r), mk.Discounted(array(gamma)), state=m.state, action=m.action)
 
 
 def _long_word(length: int, gamma: Fraction) -> Case:
@@ -314,8 +310,7 @@ def expansion(mdp: Any, *, discount: Any = "word", scaled: bool = True, conditio
     spoken = Words(judge, RAGGED)
     expanded = call(PrefixExpansion(RAGGED, discount).apply, pose(mdp)[0].mdp)
     nodes, tree = [(s, prefix) for (s, prefix) in expanded.tree.prefixes], expanded.tree
-    weights = np.empty(judge.L, dtype=object)
-    weights[:] = [F(1 + (3 * k) % 4) for k in range(judge.L)]
+    weights = array([F(1 + (3 * k) % 4) for k in range(judge.L)])
     pi = weights / np.add.reduceat(weights, mdp.pair_ptr[:-1])[mdp.state]
     lifted = call(expanded.lift, pi)
     expected = []

@@ -15,6 +15,7 @@ import numpy as np
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
 from mdpkit.claims.cases import by_pairs, chosen, discounted, joined, named, ragged_costs
 from mdpkit.claims.exact import Exact, exactly, sup
+from mdpkit.claims.judge import array
 from mdpkit.claims.rounding import UNIT, Accumulated, all_near, backup_error, near
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.models.criterion import Discounted
@@ -116,9 +117,7 @@ def random_values(exact: Exact, rng: np.random.Generator, n: int) -> Iterator[li
 def backed_up(mdp: Any, V: Sequence[Fraction]) -> list[Fraction]:
     """TV by the library's operator, in rationals."""
     problem, _ = pose(mdp)
-    array = np.empty(len(V), dtype=object)
-    array[:] = list(V)
-    return exactly(call(BellmanOptimality(problem.mdp), array))
+    return exactly(call(BellmanOptimality(problem.mdp), array(V)))
 
 
 @claim(

@@ -13,7 +13,7 @@ import numpy as np
 from mdpkit.claims import Case, Row, all_equal, equal, fact, leq, mutant
 from mdpkit.claims.cases import once
 from mdpkit.claims.claim import claim
-from mdpkit.claims.judge import ball, exp, log, log_sum_exp
+from mdpkit.claims.judge import ball, balls, exp, log, log_sum_exp
 from mdpkit.claims.trial import call
 from mdpkit.kernels import softmax
 
@@ -132,13 +132,6 @@ def vectors(level: Any, rng: Any) -> Iterator[Case]:
             laws.append([F(raw[k], sum(raw[a:b])) for a, b in itertools.pairwise(POINTER) for k in range(a, b)])
         eta, tau = F(int(rng.integers(1, 40)), 10), F(int(rng.integers(1, 40)), 20)
         yield Case(f"vectors {i}: eta={eta}, tau={tau}", (q, *laws, eta, tau))
-
-
-def balls(x: Any) -> Any:
-    """An object array of balls."""
-    out = np.empty(len(x), dtype=object)
-    out[:] = [ball(v) for v in x]
-    return out
 
 
 def states() -> list[range]:

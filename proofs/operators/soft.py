@@ -6,22 +6,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
-
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, regularized
-from mdpkit.claims.judge import Judge, ball, exp, log_sum_exp, norm
+from mdpkit.claims.judge import Judge, ball, balls, exp, log_sum_exp, norm
 from mdpkit.claims.trial import call, pose
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
 from mdpkit.operators.soft import SoftOptimality, SoftPolicy
-
-
-def balls(values: Any) -> Any:
-    """An object array of balls."""
-    out = np.empty(len(values), dtype=object)
-    out[:] = [ball(x) for x in values]
-    return out
 
 
 def thousandths(rng: Any, n: int) -> list[Fraction]:

@@ -11,7 +11,7 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, leq, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, dot, log
+from mdpkit.claims.judge import Judge, ball, balls, dot, log
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.kernels import trajectories
 from mdpkit.operators.log_linear import LogLinear
@@ -232,7 +232,7 @@ def projection(
     Q = call(policies.on.q, call(policies.on.value, own))
     visits = call(policies.on.visits, own)
     gradient = episodes.gradient(theta, episodes.endless)
-    for name, critic in (("Q", Q), ("Q with an orthogonal error", Q + judge.array(error))):
+    for name, critic in (("Q", Q), ("Q with an orthogonal error", Q + balls(error))):
         advantage = [call(solver.advantage, policies, critic, own, k) for k in range(judge.L)]
         weights = np.array([[visits[s] * own[k] * advantage[k]] for k, s in enumerate(judge.state)], dtype=object)
         mean = call(policies.project, call(trajectories.scores, weights, own, policies.ptr))[:, 0]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mdpkit.claims import Case, Row, all_equal, claim, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, locks, ragged
-from mdpkit.claims.judge import Judge
+from mdpkit.claims.judge import Judge, weighted
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
@@ -62,7 +62,7 @@ def the_iterates(judge: Judge, alpha: Fraction | None, n: int, wrong: str = "") 
         gains = [q[j] - v for j, v in zip(best, V, strict=True)]
         d = [(1 - gamma) * x for x in judge.exact_visits(pi)]
         weights = judge.rho_exact if wrong == "rho" else d
-        mean = sum((x * y for x, y in zip(weights, gains, strict=True)), Fraction(0))
+        mean = weighted(weights, gains)
         largest = max(gains)
         step = alpha
         if step is None:

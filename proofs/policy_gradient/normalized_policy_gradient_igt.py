@@ -13,7 +13,7 @@ from mdpkit.claims import Outcome, Rate, Row, all_equal, all_leq, claim, equal, 
 from mdpkit.claims.cases import bandit, chosen, joined, tiny
 from mdpkit.claims.claim import Case, Level
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log, upper
+from mdpkit.claims.judge import Judge, ball, balls, dot, exp, largest, log, upper
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.kernels import momentum
 from mdpkit.models.criterion import Discounted
@@ -90,9 +90,9 @@ def transport(
     yield from the_run(judge, dataclasses.replace(solver, episodes=2, power=F(1)), seed, run_ahead, n=2)
     dim = 3
     half = rng.integers(-3, 4, size=(dim, dim))
-    A = judge.array((half + half.T - 5 * np.eye(dim, dtype=int)).ravel()).reshape(dim, dim)
-    b = judge.array([1, -2, 3])
-    theta = previous = judge.array([F(1, 2), F(-1, 3), 2])
+    A = balls((half + half.T - 5 * np.eye(dim, dtype=int)).ravel()).reshape(dim, dim)
+    b = balls([1, -2, 3])
+    theta = previous = balls([F(1, 2), F(-1, 3), 2])
     d = b * 0
     for t in range(8):
         beta = exp(ball(F(4, 5)) * log(F(2, t + 2)))

@@ -12,7 +12,7 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, exp, log
+from mdpkit.claims.judge import Judge, ball, balls, exp, log
 from mdpkit.claims.trial import call, iterates
 from mdpkit.operators.utilities import Distance, Entropy, Return
 from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters, unit
@@ -125,7 +125,7 @@ def gradient(mdp: Any, *, rng: Any, stale: bool = False, normalized: bool = Fals
         derivatives = call(utility.gradient, of.policies.on, occupancy)
         yield all_equal(derivatives, slope(utility, judge, list(occupancy)), f"derivatives of {type(utility).__name__}")
         if stale:
-            occupancy = judge.array(episodes.occupancy(episodes.policy(parameters(episodes.dim, 1))))
+            occupancy = balls(episodes.occupancy(episodes.policy(parameters(episodes.dim, 1))))
         if normalized:
             occupancy = (1 - judge.gamma) * occupancy
         r = of.policies.on.r if own else call(utility.gradient, of.policies.on, occupancy)
@@ -192,7 +192,7 @@ def occupancy_correction(
     judge = Judge(mdp)
     episodes, of, now, before, _, _, (visits, shift, _, _) = corrections(mdp, judge, kind)
     if swapped:
-        of.chances = call(of.policies.probability, of.batch, np.exp(call(of.policies.log_pi, judge.array(before))))
+        of.chances = call(of.policies.probability, of.batch, np.exp(call(of.policies.log_pi, balls(before))))
     here = episodes.occupancy(episodes.policy(now))
     there = episodes.occupancy(episodes.policy(before))
     yield all_equal(of.mean(visits), here, "occupancy")
@@ -238,8 +238,8 @@ def lagged_estimate(mdp: Any, *, rng: Any, lag: int = 1, run_lag: int = 1, weigh
         here = episodes.gradient(now, lambda pi: episodes.objective(pi, mean_r))
     yield all_equal(of.mean(g), here, "mean of the estimate")
     if not weighted:
-        former = np.exp(of.policies.log_pi(judge.array(before)))
-        change = g - of.policies.gradients(of.batch, former, judge.array(older))
+        former = np.exp(of.policies.log_pi(balls(before)))
+        change = g - of.policies.gradients(of.batch, former, balls(older))
     if lag:
         yield all_equal(of.mean(change), [x - y for x, y in zip(here, there, strict=True)], "mean of the change")
     yield from the_run(judge, solver_of(judge), int(rng.integers(2**32)), lag=run_lag)

@@ -11,7 +11,7 @@ import numpy as np
 from mdpkit.claims import Row, all_equal, claim, equal, mutant
 from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
-from mdpkit.claims.judge import Judge, ball, dot, log
+from mdpkit.claims.judge import Judge, ball, balls, dot, log
 from mdpkit.claims.trial import call, iterates
 from mdpkit.proofs.policy_gradient.normalized_variance_reduced_policy_gradient import distance, slope
 from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters
@@ -102,7 +102,7 @@ def occupancy_regression(
     det = G[0][0] * G[1][1] - G[0][1] * G[1][0]
     fit = [(G[1][1] * b[0] - G[0][1] * b[1]) / det, (G[0][0] * b[1] - G[1][0] * b[0]) / det]
     for weights, target in (([ball(F(1, 2)), ball(-1)], None), ([x + ball(shift) for x in fit], [ball(0)] * 2)):
-        steps = [call(solver.direction, psi[k], visits[k], judge.array(weights)) for k in range(judge.L)]
+        steps = [call(solver.direction, psi[k], visits[k], balls(weights)) for k in range(judge.L)]
         mean = [sum((step[i] for step in steps), ball(0)) / judge.L for i in range(2)]
         errors = [2 * (x - dot(row, weights)) for x, row in zip(occupancy, rows, strict=True)]
         exact = [dot(errors, [row[i] for row in rows]) / judge.L for i in range(2)]

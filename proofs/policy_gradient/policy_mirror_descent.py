@@ -15,7 +15,7 @@ import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined, locks, named, positive, ragged
-from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm, projected
+from mdpkit.claims.judge import Judge, ball, exp, largest, log, log_sum_exp, norm, projected, weighted
 from mdpkit.claims.trial import iterates
 from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.models.mdp import MDP
@@ -103,7 +103,7 @@ def of_state(judge: Judge, s: int, x: Any) -> list[Any]:
 def mean_divergence(judge: Judge, mirror: Any, weights: Any, pi: Any, other: Any) -> Any:
     """The mean over states of D(pi || other)."""
     values = [divergence(mirror, of_state(judge, s, pi), of_state(judge, s, other)) for s in range(judge.S)]
-    return sum((w * v for w, v in zip(weights, values, strict=True)), 0 * values[0])
+    return weighted(weights, values)
 
 
 def step_size(judge: Judge, solver: Any, k: int, pi: Any, q: Any, scale: Any = 1) -> Any:
@@ -160,11 +160,6 @@ def optimality(judge: Judge, mirror: Any, point: Any, q: Any, eta: Any, new: Any
             dual = [(ball(new[k]) ** power - ball(point[k]) ** power) / -power + eta * q[k] for k in pairs]
             yield all_equal(dual, dual[0], f"{at}, s={s}: not stationary")
             yield equal(sum((new[k] for k in pairs), ball(0)), 1, f"{at}, s={s}: no law")
-
-
-def mean(weights: Any, values: Any) -> Any:
-    """The weighted sum."""
-    return sum((w * v for w, v in zip(weights, values, strict=True)), 0 * values[0])
 
 
 def inner(judge: Judge, s: int, q: Any, p: Any, x: Any) -> Any:
@@ -302,15 +297,15 @@ def sublinear(
             if visits == "current":
                 d = [(1 - gamma) * x for x in (judge.exact_visits(now.pi) if exact else judge.visits(now.pi))]
             far = mean_divergence(judge, mirror, d, star, now.pi)
-            gap = mean(rho, best) - mean(rho, now.V)
+            gap = weighted(rho, best) - weighted(rho, now.V)
             if initial is None:
-                lost = mean(d, best) - mean(d, now.V)
+                lost = weighted(d, best) - weighted(d, now.V)
                 initial = first * far / ((1 - gamma) * now.eta) + second * lost / (1 - gamma)
                 yield leq(lost, 1 / (1 - gamma), "rewards are in [0, 1]")
             else:
                 old, old_far, old_gap = before
                 fall = (far - old_far if shift else old_far - far) / now.eta
-                yield leq((1 - gamma) * old_gap, fall + mean(d, now.V) - mean(d, old), f"step {now.k}")
+                yield leq((1 - gamma) * old_gap, fall + weighted(d, now.V) - weighted(d, old), f"step {now.k}")
             yield leq(gap, initial / (now.k + 1), f"K={now.k}", k=now.k, series=type(mirror).__name__)
             before = now.V, far, gap
 
@@ -357,7 +352,7 @@ def linear(
         for now in the_iterates(judge, solver, steps if exact else 2 * steps):
             yield from now.rows
             far = mean_divergence(judge, mirror, d, [number(x) for x in star], now.pi)
-            gap = mean(rho, best) - mean(rho, now.V)
+            gap = weighted(rho, best) - weighted(rho, now.V)
             if before is not None:
                 old_gap, old_far, old_eta = before
                 scale = (1 - gamma) * ratio * old_eta
@@ -429,11 +424,11 @@ def regularized(
             pulled = [(log_pi[j] + size * q[j] + size * ball(tau) * log_reference[j]) for j in range(L)]
             expected = judge.log_softmax(pulled, 1 + size * ball(tau))
             far = judge.mean(star, [a - b for a, b in zip(log_star, log_pi, strict=True)])
-            gap, far = mean(nu, best) - mean(nu, V), mean(nu, far)
+            gap, far = weighted(nu, best) - weighted(nu, V), weighted(nu, far)
             total = gap + (1 + weight * size * ball(tau)) / size * far
             if first is not None:
                 moved = judge.mean(pi, [a - b for a, b in zip(log_pi, old_log_pi, strict=True)])
-                left = total + mean(nu, moved) / size
+                left = total + weighted(nu, moved) / size
                 yield leq(left, judge.gamma**power * old_gap + old_far / size, f"step {k}")
                 if part == 1:
                     yield leq(total, judge.gamma ** (power * k) * first, f"k={k}", k=k)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mdpkit.claims import Row, all_equal, claim, leq, mutant
 from mdpkit.claims.cases import bandits, discounted, joined, locks, positive, ragged
-from mdpkit.claims.judge import Judge, ball, projected
+from mdpkit.claims.judge import Judge, ball, projected, weighted
 from mdpkit.claims.trial import iterates
 from mdpkit.solvers.policy_gradient import ProjectedPolicyGradient
 
@@ -46,11 +46,6 @@ def the_iterates(judge: Judge, eta: Fraction, n: int, wrong: str = "") -> Iterat
                 new = projected(moved)
             for j, x in zip(pairs, new, strict=True):
                 expected[j] = x
-
-
-def mean(weights: Any, values: Any) -> Fraction:
-    """The weighted sum."""
-    return sum((w * v for w, v in zip(weights, values, strict=True)), Fraction(0))
 
 
 @claim(
@@ -118,14 +113,14 @@ def sublinear(
     before: Iterate | None = None
     for now in the_iterates(judge, eta, steps):
         yield from now.rows
-        gap = mean(rho, best) - mean(rho, now.V)
+        gap = weighted(rho, best) - weighted(rho, now.V)
         if before is not None:
             for s, pairs in enumerate(judge.pairs):
                 square = sum(((now.pi[j] - before.pi[j]) ** 2 for j in pairs), Fraction(0))
                 yield leq(moves * square / (eta * before.d[s]), now.V[s] - before.V[s], f"k={now.k}, s={s}")
-            gain = mean(d_star, now.V) - mean(d_star, before.V)
+            gain = weighted(d_star, now.V) - weighted(d_star, before.V)
             reach = 2 * sum((x / (eta * y) for x, y in zip(d_star, before.d, strict=True)), Fraction(0))
-            old = mean(rho, best) - mean(rho, before.V)
+            old = weighted(rho, best) - weighted(rho, before.V)
             yield leq((1 - gamma) * old, first * ball(reach * gain).sqrt() + second * ball(gain), f"step {now.k}")
             yield leq(gap, bound / now.k, f"K={now.k}", k=now.k)
         before = now
