@@ -11,7 +11,7 @@ import pytest
 import mdpkit as mk
 from mdpkit.claims import cases, equal, precision
 from mdpkit.claims.enclosure import Outcome
-from mdpkit.claims.judge import Judge, ball, largest, log_sum_exp, norm
+from mdpkit.claims.judge import Judge, array, ball, balls, dot, largest, log_sum_exp, norm, total, weighted
 from mdpkit.errors import ModelError
 
 F = Fraction
@@ -87,6 +87,31 @@ def test_helpers():
         assert equal(norm([F(1, 3), F(-5)]), 5).outcome is Outcome.HOLDS
         assert equal(log_sum_exp([0, 0, 0, 0]), ball(4).log()).outcome is Outcome.HOLDS
         assert equal(log_sum_exp([1000, 1000]), 1000 + ball(2).log()).outcome is Outcome.HOLDS
+
+
+def test_sums_keep_their_numbers():
+    assert weighted([F(1, 2), F(1, 3)], [4, 9]) == 5 and isinstance(weighted([F(1, 2)], [4]), F)
+    assert total(x for x in (F(1, 3), F(2, 3))) == 1
+    assert array((F(1), 2)).dtype == object and array([F(1, 3)])[0] == F(1, 3)
+    with precision(128):
+        assert equal(dot([F(1, 2), F(1, 3)], [4, 9]), 5).outcome is Outcome.HOLDS
+        assert all(type(x).__name__ == "arb" for x in balls([F(1, 3), 2, 0.5]))
+
+
+def test_policies_and_soft_rewards_by_hand():
+    mdp = mk.instances.make("puterman-two-state").under(mk.Discounted(F(19, 20)))
+    with precision(128):
+        judge = Judge(mdp)
+        assert judge.uniform() == [F(1, 2), F(1, 2), F(1)] and judge.temperature == 0 and judge.log_reference is None
+        assert judge.exact_mean(judge.uniform(), [F(2), F(4), F(7)]) == [3, 7]
+        expected = [-ball(2).log(), -ball(2).log(), 0]
+        assert all(equal(x, y).outcome is Outcome.HOLDS for x, y in zip(judge.log_uniform(), expected, strict=True))
+        paid = judge.soft_rewards(judge.log_uniform(), F(1, 2))
+        assert equal(paid[0], judge.r[0] + ball(2).log() / 2).outcome is Outcome.HOLDS
+        mu = [F(1, 3), F(2, 3), F(1)]
+        soft = Judge(mdp.under(mk.EntropyRegularized(F(19, 20), F(1, 2), np.array(mu))))
+        assert equal(soft.temperature, F(1, 2)).outcome is Outcome.HOLDS
+        assert equal(soft.log_reference[1], ball(F(2, 3)).log()).outcome is Outcome.HOLDS
 
 
 def test_other_models_are_refused():
