@@ -113,7 +113,7 @@ def bounds(
     says=r"""\max_{\pi \in \Delta_A} \langle \pi, q \rangle + \tau H(\pi) = \tau \log \sum_a e^{q(a)/\tau},
     \text{ attained by } \pi^*(a) \propto e^{q(a)/\tau} \text{ alone, since } \tau \log \sum_a e^{q(a)/\tau} - \langle \pi, q
     \rangle - \tau H(\pi) = \tau\, \mathrm{KL}(\pi \| \pi^*)""",
-    where="Theorem 1, recalled; the variational principle of Gibbs",
+    where="Theorem 1, recalled; the variational principle of Gibbs. Gradient and conjugate: geist2019:log-sum-exp-conjugate",
     kind="identity",
     mode="symbolic",
     domain="A = 2, 3, 4 actions, every real q, every tau > 0; KL >= 0 by log t <= t - 1",
@@ -153,7 +153,7 @@ def soft_maximum(_: Any, *, scale: bool = True, swapped: bool = False, heat: int
 @claim(
     "haarnoja2017:soft-maximum-range",
     says=r"\max_a q(a) \le \tau \log \sum_a e^{q(a)/\tau} \le \max_a q(a) + \tau \log A",
-    where="folklore; derived here",
+    where="folklore; derived here. Run in balls: geist2019:log-sum-exp-balls",
     kind="upper",
     mode="symbolic",
     domain="A = 2, 3, 4 actions, every real q, every tau > 0; equality above where all q are equal",
