@@ -106,7 +106,7 @@ def grids() -> list[Case]:
     return [Case("two rooms, one hole", rooms([1])), Case("two rooms, two holes", rooms([0, 2]))]
 
 
-def tested_goal(mdp: MDP, goal: int, reference: Any = None) -> tuple[Any, Any]:
+def goal_under_test(mdp: MDP, goal: int, reference: Any = None) -> tuple[Any, Any]:
     """The desirability and the transform of the code under test."""
 
     def both() -> tuple[Any, Any]:
@@ -163,12 +163,12 @@ def doob(
     judge = GoalJudge(mdp)
     goal = place(mdp, (4, 2))
     mu = [ball(Fraction(1, len(judge.pairs[s]))) for s in judge.state]
-    h, policy = tested_goal(mdp, goal)
+    h, policy = goal_under_test(mdp, goal)
     mine = judge.hit(mu, goal)
     yield all_equal(h, mine, "the desirability")
     ahead = judge.ahead(mine)
     yield all_equal(policy, judge.tilt(mu, [1 / x for x in ahead] if backward else ahead), "the transform")
-    other_h, other_policy = tested_goal(mdp, goal, uneven(judge))
+    other_h, other_policy = goal_under_test(mdp, goal, uneven(judge))
     yield all_equal(other_h, judge.hit(uneven(judge), goal), "the desirability, from another reference")
     transform = judge.tilt(uneven(judge), judge.ahead(other_h))
     yield all_equal(other_policy, transform, "the transform of another reference")
