@@ -80,9 +80,12 @@ def kl(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
 
 
 def tv(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
-    r""":math:`\frac{\beta}{2} |\rho - 1|`, which averages to :math:`\beta` times the total variation."""
+    r""":math:`\frac{\beta}{2} |\rho - 1|`, which averages to :math:`\beta` times the total variation.
+
+    At a kink the derivative is zero.
+    """
     move = ratio - 1
-    sign = np.sign(move) if move.dtype != object else segments.each(move, lambda x: 2 * _positive(x)[1] - 1)
+    sign = np.sign(move) if move.dtype != object else segments.each(move, lambda x: 0 if x == 0 else 2 * _positive(x)[1] - 1)
     return beta * np.abs(move) / 2, beta * ratio * sign / 2
 
 

@@ -3,6 +3,7 @@ r"""Claims about certificates: whatever value they start from, their floats encl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 
 from mdpkit.certificates import certify
 from mdpkit.claims import Row, all_leq, claim, fact, mutant
-from mdpkit.claims.cases import by_pairs, discounted, goals, joined
+from mdpkit.claims.cases import by_pairs, chosen, discounted, goals, joined, ragged_soft, regularized
+from mdpkit.claims.claim import Case
 from mdpkit.claims.exact import Exact, exactly, sup
+from mdpkit.claims.judge import Judge, ball, log
 from mdpkit.claims.trial import call, pose
+from mdpkit.models.mdp import MDP
 from mdpkit.solver import Answer
 
 F = Fraction
@@ -74,3 +78,91 @@ def inductive_bounds(
             L = [exact.known.get(s, low[s]) for s in range(exact.S)]
             on = exact.on(found.choice, L)
             yield all_leq([L[s] for s in free], [on[s] for s in free], f"L <= T_sigma L, {i}")
+
+
+def negative(mdp: MDP) -> MDP:
+    """The model with rewards of the other sign, and the other sense."""
+    P: Any = np.full((mdp.n_pairs, mdp.n_states), F(0), dtype=object)
+    P[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals()
+    r = -np.asarray(mdp.reward.exact)
+    return MDP(P, r, mdp.criterion, state=mdp.state, action=mdp.action, rho=mdp.rho_exact, minimize=not mdp.minimize)
+
+
+def soft_costs() -> list[Case]:
+    """The ragged models with costs in place of rewards."""
+    return [Case(f"{case.name}, costs", negative(case.problem)) for case in ragged_soft()]
+
+
+@claim(
+    "geist2019:soft-inductive-bounds",
+    says=r"""
+U \ge T_\tau U \Rightarrow U \ge V_\tau^*, \qquad L \le T_{\pi,\tau} L \Rightarrow L \le V_\tau^\pi \le V_\tau^*,
+\qquad \text{the bounds of a certificate are such } L, U, \text{ and others are refused}""",
+    where="monotone and contracting operators: Propositions 1 and 2, recalled",
+    kind="identity",
+    mode="numeric",
+    instances=joined(regularized(fast=2, full=12), chosen(ragged_soft), chosen(soft_costs)),
+    controls=[
+        mutant("below and above exchanged", swapped=True),
+        mutant("twice the temperature", temperature=2),
+        mutant("the entropy for the divergence from the reference", reference=False),
+        mutant("the witness is worth the upper bound", promise=True),
+    ],
+    caveat="bounds from a value that is no solution are wide; that they are narrow where it is one is for the tests",
+)
+def soft_inductive_bounds(
+    mdp: MDP,
+    *,
+    rng: np.random.Generator,
+    swapped: bool = False,
+    temperature: int = 1,
+    reference: bool = True,
+    promise: bool = False,
+) -> Iterator[Row]:
+    """Certificates of soft problems hold a supersolution and a policy's subsolution, and nothing else passes for one."""
+    judge = Judge(negative(mdp) if mdp.minimize else mdp)
+    tau, mu = temperature * judge.temperature, judge.log_reference if reference else None
+    optimal = judge.soft_optimal(tau, mu)
+    problem, _ = pose(mdp)
+    solution = np.array([float(ball(x).mid()) for x in optimal])
+    size = float(np.max(np.abs(solution))) + 1
+    sign = -1 if mdp.minimize else 1
+    for i in range(2):
+        V = solution if i else rng.uniform(-size, size, judge.S)
+        found = call(certify, problem.mdp, Answer(V, None))
+        yield fact(found.valid and call(found.verify, problem.mdp, exact=True), f"the certificate holds, {i}")
+        low, high = sorted((found.lower, found.upper), key=lambda x: sign * float(x[0]))
+        low, high = [sign * F(x) for x in low.tolist()], [sign * F(x) for x in high.tolist()]
+        if swapped:
+            low, high = high, low
+        weight = [F(x) for x in found.policy.tolist()]
+        pi = [w / sum(weight[k] for k in judge.pairs[s]) for w, s in zip(weight, judge.state, strict=True)]
+        likeliest = [max(weight[k] for k in pairs) for pairs in judge.pairs]
+        yield fact([weight[k] for k in found.choice.tolist()] == likeliest, f"the likeliest pairs, {i}")
+        yield all_leq(low, optimal, f"L <= V*, {i}")
+        yield all_leq(optimal, high, f"V* <= U, {i}")
+        yield all_leq(judge.soft_backup(high, tau, mu), high, f"TU <= U, {i}")
+        spent = [tau * (log(p) - (0 if mu is None else mu[k])) if p else ball(0) for k, p in enumerate(pi)]
+        promised = high if promise else low
+        own = judge.mean(pi, [x - y for x, y in zip(judge.q(promised), spent, strict=True)])
+        yield all_leq(promised, own, f"L <= T_pi L, {i}")
+        if i or swapped:
+            continue
+        # Bounds moved inward, in one state or all: in balls the check is exact, in floats it accepts nothing wrong.
+        for share, states in ((0.5, [0]), (1.5, [0]), (0.5, range(judge.S)), (1.5, range(judge.S))):
+            for side, bound in (("above", high), ("below", low)):
+                to = np.array([float(x) for x in bound])
+                for s in states:
+                    to[s] += share * (solution[s] - to[s])
+                if side == "above":
+                    over, under = to, judge.soft_backup(to, tau, mu)
+                else:
+                    over = judge.mean(pi, [x - y for x, y in zip(judge.q(to), spent, strict=True)])
+                    under = to
+                moved = replace(found, **{side: to})
+                floats, exact = (bool(call(moved.verify, problem.mdp, exact=how)) for how in (False, True))
+                at = f"{side} moved by {share} in {len(states)} states"
+                if all(ball(x) >= ball(y) for x, y in zip(over, under, strict=True)):
+                    yield fact(exact, f"accepted, {at}")
+                else:
+                    yield fact(not exact and not floats, f"refused, {at}")

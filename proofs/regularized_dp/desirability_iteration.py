@@ -106,15 +106,21 @@ def grids() -> list[Case]:
     return [Case("two rooms, one hole", rooms([1])), Case("two rooms, two holes", rooms([0, 2]))]
 
 
-def tested_goal(mdp: MDP, goal: int) -> tuple[Any, Any]:
+def goal_under_test(mdp: MDP, goal: int, reference: Any = None) -> tuple[Any, Any]:
     """The desirability and the transform of the code under test."""
 
     def both() -> tuple[Any, Any]:
         problem, _ = pose(mdp, None, "ball")
-        target = Goal(problem, goal)
+        target = Goal(problem, goal, reference)
         return target.h, target.policy
 
     return call(both)
+
+
+def uneven(judge: Judge) -> Any:
+    """A reference policy in proportion to 1, 2, ... over the actions of each state."""
+    shares = [Fraction(2 * (i + 1), len(p) * (len(p) + 1)) for p in judge.pairs for i in range(len(p))]
+    return judge.array(shares)
 
 
 def paid(mdp: MDP, goal: int) -> MDP:
@@ -157,11 +163,15 @@ def doob(
     judge = GoalJudge(mdp)
     goal = place(mdp, (4, 2))
     mu = [ball(x) for x in judge.uniform()]
-    h, policy = tested_goal(mdp, goal)
+    h, policy = goal_under_test(mdp, goal)
     mine = judge.hit(mu, goal)
     yield all_equal(h, mine, "the desirability")
     ahead = judge.ahead(mine)
     yield all_equal(policy, judge.tilt(mu, [1 / x for x in ahead] if backward else ahead), "the transform")
+    other_h, other_policy = goal_under_test(mdp, goal, uneven(judge))
+    yield all_equal(other_h, judge.hit(uneven(judge), goal), "the desirability, from another reference")
+    transform = judge.tilt(uneven(judge), judge.ahead(other_h))
+    yield all_equal(other_policy, transform, "the transform of another reference")
     free = [s for s in range(judge.S) if s != goal]
     pi = judge.tilt(mu, [x ** ball(heat) for x in ahead]) if heat != 1 else list(policy)
     value = judge.evidence(mu if of_reference else pi, mu, goal, free)
@@ -250,14 +260,16 @@ def subgoals(case: Any, *, turned: bool = False, from_start: bool = False, pause
     judge = GoalJudge(mdp)
     mu = [ball(x) for x in judge.uniform()]
 
-    def bound() -> Any:
+    def bound(reference: Any = None) -> Any:
         problem, _ = pose(mdp, None, "ball")
-        return subgoal_bound(problem, start, goals)
+        return subgoal_bound(problem, start, goals, reference)
 
     found = call(bound)
     begins = [start] * len(goals) if from_start else [start, *goals[:-1]]
     legs = [judge.hit(mu, g)[s] for g, s in zip(goals, begins, strict=True)]
     yield all_equal(found, legs, "the legs")
+    legs = [judge.hit(uneven(judge), g)[s] for g, s in zip(goals, begins, strict=True)]
+    yield all_equal(call(bound, uneven(judge)), legs, "the legs, from another reference")
     whole = judge.hit(mu, goals[-1])[start]
     product = ball(1)
     for x in found:
