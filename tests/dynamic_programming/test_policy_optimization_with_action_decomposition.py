@@ -69,12 +69,15 @@ def test_the_naive_form_goes_to_another_policy() -> None:
 
 
 @pytest.mark.parametrize("discount", ["word", "token"])
-def test_the_gap_bounds_what_the_words_lose(discount: Literal["word", "token"]) -> None:
-    # With a discount after every token the values are no values of words, and are no measure of the gap.
-    mdp = mk.MDP([[[1.0], [1.0]]], [[1.0, 1.5]], mk.Discounted(0.5), rho=0)
+@pytest.mark.parametrize(("rewards", "best"), [((1.0, 1.5), 3.0), ((-1.0, -1.5), -2.0)])
+def test_the_gap_bounds_what_the_words_lose(
+    rewards: tuple[float, float], best: float, discount: Literal["word", "token"]
+) -> None:
+    # With a discount after every token the values are no values of words (losses come later), and are no measure of the gap.
+    mdp = mk.MDP([[[1.0], [1.0]]], [list(rewards)], mk.Discounted(0.5), rho=0)
     for state in islice(mk.iterates(mdp, POAD(1.0, "0,10", discount=discount)), 12):
         words = state.tree.spell(np.exp(state.log_pi))
-        assert state.gap >= (3 - words @ mdp.r / 0.5) - 1e-12
+        assert state.gap >= best - words @ mdp.r / 0.5 - 1e-12
     assert (state.gap < 0.01) is (discount == "word")
 
 
