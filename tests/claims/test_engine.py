@@ -154,6 +154,16 @@ def test_nothing_compared_establishes_nothing():
     assert made(empty).run().verdict is Verdict.NOT_ESTABLISHED
 
 
+def test_instances_on_which_nothing_is_compared_are_not_counted():
+    def first(x, *, factor=1):
+        """Of the first instance."""
+        if x == 1:
+            yield leq(factor * x, x)
+
+    e = made(first).run()
+    assert (e.verdict, e.instances) == (Verdict.VERIFIED, 1)
+
+
 def test_counterexamples():
     def tempting(x, *, factor=1):
         """The square is never larger."""
