@@ -23,6 +23,7 @@ from mdpkit.claims.enclosure import (
     leq,
     point,
     precision,
+    premise,
 )
 from mdpkit.claims.registry import about, all_claims, find, get, stated
 
@@ -48,6 +49,7 @@ __all__ = [
     "mutant",
     "point",
     "precision",
+    "premise",
     "stated",
 ]
 

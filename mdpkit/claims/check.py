@@ -157,7 +157,7 @@ def check(
         verdict=verdict,
         level=level,
         seed=seed,
-        instances=len(cases),
+        instances=sum(map(bool, per_case)),  # on the others nothing was compared
         rows=len(rows),
         undecided=undecided,
         slack=slack,
@@ -184,13 +184,20 @@ def _undecided(rows: Iterable[Row]) -> int:
 
 
 def _violations(claim: Claim, rows: list[Row]) -> list[str]:
-    """What is violated on one instance: rows, and rates."""
-    bad = [_shown(row) for row in rows if row.outcome is Outcome.VIOLATED]
+    """What is violated on one instance: rows, and rates; of a counterexample, the rows of the false statement."""
+    counted = [row for row in rows if not row.premise] if claim.kind == "counterexample" else rows
+    bad = [_shown(row) for row in counted if row.outcome is Outcome.VIOLATED]
     for rate in claim.rate:
         slope = fit(_points(rows, rate), rate.scale)
         if slope is not None and decide(slope, rate) is Outcome.VIOLATED:
             bad.append(f"slope {slope.value:.4g} in [{slope.lower:.4g}, {slope.upper:.4g}], not {_rate(rate)}")
     return bad
+
+
+def _premises(claim: Claim, rows: Iterable[Row], *outcomes: Outcome) -> list[str]:
+    """The premises of a counterexample that are violated, or undecided."""
+    found = [row for row in rows if row.premise and row.outcome in outcomes]
+    return [f"{row.outcome.value}: {_shown(row)}" for row in found] if claim.kind == "counterexample" else []
 
 
 def _points(rows: list[Row], rate: Rate) -> list[Row]:
@@ -247,7 +254,8 @@ def _verdict(
     false_statement = claim.kind == "counterexample"
     if violated and not false_statement:
         return Verdict.REFUTED, tuple(notes)
-    weak = [f"survives: {f.name}" for f in faults if f.applied and not f.killed and not f.reason]
+    weak = [f"a premise is {text}" for text in _premises(claim, rows, Outcome.VIOLATED, Outcome.UNDECIDED)]
+    weak += [f"survives: {f.name}" for f in faults if f.applied and not f.killed and not f.reason]
     weak += [f"the control {f.name!r} is not refuted" for f in faults if f.own and not f.killed]
     if not rows:
         weak.append("nothing was compared")
@@ -337,7 +345,8 @@ def _controls(claim: Claim, runs: list[_Run], per_case: list[list[Row]], say: Pr
         by, killed = "", False
         if claim.kind == "counterexample":
             # The control restores what the true statement asks for, and then nothing may be violated.
-            killed = not any(_violations(claim, run.refined(control.changes)) for run in runs)
+            found = [run.refined(control.changes) for run in runs]
+            killed = not any(_violations(claim, rows) or _premises(claim, rows, Outcome.VIOLATED) for rows in found)
             by = "not violated" if killed else ""
         else:
             for run in runs:

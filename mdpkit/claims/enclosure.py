@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from importlib import import_module
@@ -21,7 +21,20 @@ import numpy as np
 from mdpkit.errors import UnsupportedError
 from mdpkit.kernels import segments
 
-__all__ = ["Interval", "Outcome", "Row", "all_equal", "all_leq", "equal", "fact", "geq", "leq", "point", "precision"]
+__all__ = [
+    "Interval",
+    "Outcome",
+    "Row",
+    "all_equal",
+    "all_leq",
+    "equal",
+    "fact",
+    "geq",
+    "leq",
+    "point",
+    "precision",
+    "premise",
+]
 
 RESOLUTION = 1e-9
 """Enclosures that meet decide an equality if they are no wider than this times the larger of one and their magnitude."""
@@ -136,6 +149,8 @@ class Row:
         Left and right ends as floats: ``(left low, left high, right low, right high)``.
     sharp : bool
         Whether both sides are points, so that the row is exact.
+    premise : bool
+        Whether a counterexample rests on it: it must hold, and its violation is no violation of the false statement.
     """
 
     relation: str
@@ -148,6 +163,7 @@ class Row:
     series: str = ""
     ends: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     sharp: bool = False
+    premise: bool = False
 
     @property
     def relative(self) -> float:
@@ -222,6 +238,11 @@ def point(k: Any, value: Any, at: str = "", *, series: str = "") -> Row:
     return Row(
         "point", _middle(a, b), math.nan, Outcome.HOLDS, math.nan, at, float(k), series, _floats(a, b, 0, 0), a == b
     )
+
+
+def premise(row: Row) -> Row:
+    """What must hold where a counterexample refutes a statement: the iterates, or the part of the statement that is true."""
+    return replace(row, premise=True)
 
 
 def all_leq(left: Iterable[Any], right: Iterable[Any], at: str = "", **more: Any) -> Row:

@@ -85,7 +85,11 @@ def tv(ratio: Array, A: Array, beta: Any) -> tuple[Array, Array]:
     At a kink the derivative is zero.
     """
     move = ratio - 1
-    sign = np.sign(move) if move.dtype != object else segments.each(move, lambda x: 0 if x == 0 else 2 * _positive(x)[1] - 1)
+    sign = (
+        np.sign(move)
+        if move.dtype != object
+        else segments.each(move, lambda x: 0 if x == 0 else 2 * _positive(x)[1] - 1)
+    )
     return beta * np.abs(move) / 2, beta * ratio * sign / 2
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, leq, mutant
 from mdpkit.claims.cases import chosen, discounted, joined
-from mdpkit.claims.judge import Judge, array, ball, exp, log, log_sum_exp
+from mdpkit.claims.judge import Judge, array, ball, exp, largest, log, log_sum_exp
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.proofs.dynamic_programming._words import RAGGED, Words
@@ -129,8 +129,7 @@ def mirror_rate(
         now = Tokens(judge, spoken, state.tree.prefixes, state.log_pi)
         if expected is None:
             expected = {key: -log(len(now.options[key[0]])) for key in now.log}
-            start = max(-float(x.mid()) for x in now.log_words)
-            first_term = first * ball(start + 1e-12) / (eta * (1 - gamma))
+            first_term = first * largest(-x for x in now.log_words) / (eta * (1 - gamma))
             bound = first_term + second * spoken.longest / (1 - gamma) ** 2
         yield all_equal(list(now.log.values()), [expected[key] for key in now.log], f"log pi_{k}")
         yield all_equal(state.V, [now.node_V[node] for node in now.nodes], f"V_{k}")
@@ -269,10 +268,20 @@ def _naive_values(judge: Judge, spoken: Words) -> Iterator[Row]:
     """With a discount after every token the values are those of words that take as many steps as they have tokens."""
     problem, solver = pose(judge.mdp, POAD(discount="token"), "ball")
     state = call(solver.init, problem)
-    words = Tokens(judge, spoken, state.tree.prefixes, state.log_pi).words
+    now = Tokens(judge, spoken, state.tree.prefixes, state.log_pi)
     q = judge.q(state.V[: judge.S])
-    means = [spoken.mean(node, q, words, judge.gamma) for node in state.tree.prefixes]
+    means = [spoken.mean(node, q, now.words, judge.gamma) for node in state.tree.prefixes]
     yield all_equal(state.V, means, "values with a discount after every token")
+    V = dict(zip(state.tree.prefixes, means, strict=True))
+    expected: list[Any] = []
+    for node in now.nodes:
+        s, prefix = node
+        for ks in now.options[node]:
+            child = (s, (*prefix, spoken.of[ks[0]][len(prefix)]))
+            expected.append((judge.gamma * V[child] if child in V else q[ks[0]]) - V[node])
+    yield all_equal(call(solver.advantages, OnPolicy(problem), state), expected, "advantages with that discount")
+    found = call(solver.answer, problem, state)
+    yield all_equal(found.V, judge.value(now.words), "the answer counts a word as one action")
 
 
 def _sums(delta: list[Any], last: list[bool], gamma: Any, lambda_: Any, by_words: bool) -> list[Any]:

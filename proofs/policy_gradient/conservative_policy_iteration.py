@@ -33,6 +33,8 @@ MODELS = joined(
     chosen(lambda: [exit_(29, HALF)]),
     locks(HALF),
     ragged(),
+    # So small a discount that the recommended step is a full one.
+    discounted(sizes=((1, 3), (2, 2)), gammas=(Fraction(1, 10),), fast=2, full=4),
 )
 
 

@@ -708,6 +708,16 @@ def horizon(_: Any, *, flat: bool = False, large: bool = False) -> Iterator[Row]
 BATCH = 150_000
 
 
+def later() -> list[Case]:
+    """What a first action brings is paid a stage later at half: wrong powers of the discount are far outside the intervals."""
+    P = [[[F(0), F(1)], [F(1), F(0)]], [[F(0), F(1)], [F(0), F(1)]]]
+    mdp = MDP(P, [[F(0), F(0)], [F(1), F(0)]], FiniteHorizon(2, HALF), rho=[HALF, HALF])
+    return [Case("one action leads to where one pays, gamma=1/2, H=2", mdp)]
+
+
+SAMPLED = joined(few, two_states, chosen(later))
+
+
 @claim(
     "dynpg:sampled-gradient",
     says=r"\mathbb{E}\Bigl[\nabla \log \pi_h(a|s) \sum_{j \ge h} \gamma^{j-h} r_j\Bigr] = "
@@ -715,21 +725,24 @@ BATCH = 150_000
     where="REINFORCE with the trained policies after stage h (recalled); the identity derived",
     kind="identity",
     mode="statistical",
-    instances=joined(few, two_states),
+    instances=SAMPLED,
     delta=1e-3,
     controls=[
         mutant("the derivative of a stage's value under the initial law", law="rho"),
+        mutant("returns without a discount", forgotten="return"),
         mutant("twice the estimate", factor=F(2)),
         mutant("an opposite sign", factor=F(-1)),
     ],
     about=[StochasticDynamicPolicyGradient],
     caveat="says that means agree, not how much the estimate varies",
 )
-def sampled_gradient(mdp: Any, *, rng: Any, delta: float, law: str = "mu", factor: Fraction = ONE) -> Iterator[Row]:
+def sampled_gradient(
+    mdp: Any, *, rng: Any, delta: float, law: str = "mu", factor: Fraction = ONE, forgotten: str = ""
+) -> Iterator[Row]:
     """The mean of the sampled gradient of a stage is the exact one."""
     judge = Stages(mdp)
     solver = StochasticDynamicPolicyGradient(eta=F(1), steps=1, mu=uneven(judge.S)[::-1], batch=BATCH)
-    yield from _sampled(judge, solver, judge.H, delta, rng, factor, law)
+    yield from _sampled(judge, solver, judge.H, delta, rng, factor, law, forgotten)
 
 
 @claim(
@@ -739,10 +752,12 @@ def sampled_gradient(mdp: Any, *, rng: Any, delta: float, law: str = "mu", facto
     where="REINFORCE with returns to go (williams1992; recalled); the identity derived",
     kind="identity",
     mode="statistical",
-    instances=joined(few, two_states),
+    instances=SAMPLED,
     delta=1e-3,
     controls=[
         mutant("the derivative of the value under the uniform law", law="uniform"),
+        mutant("without the discount of the stage", forgotten="stage"),
+        mutant("returns without a discount", forgotten="return"),
         mutant("twice the estimate", factor=F(2)),
         mutant("an opposite sign", factor=F(-1)),
     ],
@@ -750,15 +765,17 @@ def sampled_gradient(mdp: Any, *, rng: Any, delta: float, law: str = "mu", facto
     caveat="says that means agree, not how much the estimate varies",
 )
 def sampled_simultaneous_gradient(
-    mdp: Any, *, rng: Any, delta: float, law: str = "rho", factor: Fraction = ONE
+    mdp: Any, *, rng: Any, delta: float, law: str = "rho", factor: Fraction = ONE, forgotten: str = ""
 ) -> Iterator[Row]:
     """The mean of the sampled gradient of all stages is the exact one."""
     judge = Stages(mdp)
     solver = StochasticSimultaneousPolicyGradient(eta=F(1), batch=BATCH)
-    yield from _sampled(judge, solver, 2, delta, rng, factor, law)
+    yield from _sampled(judge, solver, 2, delta, rng, factor, law, forgotten)
 
 
-def _sampled(judge: Stages, solver: Any, n: int, delta: float, rng: Any, factor: Fraction, law: str) -> Iterator[Row]:
+def _sampled(
+    judge: Stages, solver: Any, n: int, delta: float, rng: Any, factor: Fraction, law: str, forgotten: str
+) -> Iterator[Row]:
     """Rows that compare each step's mean of a batch with exact derivatives: Hoeffding's interval around the mean."""
     one = isinstance(solver, StochasticDynamicPolicyGradient)
     mu: Any = {"mu": getattr(solver, "mu", ()), "rho": judge.rho_exact, "uniform": [F(1, judge.S)] * judge.S}[law]
@@ -782,15 +799,26 @@ def _sampled(judge: Stages, solver: Any, n: int, delta: float, rng: Any, factor:
         else:
             for h in [judge.H - k] if one else range(judge.H):
                 B = float(judge.B[h if one else 0])
-                exact = judge.derivative(before, h if one else 0, mu, h)
+                paid = judge if forgotten != "return" else Stages(judge.mdp.under(undiscounted(judge)))
+                exact = paid.derivative(before, h if one else 0, mu, h)
+                if forgotten:  # a stage's own discount is no part of its returns
+                    power = {"stage": -h, "return": 0 if one else h}[forgotten]
+                    exact = [judge.gamma**power * x for x in exact]
                 # A score is at most one in magnitude, and so is its product with a return over the largest one.
                 half = float(largest_return) * math.sqrt(2 * math.log(2 * coordinates / delta) / BATCH)
-                rounding = 1e-9 * float(largest_return)
+                # Two sums of at most a batch of terms, each no larger; then a step of theta, and back.
+                size = max(abs(float(x.mid())) for x in (*theta[h], *before[h]))
+                rounding = 2.0**-53 * ((2 * BATCH + 64) * float(largest_return) + 8 * B * size)
                 for j in range(judge.L):
                     mean = float(factor) * B * float(theta[h][j].mid() - before[h][j].mid())
                     yield leq(abs(ball(mean) - exact[j]), half + rounding, f"k={k}, h={h}, pair {j}")
             yield fact(state.draws == k_draws(judge, k, one), f"draws at k={k}")
         before = theta
+
+
+def undiscounted(judge: Stages) -> FiniteHorizon:
+    """The horizon of the model without its discount."""
+    return FiniteHorizon(judge.H, ONE, judge.end_exact)
 
 
 def k_draws(judge: Stages, k: int, one: bool) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mdpkit.claims import Case, Row, all_equal, claim, equal, leq, mutant
+from mdpkit.claims import Case, Row, all_equal, claim, equal, leq, mutant, premise
 from mdpkit.claims.cases import bandit, chosen, discounted, joined
 from mdpkit.claims.judge import Judge, ball, exp, largest, total
 from mdpkit.claims.trial import iterates
@@ -371,7 +371,7 @@ def false_rate(mdp: MDP, controllers: Any, natural: bool, bound: Any) -> Iterato
     last: Any = None
     c = ball(1)
     for x in the_run(judge, solver, 4, natural=natural):
-        yield from x.rows
+        yield from map(premise, x.rows)
         c = -largest([-c, -x.w[0]])
         if x.k:
             yield leq(best - judge.objective(x.V), bound(judge, len(controllers), c, eta) / x.k, f"k={x.k}", k=x.k)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Row, all_equal, claim, equal, fact, leq, mutant
+from mdpkit.claims import Row, all_equal, claim, equal, fact, leq, mutant, premise
 from mdpkit.claims.cases import bandit, chosen, joined, positive
 from mdpkit.claims.judge import Judge, ball, dot, exp, largest, log
 from mdpkit.claims.trial import call, iterates
@@ -250,4 +250,5 @@ def target_missed(mdp: Any, *, factor: Fraction = Fraction(2), steps: int = 40) 
             yield leq(delta / Fraction(3, 2), state.divergence, f"k={k}")
             yield leq(state.divergence, Fraction(3, 2) * delta, f"k={k}")
         if k:
-            yield fact(ball(delta) / 3 < state.divergence < 3 * ball(delta), f"within a factor of three, k={k}")
+            inside = ball(delta) / 3 < state.divergence < 3 * ball(delta)
+            yield premise(fact(inside, f"within a factor of three, k={k}"))

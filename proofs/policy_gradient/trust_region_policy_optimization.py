@@ -22,7 +22,7 @@ class Timid(TrustRegionPolicyOptimization):
         return TrustRegionPolicyOptimization(Fraction(self.delta) / 2, self.shrink).step(problem, state, rng)
 
 
-TRPO = TrustRegionPolicyOptimization(Fraction(1, 2))
+TRPO = TrustRegionPolicyOptimization(Fraction(1, 2), Fraction(2, 3))
 # Here the two orders of the relative entropy ask for different steps.
 BANDIT = chosen([bandit(0, "1/5", 1)])
 
@@ -37,7 +37,7 @@ BANDIT = chosen([bandit(0, "1/5", 1)])
     mode="numeric",
     instances=joined(BANDIT, discounted(sizes=((3, 3), (4, 2), (2, 3)), fast=2, full=9)),
     controls=[
-        mutant("no factor two under the root", tested=Timid(Fraction(1, 2))),
+        mutant("no factor two under the root", tested=Timid(Fraction(1, 2), Fraction(2, 3))),
         mutant("the divergence at the largest state", worst=True),
         mutant("the initial law for the visits", weights="initial"),
         mutant("the action values for the advantages", values=True),

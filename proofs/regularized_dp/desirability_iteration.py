@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.claims import Case, Interval, Row, all_equal, all_leq, claim, equal, leq, mutant
+from mdpkit.claims import Case, Interval, Row, all_equal, all_leq, claim, equal, leq, mutant, premise
 from mdpkit.claims.cases import bandits, chosen, deterministic, discounted, joined
 from mdpkit.claims.judge import Judge, ball, log
 from mdpkit.claims.trial import call, iterates, pose
@@ -206,12 +206,16 @@ def slippery() -> list[Case]:
 )
 def random_transitions(mdp: MDP, *, slip: Fraction | None = None) -> Iterator[Row]:
     """Where transitions are random no policy attains the evidence lower bound."""
-    judge = GoalJudge(mdp if slip is None else rooms([1], slip))
+    problem = mdp if slip is None else rooms([1], slip)
+    judge = GoalJudge(problem)
     goal = place(mdp, (4, 2))
     mu = [ball(Fraction(1, 4))] * judge.L
-    h = judge.hit(mu, goal)
+    h, _ = tested_goal(problem, goal)
+    yield premise(all_equal(h, judge.hit(mu, goal), "the desirability"))
     free = [s for s in range(judge.S) if s != goal]
-    yield all_equal(judge.best_evidence(mu, goal, free), [log(h[s]) for s in free], "the largest evidence")
+    largest, bound = judge.best_evidence(mu, goal, free), [log(h[s]) for s in free]
+    yield premise(all_leq([x.lower for x in largest], bound, "an upper bound"))
+    yield all_equal(largest, bound, "the largest evidence")
 
 
 def chains() -> list[Case]:
@@ -297,8 +301,12 @@ def no_doorway(mdp: MDP, *, gaps: tuple[int, ...] = ()) -> Iterator[Row]:
     judge = GoalJudge(problem)
     mu = [ball(Fraction(1, 4))] * judge.L
     hole, goal = place(problem, (2, 0)), place(problem, (4, 2))
-    parts = log(judge.hit(mu, hole)[0]) + log(judge.hit(mu, goal)[hole])
-    yield equal(parts, log(judge.hit(mu, goal)[0]), "the sum over the legs")
+    whole = judge.hit(mu, goal)
+    found = call(lambda: subgoal_bound(pose(problem, None, "ball")[0], 0, [hole, goal]))
+    yield premise(all_equal(found, [judge.hit(mu, hole)[0], whole[hole]], "the legs"))
+    parts = log(found[0]) + log(found[1])
+    yield premise(leq(parts, log(whole[0]), "a lower bound"))
+    yield equal(parts, log(whole[0]), "the sum over the legs")
 
 
 class Stale(DesirabilityIteration):

@@ -115,6 +115,7 @@ def is_mirror_descent(
         mutant("the other mean", tested=SOFT),
     ],
     about=[DynamicPolicyProgramming],
+    caveat="the bound is loose on random models; the identity that it comes from is checked with it",
 )
 def averaged_errors(
     mdp: Any,

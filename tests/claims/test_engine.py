@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import mdpkit as mk
-from mdpkit.claims import Case, Interval, Rate, claim, equal, fact, leq, mutant, point
+from mdpkit.claims import Case, Interval, Rate, claim, equal, fact, leq, mutant, point, premise
 from mdpkit.claims.cases import chosen, discounted
 from mdpkit.claims.check import check
 from mdpkit.claims.evidence import Evidence, Verdict
@@ -29,8 +30,6 @@ F = Fraction
 @pytest.fixture(autouse=True)
 def _registry():
     """Claims made here are forgotten again."""
-    import sys
-
     registry = sys.modules["mdpkit.claims.claim"]._REGISTRY
     before = dict(registry)
     yield
@@ -47,6 +46,8 @@ def made(check_function: Any, **options: Any) -> Any:
         "instances": chosen([Case("one", 1), Case("two", 2)]),
         "controls": [mutant("twice", factor=2)],
     }
+    registry = sys.modules["mdpkit.claims.claim"].__dict__["_REGISTRY"]
+    registry.pop("made2026:here", None)
     return claim("made2026:here", **(defaults | options))(check_function)
 
 
@@ -153,6 +154,16 @@ def test_nothing_compared_establishes_nothing():
     assert made(empty).run().verdict is Verdict.NOT_ESTABLISHED
 
 
+def test_instances_on_which_nothing_is_compared_are_not_counted():
+    def first(x, *, factor=1):
+        """Of the first instance."""
+        if x == 1:
+            yield leq(factor * x, x)
+
+    e = made(first).run()
+    assert (e.verdict, e.instances) == (Verdict.VERIFIED, 1)
+
+
 def test_counterexamples():
     def tempting(x, *, factor=1):
         """The square is never larger."""
@@ -165,6 +176,27 @@ def test_counterexamples():
     assert e.verdict is Verdict.NOT_ESTABLISHED
     e = made(true, kind="counterexample").run()  # nothing violates a true statement
     assert e.verdict is Verdict.NOT_ESTABLISHED
+
+
+@pytest.mark.parametrize("right", [1, 0, Interval(0, 2)])
+def test_premises_of_a_counterexample_have_to_hold(right):
+    def tempting(x, *, factor=1):
+        """The square is never larger."""
+        yield premise(leq(1, right, "what is true anyway"))
+        yield leq(x * x * factor, x)
+
+    def broken(x, *, factor=1):
+        """Nothing false is said, and the premise fails."""
+        yield premise(leq(1, 0))
+        yield leq(x * factor, x)
+
+    controls = [mutant("on the unit interval", factor=F(1, 2))]
+    e = made(tempting, kind="counterexample", controls=controls).run()
+    assert e.verdict is (Verdict.VERIFIED if right == 1 else Verdict.NOT_ESTABLISHED)
+    assert any("a premise is" in note for note in e.notes) is (right != 1)
+    e = made(broken, kind="counterexample", controls=controls).run()
+    assert any("no instance violates" in note for note in e.notes)
+    assert any("control" in note for note in e.notes)
 
 
 @pytest.mark.parametrize(

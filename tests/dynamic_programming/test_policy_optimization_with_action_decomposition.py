@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -65,6 +66,19 @@ def test_the_naive_form_goes_to_another_policy() -> None:
     naive = mk.solve(mdp, POAD(5.0, "0,10", discount="token"), max_steps=100)
     assert good.last_policy[0, 1] > 0.999
     assert naive.last_policy[0, 0] > 0.999
+
+
+@pytest.mark.parametrize("discount", ["word", "token"])
+@pytest.mark.parametrize(("rewards", "best"), [((1.0, 1.5), 3.0), ((-1.0, -1.5), -2.0)])
+def test_the_gap_bounds_what_the_words_lose(
+    rewards: tuple[float, float], best: float, discount: Literal["word", "token"]
+) -> None:
+    # With a discount after every token the values are no values of words (losses come later), and are no measure of the gap.
+    mdp = mk.MDP([[[1.0], [1.0]]], [list(rewards)], mk.Discounted(0.5), rho=0)
+    for state in islice(mk.iterates(mdp, POAD(1.0, "0,10", discount=discount)), 12):
+        words = state.tree.spell(np.exp(state.log_pi))
+        assert state.gap >= best - words @ mdp.r / 0.5 - 1e-12
+    assert (state.gap < 0.01) is (discount == "word")
 
 
 def test_estimates_by_hand() -> None:

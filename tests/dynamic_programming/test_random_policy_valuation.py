@@ -49,7 +49,11 @@ def test_what_it_accepts() -> None:
     assert solver.accepts(canonical(tree))
     twice = mk.MDP.from_transitions([(0, "go", 1, 1, 1), (1, "go", 1, 1, 1)], mk.FiniteHorizon(2), rho=[1, 0])
     graded = mk.instances.make("answer-tree", length=3, letters=2, right="1/2", graded=True, seed=1)
-    for mdp in (twice, graded, tree.under(mk.FiniteHorizon(3, "1/2")), tree.under(minimize=True)):
+    lost = mk.MDP.from_transitions([(0, "go", 1, 1, 1), (0, "stop", 0, 1, -1), (1, "go", 1, 1, 0)], mk.FiniteHorizon(1))
+    luck = [(0, "go", 1, "1/2", 1), (0, "go", 0, "1/2", 1), (1, "go", 1, 1, 0)]
+    chance = mk.MDP.from_transitions(luck, mk.FiniteHorizon(1))
+    ends = mk.MDP.from_transitions([(0, "go", 1, 1, 1), (1, "go", 1, 1, 0)], mk.FiniteHorizon(1, terminal=[0, 1]))
+    for mdp in (twice, graded, tree.under(mk.FiniteHorizon(3, "1/2")), tree.under(minimize=True), lost, chance, ends):
         with pytest.raises(UnsupportedError, match="deterministic transitions and rewards of one size"):
             mk.solve(mdp, solver)
     sol = mk.solve(graded, RandomPolicyValuation(anywhere=True))
@@ -64,6 +68,15 @@ def test_stages_that_vary() -> None:
     assert sol.pi.actions[1, 0] == 1
     assert np.allclose(sol.last_policy[0][0], 0.5)
     assert sol.last_policy[1][0, 1] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
+def test_what_is_paid_at_the_end_counts() -> None:
+    # Left ends where 1 is paid, right where nothing is; the reward is the end's alone.
+    rows = [(0, "left", 1, 1, 0), (0, "right", 2, 1, 0), (1, "go", 1, 1, 0), (2, "go", 2, 1, 0)]
+    mdp = mk.MDP.from_transitions(rows, mk.FiniteHorizon(1, terminal=[0, 1, 0]), rho=[1, 0, 0])
+    sol = mk.solve(mdp, RandomPolicyValuation(temperature=0.5))
+    assert sol.V[0, 0] == 1
+    assert sol.last_policy[0][0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
 
 
 def test_bad_input() -> None:

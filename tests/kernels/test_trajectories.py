@@ -89,7 +89,11 @@ def test_compiled_loops_are_repeated_steps(solver: Any) -> None:
 
 def test_methods_without_a_compiled_loop_say_so() -> None:
     problem = canonical(model("river"))
-    with pytest.raises(UnsupportedError, match="no compiled loop"):
-        Reinforce(episodes=2).trace(problem, [1], np.random.default_rng(0))
-    with pytest.raises(UnsupportedError, match="no compiled loop"):
-        NormalizedPolicyGradientIGT(episodes=2).trace(problem, [1], np.random.default_rng(0))
+    for solver in (
+        Reinforce(episodes=2),
+        Reinforce(episodes=1, baseline=0.5),
+        Reinforce(episodes=1, estimator="reinforce"),
+        NormalizedPolicyGradientIGT(episodes=2),
+    ):
+        with pytest.raises(UnsupportedError, match="no compiled loop"):
+            solver.trace(problem, [1], np.random.default_rng(0))

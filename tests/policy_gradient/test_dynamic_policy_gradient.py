@@ -166,6 +166,15 @@ def test_draws_are_counted() -> None:
     assert nth(mdp, StochasticSimultaneousPolicyGradient(batch=10), 3, rng).draws == 90
 
 
+@pytest.mark.parametrize("kind", [StochasticDynamicPolicyGradient, StochasticSimultaneousPolicyGradient])
+def test_without_a_generator_steps_draw_anew_and_runs_repeat(kind: type) -> None:
+    mdp, solver = varying(), kind(eta=1e-9, batch=10)  # so that the policies stay what they are
+    thetas = [[state.theta for state in islice(mk.iterates(mdp, solver), 4)] for _ in range(2)]
+    steps = [np.round(1e12 * (b - a), 1).tolist() for a, b in pairwise(thetas[0])]
+    assert len({str(x) for x in steps}) == 3
+    assert np.array_equal(*thetas)
+
+
 def test_bad_input() -> None:
     with pytest.raises(OptionError, match="eta is not positive"):
         DynamicPolicyGradient(eta=0)

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 import mdpkit as mk
-from mdpkit.errors import OptionError
+from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.kernels import segments, surrogate
 from mdpkit.solvers.policy_gradient import MinorizeMaximize
 
@@ -100,6 +100,9 @@ def test_parameters_are_checked() -> None:
         MinorizeMaximize(divergence="chi2")
     with pytest.raises(OptionError, match="constant is not positive"):
         MinorizeMaximize(constant=0)
+    mdp = mk.instances.make("garnet", S=3, A=2, branching=2, seed=4, gamma="0")
+    with pytest.raises(UnsupportedError, match="not zero"):  # the penalty would vanish, and any policy be a maximizer
+        mk.solve(mdp, MinorizeMaximize())
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -11,6 +11,7 @@ from scipy.special import expit, logsumexp
 
 import mdpkit as mk
 from mdpkit.errors import OptionError, UnsupportedError
+from mdpkit.models.canonical import canonical
 from mdpkit.solvers.regularized_dp import FactoredSoftPolicyIteration, SoftPolicyIteration
 
 
@@ -78,6 +79,34 @@ def test_where_it_stops_is_said() -> None:
     assert sol.status is mk.Status.STALLED
     assert sol.lower <= mk.solve(mdp).value <= sol.upper
     assert mk.solve(mdp, "factored_soft_policy_iteration?sizes=2,2&weights=1,0.5").V.tolist() == sol.V.tolist()
+
+
+def test_the_answer_counts_each_entropy_once() -> None:
+    # The weights are the method's; the criterion, and so the answer and the gap, knows nothing of them.
+    mdp = mk.instances.make("garnet", S=3, A=4, branching=2, seed=1).under(mk.EntropyRegularized("9/10", 1), rho=0)
+    problem, best = canonical(mdp), mk.solve(mdp).V
+    for weights in ((1, 0.5), (3, 1)):
+        solver = FactoredSoftPolicyIteration((2, 2), weights)
+        for state in islice(mk.iterates(mdp, solver), 4):
+            found = solver.answer(problem, state)
+            assert found.policy is not None
+            pi = found.policy
+            paid = np.add.reduceat(pi * (mdp.r - np.log(pi)), mdp.pair_ptr[:-1])
+            M = np.add.reduceat(pi[:, None] * mdp.P.toarray(), mdp.pair_ptr[:-1])
+            V = np.linalg.solve(np.eye(3) - 0.9 * M, paid)
+            assert np.allclose(found.V, V, rtol=1e-10)
+            assert not np.allclose(state.V, V, rtol=1e-3)
+            assert state.gap >= np.max(best - V) * (1 - 1e-9)
+
+
+def test_other_problems_are_refused() -> None:
+    river = mk.instances.make("riverswim", n_states=3)
+    for mdp, sizes in (
+        (river.under(mk.EntropyRegularized("9/10", 1)), (2, 2)),  # two actions, not four
+        (river.under(mk.EntropyRegularized("9/10", 1, np.array([0.25, 0.75] * 3))), ()),
+    ):
+        with pytest.raises(UnsupportedError, match="no reference policy"):
+            mk.solve(mdp, FactoredSoftPolicyIteration(sizes))
 
 
 def test_bad_parts_are_refused() -> None:

@@ -67,6 +67,14 @@ def test_a_start_is_in_the_models_own_terms() -> None:
     assert next(states).V.tolist() == [-4.0]  # the cost of 2 for ever is 4
 
 
+@pytest.mark.parametrize("start", [0.0, 50.0])
+def test_the_residual_is_the_largest_change(start: float) -> None:
+    mdp = mk.instances.make("garnet", S=3, A=2, branching=2, seed=2).under(mk.EntropyRegularized(0.9, 0.2))
+    first, second, third = islice(mk.iterates(mdp, SoftValueIteration(V0=start)), 3)
+    assert second.residual == np.max(np.abs(second.V - first.V)) > 0
+    assert third.residual == np.max(np.abs(third.V - second.V)) > 0
+
+
 def test_sparse_models() -> None:
     mdp = mk.instances.make("garnet", S=2000, A=3, branching=3, seed=2, exact=False)
     mdp = mdp.under(mk.EntropyRegularized(0.9, 0.1))
