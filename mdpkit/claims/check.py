@@ -242,7 +242,7 @@ def _verdict(
     false_statement = claim.kind == "counterexample"
     if violated and not false_statement:
         return Verdict.REFUTED, tuple(notes)
-    weak = [f"survives: {f.name}" for f in faults if f.applied and not f.killed and not f.reason]
+    weak = [f"{f.name!r} goes unnoticed" for f in faults if f.applied and not f.own and not f.killed and not f.reason]
     weak += [f"the control {f.name!r} is not refuted" for f in faults if f.own and not f.killed]
     if not rows:
         weak.append("nothing was compared")

@@ -19,16 +19,37 @@ __all__ = ["command", "mathml", "page", "write"]
 
 
 def mathml(latex: str) -> str:
-    """A statement in LaTeX as MathML, which browsers show without a script; the LaTeX itself where it cannot be converted."""
+    """A statement in LaTeX as MathML, which browsers show without a script; the LaTeX itself where it cannot be converted.
+
+    Its parts between wide spaces are elements of their own, so that the page can break lines between them.
+    """
     from latex2mathml.converter import convert
 
     text = re.sub(r"\s+", " ", latex.strip()).replace("\\tfrac", "\\frac").replace("\\Bigl", "\\left")
-    text = re.sub(r"\|([A-Za-z])\|", r"\\lvert \1 \\rvert", text)
+    text = re.sub(r"\|([A-Za-z])\|", r"\\left| \1 \\right|", text)
     text = text.replace("\\Bigr", "\\right").replace("\\bigl", "\\left").replace("\\bigr", "\\right")
+    text = re.sub(r"\\arg\b", r"\\operatorname{arg}", text)
     try:
-        return str(convert(text, display="block"))
+        parts = [convert(part, display="block").replace("\\%", "%") for part in _parts(text)]
+        return "".join(f"<span>{part}</span>" for part in parts)
     except Exception:  # whatever its parser raises on LaTeX that it does not know
         return f"<code>{html.escape(latex.strip())}</code>"
+
+
+def _parts(latex: str) -> list[str]:
+    r"""The pieces between ``\quad`` and ``\qquad`` outside of all braces, brackets and environments."""
+    pieces, depth = [""], 0
+    for token in re.findall(r"\\[A-Za-z]+ ?|\\.|.", latex):
+        word = token.strip()
+        if word in ("{", "(", "[", r"\{", r"\left", r"\begin"):
+            depth += 1
+        elif word in ("}", ")", "]", r"\}", r"\right", r"\end"):
+            depth -= 1
+        if word in (r"\quad", r"\qquad") and depth == 0:
+            pieces.append("")
+        else:
+            pieces[-1] += token
+    return [piece for piece in pieces if piece.strip()]
 
 
 def command(evidence: Evidence) -> str:

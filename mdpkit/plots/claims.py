@@ -88,6 +88,6 @@ def _line(
     marker: bool = False,
     width: float = 1.8,
 ) -> None:
-    values = np.array(y, dtype=float)
-    values[~np.isfinite(values)] = np.nan
-    ax.plot(x, values, style, color=color, label=label, linewidth=width, marker="." if marker else None)
+    values, there = np.array(y, dtype=float), np.isfinite(np.array(y, dtype=float))
+    x = np.array(x, dtype=float)[there]  # points without a bound do not interrupt its line
+    ax.plot(x, values[there], style, color=color, label=label, linewidth=width, marker="." if marker else None)

@@ -56,6 +56,34 @@ def test_a_stopped_run_goes_on(evidence, tmp_path, monkeypatch):
     assert not journal.path.exists()  # complete: the next run begins anew
 
 
+def test_a_complete_run_leaves_what_another_run_was_stopped_at(evidence, tmp_path):
+    journal = engine.Journal("fast", 0, tmp_path)
+    journal.add(evidence)
+    other = next(c for c in find(*QUICK) if c.id != evidence.id)
+    engine.verify([other], journal=journal)
+    assert set(journal.read()) == {evidence.id}
+    engine.verify([evidence.claim], journal=journal)
+    assert not journal.path.exists()
+
+
+def test_an_empty_cache_variable_names_no_folder(monkeypatch):
+    monkeypatch.setenv("MDPKIT_CACHE", "")
+    assert engine.cache_folder().is_absolute()
+
+
+def test_a_cache_that_cannot_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert engine.Journal("fast", 0, tmp_path).usable()
+    assert not engine.Journal("fast", 0, tmp_path / "file").usable()
+
+
+def test_statements_break_at_wide_spaces_outside_of_brackets():
+    from mdpkit.claims.report import mathml
+
+    assert mathml(r"a = \{ b, \quad c \}, \qquad \log |A| \quad \forall s").count("<span>") == 3
+    assert "\\" not in mathml(r"\arg\max_a q \text{ in } 5\%")
+
+
 def test_journals_of_other_seeds_levels_and_code_are_others(tmp_path, monkeypatch):
     paths = {engine.Journal(level, seed, tmp_path).path for level in ("fast", "full") for seed in (0, 1)}
     monkeypatch.setattr(engine, "fingerprint", lambda: "other")
