@@ -129,7 +129,7 @@ def _slack(e: Evidence) -> str:
     if e.slack is None:
         return ""
     if e.slack >= 0:
-        return f"least slack {e.slack:.3g}"
+        return f"least slack {abs(e.slack):.3g}"
     return f"equal within {-e.slack:.2g}" if e.verdict.ok or e.kind == "identity" else f"violated by {-e.slack:.3g}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -47,6 +48,7 @@ def made(check_function: Any, **options: Any) -> Any:
         "instances": chosen([Case("one", 1), Case("two", 2)]),
         "controls": [mutant("twice", factor=2)],
     }
+    sys.modules["mdpkit.claims.claim"]._REGISTRY.pop("made2026:here", None)
     return claim("made2026:here", **(defaults | options))(check_function)
 
 
