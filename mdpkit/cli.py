@@ -425,10 +425,16 @@ def convert(
 
 @app.command()
 def claims(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID or PATTERN]...", help="Only these, as for verify.", show_default=False),
+    ] = None,
     family: Annotated[
         str | None, typer.Option("--family", metavar="NAME", help="Only one family, for example policy_gradient.")
     ] = None,
-    json: Json = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, and nothing else, on standard output.")
+    ] = False,
 ) -> None:
     """List the claims: statements of theorems that can be run, with the verdicts of the last recorded full run."""
 
@@ -438,11 +444,15 @@ def claims(
         from mdpkit.claims.verify import recorded
 
         last = recorded()
-        rows = show.claim_rows(find(family=family), stated() if family is None else (), last)
+        whole = family is None and not patterns
+        rows = show.claim_rows(find(*patterns or (), family=family), stated() if whole else (), last)
         if json:
             _write(_json_list(rows))
             return OK
-        _print(show.claims_table(rows))
+        if len(rows) == 1:
+            _print(str(find(rows[0]["id"])[0]))
+        else:
+            _print(show.claims_table(rows))
         about = f"verdicts of {last['date']}, commit {last['commit']}" if last["date"] else "no full run is recorded"
         _print(f"{_count(len(rows), 'claim')}; {about}. mdpkit verify ID runs one, mdpkit verify all of them.")
         return OK

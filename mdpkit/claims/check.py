@@ -102,10 +102,12 @@ def check(
     Raises
     ------
     OptionError
-        For another level.
+        For another level, or a negative seed.
     """
     if level not in ("fast", "full"):
         raise OptionError("the level is unknown", found=repr(level), needed="'fast' or 'full'")
+    if seed < 0:
+        raise OptionError("the seed is negative", found=seed, needed="0 or more")
     started = time.perf_counter()
     say: Progress = progress or _silent
     rng = np.random.default_rng([seed, zlib.crc32(claim.id.encode())])

@@ -96,5 +96,7 @@ def _line(
     width: float = 1.8,
 ) -> None:
     values, there = np.array(y, dtype=float), np.isfinite(np.array(y, dtype=float))
-    x = np.array(x, dtype=float)[there]  # points without a bound do not interrupt its line
-    ax.plot(x, values[there], style, color=color, label=label, linewidth=width, marker="." if marker else None)
+    # Points without a bound do not interrupt its line.
+    place = np.array(x, dtype=float)[there]
+    mark = "." if marker else None
+    ax.plot(place, values[there], style, color=color, label=label, linewidth=width, marker=mark)

@@ -78,6 +78,22 @@ def test_a_cache_that_cannot_be_written_is_known_before(tmp_path):
     assert not engine.Journal("fast", 0, tmp_path / "file").usable()
 
 
+def test_one_claim_is_shown_whole(capsys):
+    assert main(["claims", *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "\\frac" in out
+    assert "controls: the anchor forgotten" in " ".join(out.split())
+    assert main(["claims", "mdpo"]) == 0
+    assert "mdpo:log-ratio" in capsys.readouterr().out
+
+
+def test_a_name_is_no_solver_and_a_seed_not_negative():
+    with pytest.raises(OptionError, match="no solver"):
+        mk.claims.about("natural_policy_gradient")
+    with pytest.raises(OptionError, match="seed"):
+        mk.claims[QUICK[0]].run(seed=-1)
+
+
 def test_statements_break_at_wide_spaces_outside_of_brackets():
     from mdpkit.claims.report import mathml
 
