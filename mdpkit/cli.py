@@ -13,7 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -381,7 +381,10 @@ def methods(
         table = _grid("method", "what it does; for which problems; parameters")
         for each, kind in found.items():
             item = _method_dict(each, kind, kind is chosen)
-            parameters = ", ".join(f"{p['name']}={p['default']}" for p in item["parameters"])
+            parameters = ", ".join(
+                f"{p['name']} (required)" if p["required"] else f"{p['name']}={p['default']}"
+                for p in item["parameters"]
+            )
             details = ", ".join(item["kinds"]) + (f"; {parameters}" if parameters else "")
             table.add_row(each + (" *" if item["chosen"] else ""), _entry(item["summary"], details))
         _print(table, *([f"* chosen for {source}: {why}"] if chosen else []))
@@ -422,10 +425,16 @@ def convert(
 
 @app.command()
 def claims(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID or PATTERN]...", help="Only these, as for verify.", show_default=False),
+    ] = None,
     family: Annotated[
         str | None, typer.Option("--family", metavar="NAME", help="Only one family, for example policy_gradient.")
     ] = None,
-    json: Json = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list, and nothing else, on standard output.")
+    ] = False,
 ) -> None:
     """List the claims: statements of theorems that can be run, with the verdicts of the last recorded full run."""
 
@@ -435,11 +444,15 @@ def claims(
         from mdpkit.claims.verify import recorded
 
         last = recorded()
-        rows = show.claim_rows(find(family=family), stated() if family is None else (), last)
+        whole = family is None and not patterns
+        rows = show.claim_rows(find(*patterns or (), family=family), stated() if whole else (), last)
         if json:
             _write(_json_list(rows))
             return OK
-        _print(show.claims_table(rows))
+        if len(rows) == 1:
+            _print(str(find(rows[0]["id"])[0]))
+        else:
+            _print(show.claims_table(rows))
         about = f"verdicts of {last['date']}, commit {last['commit']}" if last["date"] else "no full run is recorded"
         _print(f"{_count(len(rows), 'claim')}; {about}. mdpkit verify ID runs one, mdpkit verify all of them.")
         return OK
@@ -538,14 +551,25 @@ def _verify(
         raise OptionError("--report names a file", found=str(report), needed="a folder, which is made if it is missing")
     jobs = jobs or os.cpu_count() or 1
     chosen = find(*patterns, family=family)
+    _check_packages(len(chosen) > 1 and jobs > 1, any(c.mode == "symbolic" for c in chosen), report is not None)
+    if report is not None:
+        report.mkdir(parents=True, exist_ok=True)  # before hours of work, not after them
     today = datetime.date.today()
     rotation = seed or today.toordinal()
     selection = engine.select(chosen, cast(Any, level), jobs, rotation, whole=bool(patterns) or family is not None)
     journal = engine.Journal(level, seed)
-    if fresh:
-        journal.close()
+    ids = {c.id for c in selection.claims}
+    if not journal.usable():
+        if not quiet:
+            _say(
+                f"{journal.folder} cannot be written: a run that is stopped begins anew (MDPKIT_CACHE names another folder)",
+                "warning",
+            )
+        journal = None
+    elif fresh:
+        journal.close(ids)
     board = show.Board(len(selection.claims), not quiet)
-    old = len(set(journal.read()) & {c.id for c in selection.claims})
+    old = 0 if journal is None else len(set(journal.read()) & ids)
     if old and not quiet:
         _say(f"going on where the last run was stopped: {_count(old, 'claim')} done (--fresh begins anew)")
     if selection.left_out and not quiet:
@@ -582,14 +606,34 @@ def _verify(
                 _print(str(e))
         killed, applicable = result.killed
         good, total = sum(e.verdict.ok for e in result.results), len(result.results)
-        stand = f"{good} of {_count(total, 'claim')} {'stands' if good == 1 else 'stand'}"
+        stand = f"{good} of {_count(total, 'claim')} {'stands' if 1 in (good, total) else 'stand'}"
         _print(
             f"{stand}; {killed} of {applicable} generic faults noticed; {result.seconds:.0f} s, level {level}, seed {seed}"
         )
     if result.interrupted:
-        _say("interrupted: the same command goes on from here")
+        _say("interrupted" + ("" if journal is None else ": the same command goes on from here"))
         return INTERRUPTED
     return OK if result.ok else FAILED
+
+
+def _check_packages(parallel: bool, symbolic: bool, report: bool) -> None:
+    """Refuse before anything is computed where a package is missing."""
+    from importlib.util import find_spec
+
+    needed = {"flint": "python-flint"}
+    if parallel:
+        needed["joblib"] = "joblib"
+    if symbolic:
+        needed["sympy"] = "sympy"
+    if report:
+        needed |= {name: name for name in ("jinja2", "latex2mathml", "matplotlib")}
+    missing = [package for module, package in needed.items() if find_spec(module) is None]
+    if missing:
+        raise UnsupportedError(
+            "checking claims takes packages that are not installed",
+            needed=", ".join(missing),
+            way_out="pip install 'mdpkit[claims]'",
+        )
 
 
 def _commit() -> str | None:
@@ -1085,11 +1129,20 @@ def _instance_tables(item: Any) -> list[Any]:
 
 def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
     summary = (kind.__doc__ or "").strip().partition("\n")[0].rstrip(".")
-    parameters = [
-        {"name": spec.name, "type": type(spec.default).__name__, "default": spec.default}
-        for spec in fields(kind)
-        if spec.init
-    ]
+    parameters: list[dict[str, Any]] = []
+    for spec in fields(kind):
+        if not spec.init:
+            continue
+        required = spec.default is MISSING and spec.default_factory is MISSING
+        default = spec.default if spec.default_factory is MISSING else spec.default_factory()
+        parameters.append(
+            {
+                "name": spec.name,
+                "type": str(spec.type) if required else type(default).__name__,
+                "default": None if required else _plain_default(default),
+                "required": required,
+            }
+        )
     return {
         "name": name,
         "summary": summary,
@@ -1099,6 +1152,11 @@ def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
         "claims": list(kind.claims),
         "chosen": chosen,
     }
+
+
+def _plain_default(x: Any) -> Any:
+    """A default that JSON knows: numbers, text and None as they are, the rest as Python shows it."""
+    return x if x is None or isinstance(x, (bool, int, float, str)) else str(x) if isinstance(x, Fraction) else repr(x)
 
 
 def _size(problem: MDP) -> str:

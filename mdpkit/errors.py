@@ -130,8 +130,12 @@ class ModelWarning(UserWarning):
     """The model was accepted, but something about it deserves a look."""
 
 
+MANY = 60
+"""Names up to which an error lists all of them."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"did you mean 'x'?"`` with the known name nearest to ``name``, and the list of known names.
+    """``"did you mean 'x'?"`` with the known name nearest to ``name``, and the known names, or some if they are many.
 
     Examples
     --------
@@ -140,5 +144,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    listing = ", ".join(known[:40]) + (", …" if len(known) > 40 else "") if known else "none"
+    listing = ", ".join(known) if known else "none"
+    if len(known) > MANY:
+        listing = ", ".join(known[:: -(-len(known) // 8)]) + f", … ({len(known)} in all)"
     return (f"did you mean {close[0]!r}? " if close else "") + f"known: {listing}"

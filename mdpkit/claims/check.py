@@ -102,10 +102,12 @@ def check(
     Raises
     ------
     OptionError
-        For another level.
+        For another level, or a negative seed.
     """
     if level not in ("fast", "full"):
         raise OptionError("the level is unknown", found=repr(level), needed="'fast' or 'full'")
+    if seed < 0:
+        raise OptionError("the seed is negative", found=seed, needed="0 or more")
     started = time.perf_counter()
     say: Progress = progress or _silent
     rng = np.random.default_rng([seed, zlib.crc32(claim.id.encode())])
@@ -255,7 +257,7 @@ def _verdict(
     if violated and not false_statement:
         return Verdict.REFUTED, tuple(notes)
     weak = [f"a premise is {text}" for text in _premises(claim, rows, Outcome.VIOLATED, Outcome.UNDECIDED)]
-    weak += [f"survives: {f.name}" for f in faults if f.applied and not f.killed and not f.reason]
+    weak += [f"{f.name!r} goes unnoticed" for f in faults if f.applied and not f.own and not f.killed and not f.reason]
     weak += [f"the control {f.name!r} is not refuted" for f in faults if f.own and not f.killed]
     if not rows:
         weak.append("nothing was compared")

@@ -154,6 +154,16 @@ class Claim:
 
         return check(self, level, seed=seed)
 
+    def __str__(self) -> str:
+        lines = [
+            f"{self.id}: {self.title}",
+            f"  {' '.join(self.says.split())}",
+            f"  {self.kind}, {self.mode}; {self.where}",
+        ]
+        lines += [f"  domain: {self.domain}"] if self.domain else []
+        lines += [f"  {self.caveat}"] if self.caveat else []
+        return "\n".join([*lines, "  controls: " + "; ".join(m.name for m in self.controls)])
+
     def __repr__(self) -> str:
         return f"Claim({self.id!r}, {self.kind}, {self.mode}: {self.title})"
 
@@ -217,7 +227,7 @@ def claim(
             (kind == "rate" and not rates, f"{id} is a rate without one", "rate=Rate(exponent, side)"),
             (mode == "statistical" and delta is None, f"{id} is statistical without a level", "delta=..."),
             (mode == "symbolic" and not domain, f"{id} is symbolic without a domain", "domain='for S = A = 2'"),
-            (_taken(id, check), f"the claim {id} is there twice", "one each"),
+            (_taken(id, check), f"the claim {id} is there twice", "another name after the colon"),
         ):
             if bad:
                 raise OptionError(what, needed=needed)

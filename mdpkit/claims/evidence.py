@@ -238,7 +238,7 @@ class Evidence:
         own = self.controls
         lines = [
             f"{self.id}: {self.title}",
-            f"  {self.verdict} on {self.instances} instances, {self.rows} comparisons"
+            f"  {self.verdict} on {_count(self.instances, 'instance')}, {_count(self.rows, 'comparison')}"
             + (f", {self.undecided} undecided" if self.undecided else ""),
         ]
         if self.slack is not None:
@@ -253,8 +253,10 @@ class Evidence:
             lines.append(f"  bound / measured {self.ratio:.3g} where they are closest")
         lines.append(f"  controls refuted {sum(f.killed for f in own)}/{len(own)}: " + "; ".join(f.name for f in own))
         if self.applicable:
-            lines.append(f"  generic mutations killed {self.killed}/{self.applicable}")
-        lines += [f"  survives {f.name}: {f.reason or 'NO REASON GIVEN'}" for f in self.survivors]
+            lines.append(f"  generic faults noticed {self.killed}/{self.applicable}")
+        lines += [
+            f"  {f.name!r} goes unnoticed: {f.reason}" for f in self.survivors if f.reason
+        ]  # others are in the notes
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
@@ -265,6 +267,10 @@ class Evidence:
         from html import escape
 
         return f"<pre>{escape(str(self))}</pre>"
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _finite(x: float | None) -> float | None:

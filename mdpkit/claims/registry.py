@@ -69,8 +69,20 @@ def find(*patterns: str, family: str | None = None) -> list[Claim]:
 
 
 def about(solver: Any) -> list[Claim]:
-    """What is promised of a solver, given as a class or an object: the claims its docstring names, and those about it."""
+    """What is promised of a solver, given as a class or an object: the claims its docstring names, and those about it.
+
+    Raises
+    ------
+    OptionError
+        For what is no solver, such as a name.
+    """
     kind = solver if isinstance(solver, type) else type(solver)
+    if not hasattr(kind, "claims"):
+        raise OptionError(
+            "this is no solver",
+            found=repr(solver),
+            needed="a solver such as mdpkit.solvers.policy_gradient.NaturalPolicyGradient",
+        )
     named = getattr(kind, "claims", ())
     return [c for c in all_claims().values() if c.id in named or kind in c.about]
 

@@ -19,31 +19,37 @@ __all__ = ["command", "mathml", "page", "write"]
 
 
 def mathml(latex: str) -> str:
-    """A statement in LaTeX as MathML, which browsers show without a script; the LaTeX itself where it cannot be converted."""
+    """A statement in LaTeX as MathML, which browsers show without a script; the LaTeX itself where it cannot be converted.
+
+    Its parts between wide spaces are elements of their own, so that the page can break lines between them.
+    """
     from latex2mathml.converter import convert
 
     text = re.sub(r"\s+", " ", latex.strip()).replace("\\tfrac", "\\frac").replace("\\Bigl", "\\left")
-    text = re.sub(r"\|([A-Za-z])\|", r"\\lvert \1 \\rvert", text)
+    text = re.sub(r"\|([A-Za-z])\|", r"\\left| \1 \\right|", text)
     text = text.replace("\\Bigr", "\\right").replace("\\bigl", "\\left").replace("\\bigr", "\\right")
+    text = re.sub(r"\\arg\b", r"\\operatorname{arg}", text)
     try:
-        return "".join(str(convert(part, display="block")) for part in _lines(text))
+        parts = [convert(part, display="block").replace("\\%", "%") for part in _parts(text)]
+        return "".join(f"<span>{part}</span>" for part in parts)
     except Exception:  # whatever its parser raises on LaTeX that it does not know
         return f"<code>{html.escape(latex.strip())}</code>"
 
 
-def _lines(text: str) -> list[str]:
-    """The statement in lines that fit a telephone: cut at wide spaces outside of all brackets."""
-    lines, start = [""], 0
-    for match in re.finditer(r"\\q?quad\b", text):
-        part = lines[-1] + text[start : match.start()]
-        closed = part.count("{") == part.count("}") and part.count("\\left") == part.count("\\right")
-        if closed and part.strip():
-            lines[-1:] = [part, ""]
+def _parts(latex: str) -> list[str]:
+    r"""The pieces between ``\quad`` and ``\qquad`` outside of all braces, brackets and environments."""
+    pieces, depth = [""], 0
+    for token in re.findall(r"\\[A-Za-z]+ ?|\\.|.", latex):
+        word = token.strip()
+        if word in ("{", "(", "[", r"\{", r"\left", r"\begin"):
+            depth += 1
+        elif word in ("}", ")", "]", r"\}", r"\right", r"\end"):
+            depth -= 1
+        if word in (r"\quad", r"\qquad") and depth == 0:
+            pieces.append("")
         else:
-            lines[-1] = part + match.group()
-        start = match.end()
-    lines[-1] += text[start:]
-    return [line for line in lines if line.strip()]
+            pieces[-1] += token
+    return [piece for piece in pieces if piece.strip()]
 
 
 def command(evidence: Evidence) -> str:
@@ -123,7 +129,7 @@ def _slack(e: Evidence) -> str:
     if e.slack is None:
         return ""
     if e.slack >= 0:
-        return f"least slack {e.slack:.3g}"
+        return f"least slack {abs(e.slack):.3g}"
     return f"equal within {-e.slack:.2g}" if e.verdict.ok or e.kind == "identity" else f"violated by {-e.slack:.3g}"
 
 

@@ -80,20 +80,20 @@ def claims_table(rows: Sequence[dict[str, Any]]) -> Any:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("claim", overflow="fold", ratio=3)
-    table.add_column("statement; kind, mode", overflow="fold", ratio=6)
-    table.add_column("last full run", overflow="fold", ratio=2)
+    table.add_column("claim, statement, kind and mode", overflow="fold")
+    table.add_column("last full run", overflow="fold", max_width=13)
     family = None
     for row in rows:
         if row["family"] != family:
             family = row["family"]
             table.add_section()
-            table.add_row(Text((family or "stated, not checked yet").replace("_", " "), style="bold"), "", "")
-        words = Text(row["title"])
-        words.append(f"\n{row['kind']}" + (f", {row['mode']}" if row["mode"] else ""), style="dim")
+            table.add_row(Text((family or "stated, not checked yet").replace("_", " "), style="bold"), "")
+        words = Text(row["id"])
+        kind = row["kind"] + (f", {row['mode']}" if row["mode"] else "")
+        words.append(f"\n{row['title']} ({kind})", style="dim")
         verdict = row["verdict"] or "not recorded"
         style = next((s for v, s in STYLES.items() if str(v) == verdict), "dim")
-        table.add_row(row["id"], words, Text(verdict, style=style))
+        table.add_row(words, Text(verdict, style=style))
     return table
 
 

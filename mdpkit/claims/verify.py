@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -94,14 +95,29 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def close(self) -> None:
-        """Forget the run: it is complete."""
-        self.path.unlink(missing_ok=True)
+    def close(self, ids: Collection[str] | None = None) -> None:
+        """Forget the results of claims whose run is complete, or all of them; those of other runs stay."""
+        kept = {} if ids is None else {i: e for i, e in self.read().items() if i not in set(ids)}
+        if not kept:
+            self.path.unlink(missing_ok=True)
+            return
+        part = self.path.with_suffix(f".{os.getpid()}.part")
+        part.write_text("".join(e.to_json() + "\n" for e in kept.values()), encoding="utf-8")
+        part.replace(self.path)
+
+    def usable(self) -> bool:
+        """Whether results can be written here."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return True
+        except OSError:
+            return False
 
 
 def cache_folder() -> Path:
     """Where stopped runs are kept: ``$MDPKIT_CACHE``, or ``mdpkit`` in the user's cache folder."""
-    if "MDPKIT_CACHE" in os.environ:
+    if os.environ.get("MDPKIT_CACHE"):
         return Path(os.environ["MDPKIT_CACHE"])
     base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
     return Path(base) / "mdpkit"
@@ -245,7 +261,7 @@ def verify(
         run.interrupted = True
     else:
         if journal is not None:
-            journal.close()
+            journal.close([c.id for c in claims])
     run.results = [results[c.id] for c in claims if c.id in results]
     run.seconds = time.perf_counter() - started
     return run

@@ -33,8 +33,8 @@ class StepSize(Protocol):
 
 
 def _check(eta: Any) -> None:
-    if not eta > 0:
-        raise OptionError("the step size eta is not positive", found=eta, needed="eta > 0")
+    if isinstance(eta, str) or not 0 < eta < np.inf:
+        raise OptionError("the step size eta is not positive and finite", found=eta, needed="0 < eta < inf")
 
 
 @dataclass(frozen=True)

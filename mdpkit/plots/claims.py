@@ -20,6 +20,9 @@ MOST = 3
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 """The palette of Okabe and Ito, told apart by the color-blind."""
 
+SHOWN = 3
+"""Measured curves that a picture draws at most; more are unreadable, and :meth:`Evidence.to_dataframe` has all."""
+
 
 def evidence(result: Evidence, ax: Any = None) -> Any:
     """Draw the curves of a claim's evidence: the instance of least slack, and a control on it.
@@ -48,16 +51,16 @@ def evidence(result: Evidence, ax: Any = None) -> Any:
     numbers = [x for c in result.curves for x in (*c.measured, *c.bound) if math.isfinite(x)]
     positive = bool(numbers) and min(numbers) > 0 and max(numbers) > 20 * min(numbers)
     own = [c for c in result.curves if not c.control]
-    left_out = len(own) - MOST
-    own = own[:MOST]
-    for i, curve in enumerate(own):
+    controls = [c for c in result.curves if c.control]
+    shown, left_out = own[:SHOWN], len(own) - SHOWN
+    for i, curve in enumerate(shown):
         color = COLORS[i % len(COLORS)]
         _line(ax, curve.k, curve.measured, color, "-", _name(curve.label, "measured"), marker=len(curve.k) < 30)
         if any(math.isfinite(b) for b in curve.bound):
-            word = "equal to" if result.kind in ("identity", "tight") else "bound"
+            equal = result.kind in ("identity", "tight") and np.allclose(curve.measured, curve.bound, equal_nan=True)
+            word = "equal to" if equal else "bound"
             _line(ax, curve.k, curve.bound, color, "--", f"{word}{_of(curve.label)}")
-    controls = [c for c in result.curves if c.control]
-    for i, curve in enumerate(controls[:2] if len(own) < MOST else controls[:1]):
+    for i, curve in enumerate(controls[: 1 if left_out > 0 else SHOWN]):
         _line(ax, curve.k, curve.measured, "#666666", ":" if i == 0 else "-.", f"control: {curve.label}", width=1.6)
     if positive:
         ax.set_yscale("log")
@@ -70,7 +73,7 @@ def evidence(result: Evidence, ax: Any = None) -> Any:
     ax.set_xlabel("k")
     ax.set_title(result.title, fontsize="medium", wrap=True)
     ax.grid(True, which="major", alpha=0.25)
-    note = f"and {left_out} more" if left_out > 0 else None
+    note = f"{SHOWN} of {len(own)} curves" if left_out > 0 else None
     if len(ax.lines) <= 3:
         ax.legend(fontsize="small", frameon=False, title=note, title_fontsize="small")
     else:  # below, where it hides nothing
@@ -100,6 +103,8 @@ def _line(
     marker: bool = False,
     width: float = 1.8,
 ) -> None:
-    values = np.array(y, dtype=float)
-    values[~np.isfinite(values)] = np.nan
-    ax.plot(x, values, style, color=color, label=label, linewidth=width, marker="." if marker else None)
+    values, there = np.array(y, dtype=float), np.isfinite(np.array(y, dtype=float))
+    # Points without a bound do not interrupt its line.
+    place = np.array(x, dtype=float)[there]
+    mark = "." if marker else None
+    ax.plot(place, values[there], style, color=color, label=label, linewidth=width, marker=mark)

@@ -556,7 +556,7 @@ def sharp_limit(mdp: Any, *, tested: str = "", wrong: int = 0, states: bool = Tr
             if k == 50:
                 earlier = off
             elif k == 200:
-                yield leq(off, F(5, 100), f"n={k}", k=k)
+                yield leq(off, F(5, 100), f"n={k}")
                 yield leq(off, earlier, "nearer than at n=50")
 
 

@@ -210,7 +210,7 @@ def random_transitions(mdp: MDP, *, slip: Fraction | None = None) -> Iterator[Ro
     judge = GoalJudge(problem)
     goal = place(mdp, (4, 2))
     mu = [ball(Fraction(1, 4))] * judge.L
-    h, _ = tested_goal(problem, goal)
+    h, _ = goal_under_test(problem, goal)
     yield premise(all_equal(h, judge.hit(mu, goal), "the desirability"))
     free = [s for s in range(judge.S) if s != goal]
     largest, bound = judge.best_evidence(mu, goal, free), [log(h[s]) for s in free]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -54,6 +55,50 @@ def test_a_stopped_run_goes_on(evidence, tmp_path, monkeypatch):
     run = engine.verify(claims, journal=journal)
     assert (run.resumed, run.results, run.ok) == (1, [evidence], True)
     assert not journal.path.exists()  # complete: the next run begins anew
+
+
+def test_a_complete_run_leaves_what_another_run_was_stopped_at(evidence, tmp_path):
+    journal = engine.Journal("fast", 0, tmp_path)
+    journal.add(evidence)
+    (other,) = find("mdpo:improvement")
+    engine.verify([other], journal=journal)
+    assert set(journal.read()) == {evidence.id}
+    engine.verify([evidence.claim], journal=journal)
+    assert not journal.path.exists()
+
+
+def test_an_empty_cache_variable_names_no_folder(monkeypatch):
+    monkeypatch.setenv("MDPKIT_CACHE", "")
+    assert engine.cache_folder().is_absolute()
+
+
+def test_a_cache_that_cannot_be_written_is_known_before(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert engine.Journal("fast", 0, tmp_path).usable()
+    assert not engine.Journal("fast", 0, tmp_path / "file").usable()
+
+
+def test_one_claim_is_shown_whole(capsys):
+    assert main(["claims", *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "\\frac" in out
+    assert "controls: the anchor forgotten" in " ".join(out.split())
+    assert main(["claims", "mdpo"]) == 0
+    assert "mdpo:log-ratio" in capsys.readouterr().out
+
+
+def test_a_name_is_no_solver_and_a_seed_not_negative():
+    with pytest.raises(OptionError, match="no solver"):
+        mk.claims.about("natural_policy_gradient")
+    with pytest.raises(OptionError, match="seed"):
+        mk.claims[QUICK[0]].run(seed=-1)
+
+
+def test_statements_break_at_wide_spaces_outside_of_brackets():
+    from mdpkit.claims.report import mathml
+
+    assert mathml(r"a = \{ b, \quad c \}, \qquad \log |A| \quad \forall s").count("<span>") == 3
+    assert "\\" not in mathml(r"\arg\max_a q \text{ in } 5\%")
 
 
 def test_journals_of_other_seeds_levels_and_code_are_others(tmp_path, monkeypatch):
@@ -109,7 +154,7 @@ def test_several_processes_agree_with_one():
     assert sorted(begun) == [c.id for c in claims]
 
     def plain(run):
-        return [{**e.as_dict(), "seconds": 0} for e in run.results]
+        return [replace(e, seconds=0.0).to_json() for e in run.results]  # as text, in which NaN equals NaN
 
     assert plain(many) == plain(engine.verify(claims))
 
