@@ -72,6 +72,11 @@ def test_softmax() -> None:
         agree(softmax.mirror_step, log_old, Q, 0.7, PTR, tau, log_mu)
         agree(softmax.penalized_step, log_old, Q, 0.3, PTR, tau, log_mu)
         agree(softmax.penalized_step, log_old, Q, 0.0, PTR, tau)
+    # Minus the divergence from uniform policies is the entropy up to constants, and the penalties add up.
+    x = (0.3 * np.array(log_old) + floats(Q)) / (0.3 + 2.0)
+    assert softmax.penalized_step(np.array(log_old), floats(Q), 0.3, PTR, 2.0) == pytest.approx(
+        softmax.log_softmax(x, PTR), rel=1e-13
+    )
     agree(softmax.entropy, list(np.exp(log_old)), log_old, PTR)
     agree(softmax.relative_entropy, list(np.exp(log_old)), log_old, log_mu, PTR)
 
@@ -105,7 +110,7 @@ def test_projections() -> None:
             assert all(v <= moved[0] for v, x in zip(rationals(y)[here], p[here], strict=True) if x == 0)
 
 
-A = [F(1, 2), F(-1), F(0), F(0), F(-3), F(2), F(1, 10), F(-1, 5)]
+A = [F(1, 2), F(-1), F(0), F(1, 3), F(-3), F(2), F(1, 10), F(-1, 5)]
 RATIO = [F(1, 2), F(3, 2), F(2), F(1), F(6, 5), F(7, 5), F(4, 5), F(1, 10)]
 
 
@@ -162,6 +167,11 @@ def test_maximizers_of_surrogates() -> None:
         assert segments.total(exact, PTR).tolist() == [1, 1, 1]
         cost = partial(surrogate.quadratic, epsilon=epsilon)
         assert best_of(lambda q: float(surrogate.value(q / old, old, a, w, PTR, cost)), p, rng)  # noqa: B023
+    # Actions without advantage take what is left, in proportion to the old policy.
+    none = [F(1), F(0), F(0), F(0), F(0), F(0), F(-1), F(2)]
+    p = surrogate.maximize_quadratic(rationals(OLD), rationals(none), F(1, 10), PTR)
+    assert p[:3].tolist() == [F(11, 20), F(9, 20) * F(2, 3), F(9, 20) * F(1, 3)]
+    assert p[3:].tolist() == [1, F(29, 30) * F(1, 10), F(29, 30) * F(1, 5), F(27, 100), F(44, 100)]
     beta = [F(1, 4), F(1), F(3)]
     agree(surrogate.maximize_kl, log_old, A, beta, PTR)
     p = np.exp(surrogate.maximize_kl(np.array(log_old), a, floats(beta), PTR))
@@ -213,6 +223,12 @@ def test_roots_are_as_near_as_floats_come_and_are_enclosed() -> None:
     # The end of the ball has a sign of its own on either side.
     y = enclosed[0]
     assert y.lower() ** 2 < 2 < y.upper() ** 2
+
+
+def test_means_of_weights_that_do_not_sum_to_one() -> None:
+    assert segments.mean(rationals(RATIO), rationals(A), PTR)[1] == F(1, 3)
+    assert segments.mean(rationals(RATIO), rationals(A), PTR)[0] == F(1, 4) - F(3, 2)
+    assert segments.norm(rationals(A)) == 3
 
 
 def test_linear_systems_with_several_columns() -> None:
@@ -309,6 +325,9 @@ def test_gaps_bound_what_is_missing(mu: str) -> None:
     W = floats([F(1), F(-2), F(1, 2)])
     change = on.soft_maximum(on.q(W)) - W
     assert on.span_gap(W, on.q(W)) == pytest.approx(5 * (np.max(change) - np.min(change)))
+    one = mk.MDP(np.ones((1, 2, 1)), np.array([[0.1, 0.3]]), mk.Discounted(0.9))
+    alone = OnPolicy(canonical(one))
+    assert alone.span_gap(np.array([3.0]), alone.q(np.array([3.0]))) >= 10 * 3 * 2.0**-53
     plain = model()
     on = OnPolicy(canonical(plain))
     V = on.value(floats(OLD))
