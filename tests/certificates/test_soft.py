@@ -62,6 +62,7 @@ def test_the_witness_is_part_of_the_certificate() -> None:
         (None, "no witness policy"),
         (c.policy[:-1], "no witness policy"),
         (c.policy * 2, "no law"),
+        (c.policy * 1.001, "no law"),
         (np.where(np.arange(12) == 0, np.nan, c.policy), "no law"),
         (-c.policy, "no law"),
         (uniform, "lower side"),

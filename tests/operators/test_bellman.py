@@ -57,12 +57,15 @@ def test_known_values_stay() -> None:
         assert T(V).tolist() == [0.375, 1.0, 0.5]
     safe = BellmanOptimality(mdp.under(mk.Invariance([0, 2])))
     assert safe(np.array([0.5, 0.0, 0.75])).tolist() == [0.75, 0.0, 0.75]
+    least = BellmanOptimality(mdp.under(mk.Invariance([0, 2]), minimize=True))
+    assert least(np.array([0.5, 0.0, 0.75])).tolist() == [0.25, 0.0, 0.5]
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 def test_sweeps_of_a_policy(sparse: bool) -> None:
     if sparse:
-        mdp = mk.instances.make("garnet", S=400, A=2, branching=2, seed=1, exact=False).under(mk.Discounted(0.9))
+        mdp = mk.instances.make("garnet", S=400, A=2, branching=2, seed=1, exact=False)
+        mdp = mdp.under(mk.Discounted(np.linspace(0.5, 0.9, mdp.n_pairs)))
         assert mdp.P.dense is None
     else:
         mdp = model()
