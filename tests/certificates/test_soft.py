@@ -53,6 +53,18 @@ def test_the_float_check_accepts_nothing_that_balls_refuse() -> None:
     assert 30 < accepted < 100
 
 
+def test_the_witness_counts_over_its_sum() -> None:
+    mdp = garnet()
+    c = mk.solve(mdp).certificate
+    assert c.policy is not None
+    step = 4 * (c.above - c.below).max()
+    for mass in (1 + 5e-10, 1 - 5e-10):
+        other = moved(c, policy=c.policy * mass)
+        for exact in (False, True):
+            assert other.verify(mdp, exact=exact)
+            assert "lower side" in moved(other, below=c.below + step).verify(mdp, exact=exact).reason
+
+
 def test_the_witness_is_part_of_the_certificate() -> None:
     mdp = garnet()
     c = mk.solve(mdp).certificate

@@ -402,6 +402,15 @@ def test_mirror_maps_and_step_sizes(mirror: Any) -> None:
     assert mirror.from_vertex(on, point) == pytest.approx(expected, abs=1e-12)
 
 
+def test_probabilities_that_vanish_do_not_end_a_run() -> None:
+    on = OnPolicy(canonical(model()))
+    p = Tsallis(F(9, 10)).step(on, floats(OLD), floats(Q), 1e200)
+    assert np.min(p) > 0
+    again = Tsallis(F(9, 10)).step(on, p, -floats(Q), 1.0)
+    assert np.all(np.isfinite(again))
+    assert np.add.reduceat(again, PTR[:-1]) == pytest.approx([1, 1, 1])
+
+
 def test_steps_that_are_adapted_to_the_nearest_best_action() -> None:
     on = OnPolicy(canonical(model()))
     q = np.array([7.0, 1.0, 7.0, 0.0, 0.0, 5.0, 1.0, 5.0])
