@@ -17,6 +17,7 @@ from mdpkit.kernels import desirability, momentum, occupancy, reference, roots, 
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
 from mdpkit.models.transitions import Transitions
+from mdpkit.operators.log_linear import one_discount
 from mdpkit.operators.mirror_maps import Euclidean, KullbackLeibler, Tsallis
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.on_stages import OnStages
@@ -301,6 +302,7 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
     pi = np.exp(log_pi)
     for law in (None, V):
         mine = on.visits(pi, None if law is None else floats(law))
+        assert mine.sum() == pytest.approx(5 * (1 if law is None else floats(law).sum()))
         assert mine == pytest.approx(floats(other.visits(balls(pi), None if law is None else balls(law))), rel=1e-12)
     for mine, theirs in (
         (SoftOptimality(problem), SoftOptimality(other.problem)),
@@ -312,6 +314,11 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
     x = sign * floats(SoftOptimality(problem).q(floats(V))) * 3 + (0 if mu == "none" else np.log(floats(MU)))
     assert np.array_equal(SoftOptimality(problem).greedy(floats(V)), reference.greedy(x, PTR))
     assert SoftOptimality(problem).probabilities(floats(V)) == pytest.approx(np.exp(softmax.log_softmax(x, PTR)))
+
+
+def test_whether_one_discount_holds_everywhere() -> None:
+    assert one_discount(canonical(model()))
+    assert not one_discount(canonical(model(several=True)))
 
 
 def test_without_a_law_all_states_are_as_likely() -> None:
@@ -462,8 +469,10 @@ def test_stages() -> None:
             assert np.max(q) - np.min(q) <= on.spreads[h] + 1e-12
         best = np.asarray(sign * mk.solve(mdp).V)
         assert np.max(best[:3] - V[:3]) <= on.gap(V) + 1e-12
-        choice = on.greedy(best)
+        other_values = 10 * rng.normal(size=(4, 3))
+        other_choice, choice = on.greedy(other_values), on.greedy(best)
         for h in range(3):
+            assert np.array_equal(other_choice[h], reference.greedy(on.q(h, other_values[h + 1]), on.pair_ptr))
             assert np.array_equal(choice[h], reference.greedy(on.q(h, best[h + 1]), on.pair_ptr))
             assert on.q(h, best[h + 1])[choice[h]] == pytest.approx(best[h])
         assert on.spreads[3] == pytest.approx(3)
