@@ -146,15 +146,6 @@ class Canonical:
     def _rewardless(self) -> bool:
         return isinstance(self.mdp.criterion, (Reachability, Invariance)) or self.mdp.active is None
 
-    def outward(self, below: Array, above: Array) -> tuple[Array, Array]:
-        """Bounds of the model's value from bounds of this form's value, rounded outward where floats are shifted."""
-        lower, upper = (below, above) if self.sign > 0 else (-above, -below)
-        if self.offset == 0:
-            return lower + 0, upper + 0  # -0.0 reads badly
-        if lower.dtype == object:
-            return self.offset + lower, self.offset + upper
-        return shifted(self.offset, lower, -np.inf), shifted(self.offset, upper, np.inf)
-
     def value(self, V: Array) -> Array:
         """The model's value from this form's value."""
         return self.offset + self.sign * V if self.offset or self.sign < 0 else V

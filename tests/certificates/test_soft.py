@@ -53,6 +53,32 @@ def test_the_float_check_accepts_nothing_that_balls_refuse() -> None:
     assert 30 < accepted < 100
 
 
+def test_the_float_check_is_safe_to_the_last_unit() -> None:
+    rows = [("1/3", "2/3", 0), (0, "1/7", "6/7"), ("1/5", "1/5", "3/5"), ("3/11", "8/11", 0), ("1/9", 0, "8/9")]
+    P = np.array([[Fraction(x) for x in row] for row in rows], dtype=object)
+    r = np.array([Fraction(x) for x in ("1/7", "2/7", "1/3", "5/11", "1/13")], dtype=object)
+    mdp = mk.MDP(P, r, mk.EntropyRegularized("9/10", "7/3"), state=[0, 0, 1, 2, 2], action=[0, 1, 0, 0, 1])
+    c = mk.solve(mdp).certificate
+    unit = np.spacing(c.above)
+    for j in range(40):
+        for s in range(3):
+            step = np.where(np.arange(3) == s, j * unit, 0.0)
+            for candidate in (moved(c, above=c.above - step), moved(c, below=c.below + step)):
+                assert candidate.verify(mdp, exact=True) or not candidate.verify(mdp)
+
+
+def test_the_witness_counts_over_its_sum() -> None:
+    mdp = garnet()
+    c = mk.solve(mdp).certificate
+    assert c.policy is not None
+    step = 4 * (c.above - c.below).max()
+    for mass in (1 + 5e-10, 1 - 5e-10):
+        other = moved(c, policy=c.policy * mass)
+        for exact in (False, True):
+            assert other.verify(mdp, exact=exact)
+            assert "lower side" in moved(other, below=c.below + step).verify(mdp, exact=exact).reason
+
+
 def test_the_witness_is_part_of_the_certificate() -> None:
     mdp = garnet()
     c = mk.solve(mdp).certificate
@@ -62,6 +88,7 @@ def test_the_witness_is_part_of_the_certificate() -> None:
         (None, "no witness policy"),
         (c.policy[:-1], "no witness policy"),
         (c.policy * 2, "no law"),
+        (c.policy * 1.001, "no law"),
         (np.where(np.arange(12) == 0, np.nan, c.policy), "no law"),
         (-c.policy, "no law"),
         (uniform, "lower side"),

@@ -17,6 +17,7 @@ from mdpkit.kernels import desirability, momentum, occupancy, reference, roots, 
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
 from mdpkit.models.transitions import Transitions
+from mdpkit.operators.log_linear import one_discount
 from mdpkit.operators.mirror_maps import Euclidean, KullbackLeibler, Tsallis
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.on_stages import OnStages
@@ -72,6 +73,11 @@ def test_softmax() -> None:
         agree(softmax.mirror_step, log_old, Q, 0.7, PTR, tau, log_mu)
         agree(softmax.penalized_step, log_old, Q, 0.3, PTR, tau, log_mu)
         agree(softmax.penalized_step, log_old, Q, 0.0, PTR, tau)
+    # Minus the divergence from uniform policies is the entropy up to constants, and the penalties add up.
+    x = (0.3 * np.array(log_old) + floats(Q)) / (0.3 + 2.0)
+    assert softmax.penalized_step(np.array(log_old), floats(Q), 0.3, PTR, 2.0) == pytest.approx(
+        softmax.log_softmax(x, PTR), rel=1e-13
+    )
     agree(softmax.entropy, list(np.exp(log_old)), log_old, PTR)
     agree(softmax.relative_entropy, list(np.exp(log_old)), log_old, log_mu, PTR)
 
@@ -105,7 +111,7 @@ def test_projections() -> None:
             assert all(v <= moved[0] for v, x in zip(rationals(y)[here], p[here], strict=True) if x == 0)
 
 
-A = [F(1, 2), F(-1), F(0), F(0), F(-3), F(2), F(1, 10), F(-1, 5)]
+A = [F(1, 2), F(-1), F(0), F(1, 3), F(-3), F(2), F(1, 10), F(-1, 5)]
 RATIO = [F(1, 2), F(3, 2), F(2), F(1), F(6, 5), F(7, 5), F(4, 5), F(1, 10)]
 
 
@@ -126,7 +132,8 @@ def test_surrogates(penalty: Any) -> None:
     log_old, log_pi = list(np.log(floats(OLD))), list(np.log(floats(MU)))
     weights = [F(1, 2), F(2), F(5, 4)]
     agree(surrogate.gradient, log_pi, log_old, A, weights, PTR, cost)
-    agree(surrogate.ascend, log_old, A, weights, PTR, cost, 0.1, 3)
+    if penalty is not surrogate.tv:  # whose slope jumps where the ratio of a state's only action may be one
+        agree(surrogate.ascend, log_old, A, weights, PTR, cost, 0.1, 3)
     # The gradient is the derivative of the value in the logits.
     x, old, w = np.array(log_pi), floats(OLD), floats(weights)
 
@@ -162,6 +169,11 @@ def test_maximizers_of_surrogates() -> None:
         assert segments.total(exact, PTR).tolist() == [1, 1, 1]
         cost = partial(surrogate.quadratic, epsilon=epsilon)
         assert best_of(lambda q: float(surrogate.value(q / old, old, a, w, PTR, cost)), p, rng)  # noqa: B023
+    # Actions without advantage take what is left, in proportion to the old policy.
+    none = [F(1), F(0), F(0), F(0), F(0), F(0), F(-1), F(2)]
+    p = surrogate.maximize_quadratic(rationals(OLD), rationals(none), F(1, 10), PTR)
+    assert p[:3].tolist() == [F(11, 20), F(9, 20) * F(2, 3), F(9, 20) * F(1, 3)]
+    assert p[3:].tolist() == [1, F(29, 30) * F(1, 10), F(29, 30) * F(1, 5), F(27, 100), F(44, 100)]
     beta = [F(1, 4), F(1), F(3)]
     agree(surrogate.maximize_kl, log_old, A, beta, PTR)
     p = np.exp(surrogate.maximize_kl(np.array(log_old), a, floats(beta), PTR))
@@ -213,6 +225,12 @@ def test_roots_are_as_near_as_floats_come_and_are_enclosed() -> None:
     # The end of the ball has a sign of its own on either side.
     y = enclosed[0]
     assert y.lower() ** 2 < 2 < y.upper() ** 2
+
+
+def test_means_of_weights_that_do_not_sum_to_one() -> None:
+    assert segments.mean(rationals(RATIO), rationals(A), PTR)[1] == F(1, 3)
+    assert segments.mean(rationals(RATIO), rationals(A), PTR)[0] == F(1, 4) - F(3, 2)
+    assert segments.norm(rationals(A)) == 3
 
 
 def test_linear_systems_with_several_columns() -> None:
@@ -284,6 +302,7 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
     pi = np.exp(log_pi)
     for law in (None, V):
         mine = on.visits(pi, None if law is None else floats(law))
+        assert mine.sum() == pytest.approx(5 * (1 if law is None else floats(law).sum()))
         assert mine == pytest.approx(floats(other.visits(balls(pi), None if law is None else balls(law))), rel=1e-12)
     for mine, theirs in (
         (SoftOptimality(problem), SoftOptimality(other.problem)),
@@ -295,6 +314,17 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
     x = sign * floats(SoftOptimality(problem).q(floats(V))) * 3 + (0 if mu == "none" else np.log(floats(MU)))
     assert np.array_equal(SoftOptimality(problem).greedy(floats(V)), reference.greedy(x, PTR))
     assert SoftOptimality(problem).probabilities(floats(V)) == pytest.approx(np.exp(softmax.log_softmax(x, PTR)))
+
+
+def test_whether_one_discount_holds_everywhere() -> None:
+    assert one_discount(canonical(model()))
+    assert not one_discount(canonical(model(several=True)))
+
+
+def test_without_a_law_all_states_are_as_likely() -> None:
+    problem = canonical(mk.MDP(np.full((3, 2, 3), F(1, 3), dtype=object), [[F(1), F(2)]] * 3, mk.Discounted(F(1, 2))))
+    assert OnPolicy(problem).rho == pytest.approx([1 / 3] * 3)
+    assert OnPolicy(in_arithmetic(problem, "rational")).rho.tolist() == [F(1, 3)] * 3
 
 
 @pytest.mark.parametrize("mu", ["none", "pairs"])
@@ -309,6 +339,9 @@ def test_gaps_bound_what_is_missing(mu: str) -> None:
     W = floats([F(1), F(-2), F(1, 2)])
     change = on.soft_maximum(on.q(W)) - W
     assert on.span_gap(W, on.q(W)) == pytest.approx(5 * (np.max(change) - np.min(change)))
+    one = mk.MDP(np.ones((1, 2, 1)), np.array([[0.1, 0.3]]), mk.Discounted(0.9))
+    alone = OnPolicy(canonical(one))
+    assert alone.span_gap(np.array([3.0]), alone.q(np.array([3.0]))) >= 10 * 3 * 2.0**-53
     plain = model()
     on = OnPolicy(canonical(plain))
     V = on.value(floats(OLD))
@@ -376,6 +409,15 @@ def test_mirror_maps_and_step_sizes(mirror: Any) -> None:
     assert mirror.from_vertex(on, point) == pytest.approx(expected, abs=1e-12)
 
 
+def test_probabilities_that_vanish_do_not_end_a_run() -> None:
+    on = OnPolicy(canonical(model()))
+    p = Tsallis(F(9, 10)).step(on, floats(OLD), floats(Q), 1e200)
+    assert np.min(p) > 0
+    again = Tsallis(F(9, 10)).step(on, p, -floats(Q), 1.0)
+    assert np.all(np.isfinite(again))
+    assert np.add.reduceat(again, PTR[:-1]) == pytest.approx([1, 1, 1])
+
+
 def test_steps_that_are_adapted_to_the_nearest_best_action() -> None:
     on = OnPolicy(canonical(model()))
     q = np.array([7.0, 1.0, 7.0, 0.0, 0.0, 5.0, 1.0, 5.0])
@@ -427,8 +469,10 @@ def test_stages() -> None:
             assert np.max(q) - np.min(q) <= on.spreads[h] + 1e-12
         best = np.asarray(sign * mk.solve(mdp).V)
         assert np.max(best[:3] - V[:3]) <= on.gap(V) + 1e-12
-        choice = on.greedy(best)
+        other_values = 10 * rng.normal(size=(4, 3))
+        other_choice, choice = on.greedy(other_values), on.greedy(best)
         for h in range(3):
+            assert np.array_equal(other_choice[h], reference.greedy(on.q(h, other_values[h + 1]), on.pair_ptr))
             assert np.array_equal(choice[h], reference.greedy(on.q(h, best[h + 1]), on.pair_ptr))
             assert on.q(h, best[h + 1])[choice[h]] == pytest.approx(best[h])
         assert on.spreads[3] == pytest.approx(3)

@@ -13,7 +13,7 @@ import mdpkit as mk
 from mdpkit.errors import UnsupportedError
 from mdpkit.kernels import sampling, traces, trajectories
 from mdpkit.models.canonical import canonical
-from mdpkit.operators.log_linear import LogLinear
+from mdpkit.operators.log_linear import LogLinear, horizon
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solvers.policy_gradient import HessianAidedPolicyGradient, NormalizedPolicyGradientIGT, Reinforce
 
@@ -48,8 +48,33 @@ def test_rollouts_agree_with_their_definition(name: str) -> None:
     assert np.array_equal(mdp.state[pairs], states[:, :-1])
 
 
+def test_numbers_on_a_border_go_to_the_next_place() -> None:
+    # Two states, two actions each, all halves: a number of exactly one half is beyond the first place.
+    P = np.full((2, 2, 2), 0.5)
+    mdp = mk.MDP(P, np.zeros((2, 2)), mk.Discounted(0.5))
+    ptr = np.asarray(mdp.pair_ptr, dtype=np.int64)
+    u, start, choice = np.full((1, 3), 0.5), np.array([0.5, 1.0]), np.array([0.5, 1.0, 0.5, 1.0])
+    states, pairs = np.empty((1, 2), dtype=np.int64), np.empty((1, 1), dtype=np.int64)
+    kernels: Any = sampling
+    kernels.rollouts(u, start, choice[None], ptr, mdp.P.indptr, mdp.P.indices, mdp.P.cumulative, states, pairs)
+    expected = trajectories.rollouts(u, start, choice, ptr, mdp.P.indptr, mdp.P.indices, mdp.P.cumulative)
+    assert states.tolist() == expected[0].tolist() == [[1, 1]]
+    assert pairs.tolist() == expected[1].tolist() == [[3]]
+
+
+def test_lengths_and_starts_of_trajectories() -> None:
+    for gamma in (0.5, 0.9, 0.99):
+        H = horizon(None, gamma)
+        assert gamma**H <= 0.01 < gamma ** (H - 1)
+    policies = LogLinear(OnPolicy(canonical(model("dense").under(rho=[0, 1, 0, 0]))))
+    pi = np.exp(policies.log_pi(policies.zeros()))
+    for law, first in ((None, 1), (np.array([0.0, 0.0, 0.0, 1.0]), 3)):
+        batch = policies.draw(pi, np.random.default_rng(0), 20, 2, law)
+        assert batch.states[:, 0].tolist() == [first] * 20
+
+
 def test_enumeration_holds_each_trajectory_once_and_all_of_the_probability() -> None:
-    mdp = mk.instances.make("garnet", S=3, A=2, branching=2, seed=5, gamma="9/10").under(rho=["1/3", "2/3", 0])
+    mdp = mk.instances.make("garnet", S=3, A=2, branching=3, seed=5, gamma="9/10").under(rho=["1/3", "2/3", 0])
     policies = LogLinear(OnPolicy(canonical(mdp)))
     batch = policies.enumerate(3)
     rows = {(*s, *k) for s, k in zip(batch.states.tolist(), batch.pairs.tolist(), strict=True)}

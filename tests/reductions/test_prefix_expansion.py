@@ -58,10 +58,32 @@ def test_floats_and_costs(discount: str) -> None:
     assert np.allclose(V, mk.solve(floats).V, rtol=1e-8) is (discount == "word")
 
 
+def test_laws_and_labels_are_those_of_the_states() -> None:
+    mdp = mk.instances.make("garnet", S=3, A=3, branching=2, gamma="9/10", seed=4)
+    mdp = mk.MDP(
+        mdp.P.toarray().reshape(3, 3, 3), mdp.r.reshape(3, 3), mdp.criterion, rho=[0.5, 0.3, 0.2], labels={"end": [2]}
+    )
+    tokens = PrefixExpansion("0,10,11").apply(mdp).tokens
+    assert tokens.n_states == 6
+    assert tokens.rho.tolist() == [0.5, 0.3, 0.2, 0, 0, 0]  # type: ignore[union-attr]
+    assert tokens.labels["end"].tolist() == [False, False, True, False, False, False]
+
+
+def test_tokens_after_a_prefix_that_is_never_spoken_are_uniform() -> None:
+    tree = PrefixTree.of(np.zeros(5, dtype=int), np.arange(5), "00,01,02,10,11")
+    third, half = F(1, 3), F(1, 2)
+    first = np.array([F(1, 4), F(3, 4), F(0), F(0), F(0)], dtype=object)
+    assert tree.conditional(first).tolist() == [1, 0, F(1, 4), F(3, 4), 0, half, half]
+    second = np.array([F(0), F(0), F(0), F(1, 5), F(4, 5)], dtype=object)
+    assert tree.conditional(second).tolist() == [0, 1, third, third, third, F(1, 5), F(4, 5)]
+
+
 def test_codes_that_are_none() -> None:
     mdp = mk.instances.make("riverswim")
     with pytest.raises(OptionError, match="the word of action 0 is the beginning of that of action 1"):
         PrefixExpansion("1,10")
+    with pytest.raises(OptionError, match="the word of action 1 is the beginning of that of action 0"):
+        PrefixExpansion("10,1")
     with pytest.raises(OptionError, match="the word of action 1 is empty"):
         PrefixExpansion([("a",), ()])
     with pytest.raises(OptionError, match="the code is unknown"):

@@ -98,6 +98,26 @@ def test_the_policy_that_pursues_subgoals() -> None:
     assert np.allclose(state.pi[:8], Goal(problem, 4).policy[:8], rtol=1e-12)
 
 
+def test_subgoals_are_pursued_from_any_reference_one_after_the_other() -> None:
+    problem = canonical(line(5))
+    reference = np.array([0.3, 0.7] * 5)
+    policy = subgoal_policy(problem, [2, 0, 4], reference)
+    legs = [Goal(problem, g, reference).policy.reshape(5, 2) for g in (2, 0, 4)]
+    assert not np.allclose(legs[0][1], Goal(problem, 2).policy.reshape(5, 2)[1])
+    memory = policy.start(1)
+    path = [1, 2, 1, 0, 1, 2, 3, 4]
+    goals = [0, 1, 1, 2, 2, 2, 2, 2]
+    for i, s in enumerate(path):
+        assert policy.act(memory, s) == pytest.approx(legs[goals[i]][s])
+        if i < 7:
+            memory = policy.advance(memory, s, 0, path[i + 1])
+    # A subgoal that is named twice, or where the path begins, is reached at once.
+    again = subgoal_policy(problem, [1, 1, 4], reference)
+    assert again.act(again.start(1), 1) == pytest.approx(legs[2][1])
+    bound = subgoal_bound(problem, 1, [2, 0, 4], reference)
+    assert bound == pytest.approx([Goal(problem, g, reference).h[s] for g, s in ((2, 1), (0, 2), (4, 0))])
+
+
 def test_sparse_models_agree_with_dense_ones() -> None:
     mdp = mk.instances.make("garnet", S=500, A=2, branching=3, seed=1, exact=False).under(mk.Discounted(LIFE))
     assert mdp.P.dense is None
