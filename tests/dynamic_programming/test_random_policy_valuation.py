@@ -79,6 +79,15 @@ def test_what_is_paid_at_the_end_counts() -> None:
     assert sol.last_policy[0][0, 0] == pytest.approx(1 / (1 + np.exp(-2)))
 
 
+def test_a_goal_that_is_left_again_has_been_reached() -> None:
+    rows = [(0, "trap", 2, 1, 0), (0, "goal", 1, 1, 0), (1, "go", 2, 1, 0), (2, "go", 2, 1, 0)]
+    mdp = mk.MDP.from_transitions(rows, mk.Reachability([1], steps=2), rho=[1, 0, 0])
+    sol = mk.solve(mdp, RandomPolicyValuation(temperature=0.5))
+    assert sol.V[0] == pytest.approx(1)
+    assert sol.pi.actions[0, 0] == 1
+    assert sol.last_policy[0][0, 1] == pytest.approx(1 / (1 + np.exp(-2)))
+
+
 def test_bad_input() -> None:
     with pytest.raises(OptionError, match="temperature is negative"):
         RandomPolicyValuation(temperature=-1)

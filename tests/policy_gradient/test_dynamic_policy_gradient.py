@@ -175,6 +175,15 @@ def test_without_a_generator_steps_draw_anew_and_runs_repeat(kind: type) -> None
     assert np.array_equal(*thetas)
 
 
+@pytest.mark.parametrize("kind", [DynamicPolicyGradient, SimultaneousPolicyGradient])
+def test_the_answer_has_the_policy_of_each_stage(kind: type) -> None:
+    mdp, solver = varying(), kind()
+    state = nth(mdp, solver, 3)
+    weights = np.exp(state.theta)
+    total = np.add.reduceat(weights, mdp.pair_ptr[:-1], axis=1)
+    assert np.allclose(solver.answer(canonical(mdp), state).policy, weights / total[:, mdp.state])
+
+
 def test_bad_input() -> None:
     with pytest.raises(OptionError, match="eta is not positive"):
         DynamicPolicyGradient(eta=0)

@@ -96,6 +96,7 @@ def test_the_return_never_falls(divergence: str) -> None:
 
 
 def test_parameters_are_checked() -> None:
+    assert MinorizeMaximize().constant == 4  # enough for either divergence
     with pytest.raises(OptionError, match="divergence is unknown"):
         MinorizeMaximize(divergence="chi2")
     with pytest.raises(OptionError, match="constant is not positive"):

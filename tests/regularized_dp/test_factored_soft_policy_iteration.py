@@ -81,6 +81,19 @@ def test_where_it_stops_is_said() -> None:
     assert mk.solve(mdp, "factored_soft_policy_iteration?sizes=2,2&weights=1,0.5").V.tolist() == sol.V.tolist()
 
 
+def test_a_state_that_rises_keeps_it_going() -> None:
+    # In the other state all actions are alike, so that its value never changes.
+    P = np.zeros((2, 4, 2))
+    P[0, :, 0] = P[1, :, 1] = 1
+    mdp = mk.MDP(P, [[1.0, 0.0, 0.0, 0.9], [0.0] * 4], mk.EntropyRegularized(0.5, 0.2), rho=0)
+    solver = FactoredSoftPolicyIteration((2, 2))
+    states = list(islice(mk.iterates(mdp, solver), 4))
+    assert states[1].V[1] == pytest.approx(states[0].V[1])
+    assert all(after.V[0] > now.V[0] for now, after in pairwise(states))
+    assert not any(solver.finished(state) for state in states)
+    assert [state.rise for state in states[1:]] == [np.max(b.V - a.V) for a, b in pairwise(states)]
+
+
 def test_the_answer_counts_each_entropy_once() -> None:
     # The weights are the method's; the criterion, and so the answer and the gap, knows nothing of them.
     mdp = mk.instances.make("garnet", S=3, A=4, branching=2, seed=1).under(mk.EntropyRegularized("9/10", 1), rho=0)
