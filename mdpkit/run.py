@@ -372,7 +372,12 @@ def _solution(
         if not certificate.whole or inner.shape != lower.shape:
             inner = inner[0] if inner.ndim == 2 else inner
         close = problem.kind != "average" and np.all((lower <= inner) & (inner <= upper))  # an average's V is the bias
-        V = inner if close else middle(lower, upper)
+        if close:
+            V = inner
+        elif answer.policy is not None:  # a method on its way: what the policy is certified to be worth
+            V = lower if problem.sign > 0 else upper
+        else:
+            V = middle(lower, upper)
     pi: Any
     if certificate.policy is not None:
         pi = Stationary.of(mdp, certificate.policy)

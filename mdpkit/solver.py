@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -57,7 +59,7 @@ class Solver(ABC):
         return problem.kind in self.kinds
 
     def positive(self, *names: str) -> None:
-        """Check that parameters are positive.
+        """Check that parameters are positive numbers, and finite.
 
         Raises
         ------
@@ -65,11 +67,11 @@ class Solver(ABC):
             If one is not.
         """
         for name in names:
-            if not getattr(self, name) > 0:
+            if not self._number(name, f"{name} > 0") > 0:
                 raise OptionError(f"{name} is not positive", found=getattr(self, name), needed=f"{name} > 0")
 
     def not_negative(self, *names: str) -> None:
-        """Check that parameters are zero or positive.
+        """Check that parameters are zero or positive numbers, and finite.
 
         Raises
         ------
@@ -77,8 +79,14 @@ class Solver(ABC):
             If one is not.
         """
         for name in names:
-            if not getattr(self, name) >= 0:
+            if not self._number(name, f"{name} >= 0") >= 0:
                 raise OptionError(f"{name} is negative", found=getattr(self, name), needed=f"{name} >= 0")
+
+    def _number(self, name: str, needed: str) -> Any:
+        value = getattr(self, name)
+        if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+            raise OptionError(f"{name} is no finite number", found=repr(value), needed=needed)
+        return value
 
 
 @dataclass(frozen=True)
