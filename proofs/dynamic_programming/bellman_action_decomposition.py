@@ -319,6 +319,16 @@ def expansion(mdp: Any, *, discount: Any = "word", scaled: bool = True, conditio
         expected += [x / (sum(parts, F(0)) if conditional else F(1)) for x in parts]
     yield all_equal(lifted.weights, expected, "probabilities of the tokens")
     yield all_equal(call(expanded.retrieve, lifted).weights, pi, "there and back")
+    # The first action everywhere: after prefixes that it never speaks the tokens are equally likely.
+    sure = [F(int(k == pairs[0])) for pairs in judge.pairs for k in pairs]
+    held = call(expanded.lift, array(sure))
+    expected = []
+    for node in nodes:
+        parts = [sum((sure[k] for k in ks), F(0)) for ks in spoken.after(node) if ks]
+        whole = sum(parts, F(0))
+        expected += [x / whole if whole else F(1, len(parts)) for x in parts]
+    yield all_equal(held.weights, expected, "probabilities of the tokens of one action")
+    yield all_equal(call(expanded.retrieve, held).weights, sure, "one action there and back")
     V = mk.evaluate(expanded.tokens, lifted, exact=True).exact
     values = call(expanded.values, V) if scaled else V
     own = [F(x) for x in mk.evaluate(mdp, mk.Stationary.of(mdp, pi), exact=True).exact.tolist()]

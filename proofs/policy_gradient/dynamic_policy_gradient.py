@@ -6,6 +6,7 @@ of the policy gradient theorem is believed. Derivations are in ``docs/theory/pol
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,17 +19,19 @@ from mdpkit.claims import Case, Rate, Row, all_equal, claim, equal, fact, leq, m
 from mdpkit.claims.cases import chosen, finite_horizon, joined
 from mdpkit.claims.episodes import coefficient
 from mdpkit.claims.judge import ball, exp, largest, total
-from mdpkit.claims.trial import iterates
+from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.errors import ModelError
 from mdpkit.kernels import segments
 from mdpkit.models.criterion import FiniteHorizon
 from mdpkit.models.mdp import MDP
+from mdpkit.operators.on_stages import OnStages
 from mdpkit.solvers.policy_gradient import (
     DynamicPolicyGradient,
     SimultaneousPolicyGradient,
     StochasticDynamicPolicyGradient,
     StochasticSimultaneousPolicyGradient,
 )
+from mdpkit.solvers.policy_gradient.dynamic_policy_gradient import _rollout
 
 F = Fraction
 ONE, HALF = F(1), F(1, 2)
@@ -784,6 +787,8 @@ def _sampled(
     ) + max(map(abs, judge.end_exact))  # fmt: skip
     coordinates = n * judge.L * (1 if one else judge.H)
     before: Any = None
+    last: Any = None
+    saved: Any = None
     best, _ = judge.optimal()
     for k, state in enumerate(iterates(judge.mdp, solver, n, arithmetic="float", rng=rng)):
         theta = [[ball(float(x)) for x in row] for row in state.theta]
@@ -813,7 +818,38 @@ def _sampled(
                     mean = float(factor) * B * float(theta[h][j].mid() - before[h][j].mid())
                     yield leq(abs(ball(mean) - exact[j]), half + rounding, f"k={k}, h={h}, pair {j}")
             yield fact(state.draws == k_draws(judge, k, one), f"draws at k={k}")
-        before = theta
+            yield from _replayed(judge, solver, last, state, saved, k, float(largest_return))
+        before, last, saved = theta, state, copy.deepcopy(rng)
+
+
+def _replayed(
+    judge: Stages, solver: Any, last: Any, state: Any, rng: Any, k: int, largest_return: float
+) -> Iterator[Row]:
+    """Rows that say the step is the estimate from the trajectories drawn: they are drawn again from the same numbers.
+
+    In floats: a sum of a batch of returns is off by at most a batch of units in the last place of the largest possible sum.
+    """
+    problem, tested = pose(judge.mdp, solver)
+    on = OnStages(problem)
+    one = isinstance(solver, StochasticDynamicPolicyGradient)
+    first = judge.H - k if one else 0
+    law = tested.law(on) if one else on.rho
+    pairs, returns, _ = call(_rollout, on, last.theta, first, law, BATCH, last.draws, rng)
+    gamma, r, ptr = float(judge.gamma_exact), np.array(judge.r_exact, dtype=float), judge.mdp.pair_ptr
+    for i, h in enumerate(range(first, first + 1 if one else judge.H)):
+        weights = np.exp(last.theta[h] - np.repeat(np.maximum.reduceat(last.theta[h], ptr[:-1]), np.diff(ptr)))
+        pi = weights / np.repeat(np.add.reduceat(weights, ptr[:-1]), np.diff(ptr))
+        if not any(judge.end_exact):  # else the return holds what the last state is worth, which is not told
+            again = sum(gamma**j * r[pairs[i + j]] for j in range(len(pairs) - i))
+            off = float(np.max(np.abs(returns[i] - again)))
+            yield leq(off, 16 * judge.H * 2.0**-53 * largest_return, f"returns at k={k}, h={h}")
+        hit = np.bincount(pairs[i], returns[i], minlength=judge.L)
+        gradient = (hit - pi * np.repeat(np.add.reduceat(hit, ptr[:-1]), np.diff(ptr))) / BATCH
+        B = float(judge.B[h if one else 0])
+        step = B * (state.theta[h] - last.theta[h]) - (1.0 if one else gamma**h) * gradient
+        size = float(np.max(np.abs([state.theta[h], last.theta[h]])))
+        rounding = 2.0**-53 * ((2 * BATCH + 64) * largest_return + 8 * B * size)
+        yield leq(float(np.max(np.abs(step))), rounding, f"the estimate of the trajectories drawn, k={k}, h={h}")
 
 
 def undiscounted(judge: Stages) -> FiniteHorizon:
