@@ -374,7 +374,7 @@ def _solution(
         close = problem.kind != "average" and np.all((lower <= inner) & (inner <= upper))  # an average's V is the bias
         if close:
             V = inner
-        elif answer.policy is not None:  # a method on its way: what the policy is certified to be worth
+        elif answer.policy is not None and not status.ok:  # on its way: what the policy is certified to be worth
             V = lower if problem.sign > 0 else upper
         else:
             V = middle(lower, upper)

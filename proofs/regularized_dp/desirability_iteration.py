@@ -13,7 +13,7 @@ import numpy as np
 
 from mdpkit.claims import Case, Interval, Row, all_equal, all_leq, claim, equal, leq, mutant, premise
 from mdpkit.claims.cases import bandits, chosen, deterministic, discounted, joined
-from mdpkit.claims.judge import Judge, ball, log
+from mdpkit.claims.judge import Judge, ball, balls, log
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.models.criterion import Discounted
 from mdpkit.models.mdp import MDP
@@ -120,7 +120,7 @@ def goal_under_test(mdp: MDP, goal: int, reference: Any = None) -> tuple[Any, An
 def uneven(judge: Judge) -> Any:
     """A reference policy in proportion to 1, 2, ... over the actions of each state."""
     shares = [Fraction(2 * (i + 1), len(p) * (len(p) + 1)) for p in judge.pairs for i in range(len(p))]
-    return judge.array(shares)
+    return balls(shares)
 
 
 def paid(mdp: MDP, goal: int) -> MDP:

@@ -36,7 +36,7 @@ def test_claim_is_whole(id_):
     assert re.fullmatch(r"[a-z0-9-]+:[a-z0-9-]+", id_)
     assert c.kind in KINDS and c.mode in MODES
     assert c.says and c.where and c.title
-    assert re.search(r"seen|recalled|derived|definition|code", c.where), (
+    assert re.search(r"seen|recalled|derived|proved|found here|definition|code", c.where), (
         f"{id_} does not say where it is from: {c.where}"
     )
     names = [m.name for m in c.controls]

@@ -17,7 +17,6 @@ from mdpkit.kernels import desirability, momentum, occupancy, reference, roots, 
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
 from mdpkit.models.transitions import Transitions
-from mdpkit.operators.log_linear import one_discount
 from mdpkit.operators.mirror_maps import Euclidean, KullbackLeibler, Tsallis
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.on_stages import OnStages
@@ -317,8 +316,8 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
 
 
 def test_whether_one_discount_holds_everywhere() -> None:
-    assert one_discount(canonical(model()))
-    assert not one_discount(canonical(model(several=True)))
+    assert canonical(model()).one_discount
+    assert not canonical(model(several=True)).one_discount
 
 
 def test_without_a_law_all_states_are_as_likely() -> None:
