@@ -290,7 +290,7 @@ def test_the_regularized_problem_and_its_policies(mu: str, minimize: bool) -> No
         assert on.log_reference is not None
         assert on.log_reference == pytest.approx(np.log(floats(MU)))
     assert on.rho == pytest.approx([1 / 6, 1 / 2, 1 / 3])
-    for name in ("regularizer", "soft_value", "own_value", "regularized_rewards"):
+    for name in ("regularizer", "own_value", "regularized_rewards"):
         assert getattr(on, name)(log_pi) == pytest.approx(floats(getattr(other, name)(balls(log_pi))), rel=1e-12)
     for name in ("q", "advantage"):
         assert getattr(on, name)(floats(V)) == pytest.approx(floats(getattr(other, name)(balls(V))), rel=1e-12)
