@@ -118,8 +118,7 @@ def recalled_step(gamma: Fraction) -> Fraction:
 class InitialLaw(ImproperPolicyGradient):
     """A wrong gradient: the initial law for the visits."""
 
-    def _advantages(self, on: Any, K: Any, w: Any, pi: Any, V: Any) -> Any:
-        q = on.q(V)
+    def _gains(self, on: Any, K: Any, w: Any, pi: Any, q: Any) -> Any:
         own = np.array([on.rho @ np.add.reduceat(k * q, on.pair_ptr[:-1]) for k in K])
         return own - w @ own
 
@@ -127,8 +126,8 @@ class InitialLaw(ImproperPolicyGradient):
 class NoWeights(ImproperPolicyGradient):
     """The natural direction in place of the gradient."""
 
-    def _direction(self, w: Any, advantages: Any) -> Any:
-        return advantages
+    def _direction(self, w: Any, gains: Any) -> Any:
+        return gains
 
 
 class SquaredWeights(ImproperPolicyGradient):

@@ -2,7 +2,7 @@ r"""Softmax policy gradient over mixtures of given controllers, and its natural 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mdpkit.errors import OptionError
 from mdpkit.kernels import segments, softmax
 from mdpkit.models.canonical import Canonical
+from mdpkit.operators.advantages import AdvantageEstimator, ExactAdvantages
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.policy_solver import PolicySolver
 from mdpkit.solver import Answer
@@ -50,6 +51,8 @@ class ImproperPolicyGradient(PolicySolver[State]):
         Step size, positive.
     controllers : nested tuple or array
         Probabilities ``(M, S, A)`` or ``(M, L)``. Left out: controller m takes the m-th action of each state, or the last.
+    advantages : AdvantageEstimator
+        The critic, exact by default; for a sampled one see :class:`mdpkit.operators.advantages.GAE`.
 
     References
     ----------
@@ -75,6 +78,7 @@ class ImproperPolicyGradient(PolicySolver[State]):
     )
     eta: Any = 0.1
     controllers: Any = ()
+    advantages: AdvantageEstimator = field(default_factory=ExactAdvantages)
 
     def __post_init__(self) -> None:
         self.positive("eta")
@@ -124,9 +128,9 @@ class ImproperPolicyGradient(PolicySolver[State]):
         V = on.value(self._mixture(on, theta)[2])
         return State(theta, V, on.gap(V))
 
-    def _advantages(self, on: OnPolicy, K: Array, w: Array, pi: Array, V: Array) -> Array:
+    def _gains(self, on: OnPolicy, K: Array, w: Array, pi: Array, q: Array) -> Array:
         """What each controller gains in one step over the mixture, under the mixture's visits, ``(M,)``."""
-        q, d = on.q(V), on.visits(pi)
+        d = on.visits(pi)
         own = np.array([d @ segments.mean(k, q, on.pair_ptr) for k in K])
         own = own - own[0]  # relative to one of them, so that small ones keep their digits
         return own - w @ own
@@ -135,12 +139,15 @@ class ImproperPolicyGradient(PolicySolver[State]):
         """One gradient step, and its mixture's value."""
         on = OnPolicy(problem)
         K, w, pi = self._mixture(on, state.theta)
-        theta = state.theta + on.number(self.eta) * self._direction(w, self._advantages(on, K, w, pi, state.V))
+        # Action values do for advantages here, and the value is known already.
+        exact = isinstance(self.advantages, ExactAdvantages)
+        gains = self._gains(on, K, w, pi, on.q(state.V) if exact else self.advantages(on, pi, rng))
+        theta = state.theta + on.number(self.eta) * self._direction(w, gains)
         V = on.value(self._mixture(on, theta)[2])
         return State(theta, V, on.gap(V))
 
-    def _direction(self, w: Array, advantages: Array) -> Array:
-        return w * advantages
+    def _direction(self, w: Array, gains: Array) -> Array:
+        return w * gains
 
     def answer(self, problem: Canonical, state: State) -> Answer:
         """The mixture's value."""
@@ -150,7 +157,7 @@ class ImproperPolicyGradient(PolicySolver[State]):
 
 @dataclass(frozen=True)
 class ImproperNaturalActorCritic(ImproperPolicyGradient):
-    r"""Natural policy gradient over the weights of base controllers, with an exact critic.
+    r"""Natural policy gradient over the weights of base controllers, with an exact or a sampled critic.
 
     .. math:: \theta_m \leftarrow \theta_m + \eta \sum_s d^\pi_\rho(s) \Bigl(\sum_a K_m(a|s) Q^\pi(s,a) - V^\pi(s)\Bigr)
 
@@ -162,7 +169,7 @@ class ImproperNaturalActorCritic(ImproperPolicyGradient):
     counterexample to global convergence, ``improper-rl:natural-counterexample``.
 
     *Departures.* The paper's critic is learned by TD(0) and the preconditioned gradient by stochastic descent (recalled);
-    here both are exact.
+    here the critic is exact unless ``advantages`` estimates it, and the visits and the preconditioning are exact.
 
     Parameters
     ----------
@@ -170,6 +177,8 @@ class ImproperNaturalActorCritic(ImproperPolicyGradient):
         Step size, positive.
     controllers : nested tuple or array
         Probabilities ``(M, S, A)`` or ``(M, L)``. Left out: controller m takes the m-th action of each state, or the last.
+    advantages : AdvantageEstimator
+        The critic, exact by default; for a sampled one see :class:`mdpkit.operators.advantages.GAE`.
 
     References
     ----------
@@ -187,8 +196,8 @@ class ImproperNaturalActorCritic(ImproperPolicyGradient):
     cites: ClassVar = ("improper-rl", "kakade2001")
     claims: ClassVar = ("improper-rl:natural-step", "improper-rl:natural-counterexample")
 
-    def _direction(self, w: Array, advantages: Array) -> Array:
-        return advantages
+    def _direction(self, w: Array, gains: Array) -> Array:
+        return gains
 
 
 def _frozen(x: Any) -> Any:

@@ -118,6 +118,7 @@ def test_advantages_are_asked_of_the_own_policy_with_the_own_generator(name: str
     state = solver.init(problem, rng)
     for k in range(3):
         before = policy_of(solver, state)
+        before = solver.answer(problem, state).policy if before is None else before
         state = solver.step(problem, state, rng)
         pi, given = recorder.asked[k]
         assert given is rng

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 import mdpkit as mk
 from mdpkit.errors import OptionError
+from mdpkit.models.canonical import canonical
+from mdpkit.operators.advantages import GAE
 from mdpkit.solvers.policy_gradient import ImproperNaturalActorCritic, ImproperPolicyGradient
 
 
@@ -113,3 +116,15 @@ def test_bad_input() -> None:
         nth(hills(), ImproperPolicyGradient(controllers=[FIRST, [1, 0, 1, 0, 1, 1]]), 0)
     with pytest.raises(OptionError, match="no policy"):
         nth(hills(), ImproperPolicyGradient(controllers=[[2, -1] * 3]), 0)
+
+
+@pytest.mark.parametrize("kind", [ImproperPolicyGradient, ImproperNaturalActorCritic])
+def test_a_sampled_critic_finds_the_best_controller(kind: Any) -> None:
+    # Swimming right everywhere is the best of the two controllers, which the exact method finds too.
+    mdp = mk.instances.make("riverswim", n_states=4, gamma="9/10")
+    sampled = kind(eta=1.0, advantages=GAE(lambda_=0.9, episodes=200, length=40))
+    state = sampled.init(canonical(mdp))
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        state = sampled.step(canonical(mdp), state, rng)
+    assert np.exp(state.theta[1]) / np.exp(state.theta).sum() > 0.9
