@@ -147,18 +147,11 @@ def check(
     ratio = _ratio(claim, per_case)
     verdict, notes = _verdict(claim, rows, violated, undecided, open_rates, faults, ratio)
     at, slack = _worst(claim, cases, per_case, violated)
-    return Evidence(
-        id=claim.id,
-        paper=claim.paper,
-        family=claim.family,
-        kind=claim.kind,
-        mode=claim.mode,
-        title=claim.title,
-        says=claim.says,
-        where=claim.where,
-        verdict=verdict,
-        level=level,
-        seed=seed,
+    return Evidence.of(
+        claim,
+        verdict,
+        level,
+        seed,
         instances=sum(map(bool, per_case)),  # on the others nothing was compared
         rows=len(rows),
         undecided=undecided,

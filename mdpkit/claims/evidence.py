@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -139,7 +139,13 @@ class Evidence:
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
     found: str | None = None
-    extra: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    @classmethod
+    def of(cls, claim: Claim, verdict: Verdict, level: str, seed: int, **found: Any) -> Evidence:
+        """The evidence for a claim, with what the claim says of itself."""
+        names = ("id", "paper", "family", "kind", "mode", "title", "says", "where")
+        said = {name: getattr(claim, name) for name in names}
+        return cls(**said, verdict=verdict, level=level, seed=seed, **found)
 
     @property
     def controls(self) -> tuple[FaultResult, ...]:

@@ -295,18 +295,11 @@ def _check(id: str, level: Level, seed: int) -> Evidence:
     try:
         return check(c, level, seed=seed)
     except Exception as error:  # whatever a broken solver raises
-        return Evidence(
-            id=c.id,
-            paper=c.paper,
-            family=c.family,
-            kind=c.kind,
-            mode=c.mode,
-            title=c.title,
-            says=c.says,
-            where=c.where,
-            verdict=Verdict.NOT_ESTABLISHED,
-            level=level,
-            seed=seed,
+        return Evidence.of(
+            c,
+            Verdict.NOT_ESTABLISHED,
+            level,
+            seed,
             notes=(f"the check broke down: {type(error).__name__}: {error}",),
             seconds=time.perf_counter() - started,
         )
