@@ -1,4 +1,4 @@
-"""What claims about linear temporal differences compare with: tasks, moments and trajectories in rationals, by own arithmetic."""
+"""What claims about temporal differences compare with: tasks, moments and trajectories in rationals, by own arithmetic."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ __all__ = [
 ]
 
 F = Fraction
-SMALL = joined(
-    positive(sizes=((2, 2), (3, 2)), gammas=(F(1, 2), F(9, 10)), fast=2, full=4), ragged(fast=1, full=2)
-)
+SMALL = joined(positive(sizes=((2, 2), (3, 2)), gammas=(F(1, 2), F(9, 10)), fast=2, full=4), ragged(fast=1, full=2))
 """Models whose short trajectories can be enumerated."""
 LARGE = joined(
     positive(sizes=((3, 2), (4, 2), (3, 3)), gammas=(F(1, 2), F(9, 10), F(99, 100)), fast=4, full=16),
@@ -78,16 +76,19 @@ def definite(H: Any, *, strict: bool = True) -> bool:
 
 
 def hurwitz(G: Any) -> bool:
-    """Whether all eigenvalues of a rational matrix have negative real parts: its Lyapunov equation has a definite solution."""
-    n = len(G)
-    eye = identity(n)
-    # vec(G'X + XG) = (I (x) G' + G' (x) I) vec(X), columns stacked
-    system = np.kron(eye, G.T) + np.kron(G.T, eye)
-    try:
-        X = resolved(system, -eye.reshape(-1))
-    except ZeroDivisionError:
-        return False
-    return definite(X.reshape(n, n))
+    """Whether all eigenvalues of a rational matrix have negative real parts: by the determinants of Routh and Hurwitz."""
+    n, eye = len(G), identity(len(G))
+    # Faddeev and LeVerrier: the coefficients of the characteristic polynomial, the leading one first.
+    c, M = [F(1)], eye * 0
+    for k in range(1, n + 1):
+        M = G @ M + c[-1] * eye
+        c.append(-sum((G @ M)[i, i] for i in range(n)) / k)
+    H = matrix([[c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else 0 for j in range(n)] for i in range(n)])
+    while len(H):  # leading minors are products of pivots
+        if H[0, 0] <= 0:
+            return False
+        H = H[1:, 1:] - np.multiply.outer(H[1:, 0], H[0, 1:]) / H[0, 0]
+    return True
 
 
 def identity(n: int) -> Any:
@@ -265,7 +266,12 @@ class Setting:
 
 
 def mean_rows(
-    setting: Setting, estimator: Any, parts: Callable[[Any, Any], Any], expected: Callable[[Any], Any], steps: int, at: str
+    setting: Setting,
+    estimator: Any,
+    parts: Callable[[Any, Any], Any],
+    expected: Callable[[Any], Any],
+    steps: int,
+    at: str,
 ) -> Iterator[Row]:
     """Rows that the drawn update has the mean that the judge expects, at each of the first steps of a trajectory.
 

@@ -5,4 +5,11 @@ from mdpkit.solvers.evaluation.gradient_temporal_differences import GTD, GTD2, T
 from mdpkit.solvers.evaluation.least_squares_temporal_differences import LeastSquaresTemporalDifferences
 from mdpkit.solvers.evaluation.temporal_differences import TemporalDifferences
 
-__all__ = ["GTD", "GTD2", "TDC", "EmphaticTemporalDifferences", "LeastSquaresTemporalDifferences", "TemporalDifferences"]
+__all__ = [
+    "GTD",
+    "GTD2",
+    "TDC",
+    "EmphaticTemporalDifferences",
+    "LeastSquaresTemporalDifferences",
+    "TemporalDifferences",
+]
