@@ -79,10 +79,12 @@ def hurwitz(G: Any) -> bool:
     """Whether all eigenvalues of a rational matrix have negative real parts: by the determinants of Routh and Hurwitz."""
     n, eye = len(G), identity(len(G))
     # Faddeev and LeVerrier: the coefficients of the characteristic polynomial, the leading one first.
-    c, M = [F(1)], eye * 0
+    c: list[Any] = [F(1)]
+    M = eye * 0
     for k in range(1, n + 1):
         M = G @ M + c[-1] * eye
-        c.append(-sum((G @ M)[i, i] for i in range(n)) / k)
+        trace: Any = sum((G @ M)[i, i] for i in range(n))
+        c.append(-trace / k)
     H = matrix([[c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else 0 for j in range(n)] for i in range(n)])
     while len(H):  # leading minors are products of pivots
         if H[0, 0] <= 0:
