@@ -53,7 +53,8 @@ for name, run in runs.items():
 # %%
 # That point need not be any good. Let the behavior go from the target (share one) to its opposite, and compare the fixed
 # points in the norm of the behavior with the best that the feature allows. On policy temporal differences are within a
-# factor of it, ``tsitsiklis1997:error-bound``. On the way A passes through zero, and there the solution of :math:`Aw = b` goes to infinity.
+# factor of it, ``tsitsiklis1997:error-bound``. On the way A passes through zero, and there the solution of
+# :math:`Aw = b` goes to infinity.
 
 shares = np.linspace(0.02, 1, 99)
 found = {"temporal differences and TDC": [], "emphatic": [], "the best of the feature": []}
