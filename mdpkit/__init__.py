@@ -23,6 +23,8 @@ from mdpkit.models import (
     Stationary,
     TotalReward,
 )
+from mdpkit.play import play  # not lazily either
+from mdpkit.regret import Regret
 from mdpkit.run import Gap, Residual, Steps, iterates
 from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
@@ -61,6 +63,7 @@ __all__ = [
     "ModelError",
     "ModelWarning",
     "Reachability",
+    "Regret",
     "Residual",
     "Solution",
     "Stationary",
@@ -80,6 +83,7 @@ __all__ = [
     "iterates",
     "load",
     "operators",
+    "play",
     "plots",
     "proofs",
     "save",
@@ -107,7 +111,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient"):
+            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration"):
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:
