@@ -25,17 +25,20 @@ _checked, _check_rows, _FIELDS = base._checked, base._check_rows, base._FIELDS  
 _full_pairs, _index_array = base._full_pairs, base._index_array  # pyright: ignore[reportPrivateUsage]
 
 UNIT = 2.0**-53
+ROUGH = 1e-9
+"""How far rows read from a file may be from the products of their features, in floats."""
 
 
 class _Structured(MDP):
     """A model with arrays from which its rows are made: kept as floats, and as Fractions where they are given so."""
 
-    _arrays: ClassVar[tuple[str, ...]] = ()
+    arrays: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays."""
     _pays: ClassVar[bool] = False
     """Whether the arrays give the rewards too."""
 
     def _replace(self, **changes: Any) -> MDP:
-        own = (*self._arrays, *(f"{name}_exact" for name in self._arrays))
+        own = (*self.arrays, *(f"{name}_exact" for name in self.arrays))
         if not set(own) & set(changes):
             active = changes.get("active", self.active)
             rewards = changes.get("rewards", self.rewards)
@@ -54,7 +57,7 @@ class _Structured(MDP):
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = (*self._arrays, *(f"{name}_exact" for name in self._arrays))
+        own = (*self.arrays, *(f"{name}_exact" for name in self.arrays))
         return {name: self.__dict__[name] for name in (*_FIELDS, *own)}
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +66,7 @@ class _Structured(MDP):
         return (
             type(other) is type(self)
             and self.digest == other.digest
-            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self._arrays)
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self.arrays)
         )
 
     __hash__ = MDP.__hash__
@@ -104,10 +107,27 @@ class _Structured(MDP):
         """The arrays in rationals."""
         convert = dyadic_array if dyadic else rationalize_array
         out: dict[str, Objects] = {}
-        for name in self._arrays:
+        for name in self.arrays:
             exact = self.__dict__[f"{name}_exact"]
             out[name] = convert(self.__dict__[name]) if exact is None else exact
         return out
+
+    def fits(self) -> bool:
+        """Whether the rows are the products of the arrays: what is built here is, what is read need not be."""
+        exact = self.P.exact is not None and all(self.__dict__[f"{name}_exact"] is not None for name in self.arrays)
+        arrays = {name: self.__dict__[f"{name}_exact" if exact else name] for name in self.arrays}
+        try:
+            rows = self._rows_of(arrays)
+        except ValueError:  # shapes that do not fit
+            return False
+        own = self.P.toarray()
+        if own.shape != rows.shape:
+            return False
+        if exact:
+            full = np.full(rows.shape, Fraction(0), dtype=object)
+            full[self.P.row_of, self.P.indices.astype(np.int64)] = self.P.rationals()
+            return bool(np.all(full == rows))
+        return bool(np.max(np.abs(own - rows)) <= ROUGH)
 
     def _rows_of(self, arrays: Mapping[str, Array]) -> Array:
         raise NotImplementedError
@@ -117,7 +137,7 @@ class _Structured(MDP):
 
     def exact(self, *, dyadic: bool = False) -> MDP:
         """The model in rationals: features and laws as :meth:`MDP.exact` takes them, and the rows as their products."""
-        if self.is_exact and all(self.__dict__[f"{name}_exact"] is not None for name in self._arrays):
+        if self.is_exact and all(self.__dict__[f"{name}_exact"] is not None for name in self.arrays):
             return self
         arrays = self._exactly(dyadic)
         P = Transitions.from_dense(self._rows_of(arrays))
@@ -177,7 +197,7 @@ class LinearMDP(_Structured):
     (2, [Fraction(1, 2), Fraction(1, 2)])
     """
 
-    _arrays = ("phi", "mu", "theta")
+    arrays = ("phi", "mu", "theta")
     _pays = True
 
     phi: Floats
@@ -393,7 +413,7 @@ class LinearMixture(_Structured):
     [[0.0, 2.0], [0.0, 2.0]]
     """
 
-    _arrays = ("psi", "weights")
+    arrays = ("psi", "weights")
 
     psi: Floats
     weights: Floats
