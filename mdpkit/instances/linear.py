@@ -57,7 +57,7 @@ def linear_mdp(
 
 def _actions(m: int) -> Objects:
     """The corners of the hypercube, ``(2**m, m)``, coordinate i of action a being -1 or 1 with bit i of a."""
-    bits = np.right_shift.outer(np.arange(2**m), np.arange(m)) & 1
+    bits: Any = np.right_shift.outer(np.arange(2**m, dtype=np.int64), np.arange(m, dtype=np.int64)) & 1
     return share(np.asarray(2 * bits - 1, dtype=np.int64), 1)
 
 
