@@ -1,7 +1,7 @@
 r"""Optimistic least-squares value iteration from sums over the data, in floats, Fractions (without bonus) or balls.
 
-With finitely many states the data of stage h enter through three sums alone: :math:`\Lambda_h = \lambda I + \sum \phi\phi^\top`,
-:math:`b_h = \sum \phi\, r` and :math:`M_h = \sum \phi\, e_{s'}^\top`, since
+With finitely many states the data of stage h enter through three sums alone:
+:math:`\Lambda_h = \lambda I + \sum \phi\phi^\top`, :math:`b_h = \sum \phi\, r` and :math:`M_h = \sum \phi\, e_{s'}^\top`, since
 :math:`\sum \phi\, (r + V(s')) = b_h + M_h V` for whatever V. They add up over agents and over time.
 """
 
@@ -58,7 +58,7 @@ def with_ridge(Lambda: Array, lambda_: Any) -> Array:
 
 
 def plan(sums: Sums, phi: Array, pair_ptr: Ints, lambda_: Any, beta: Any, ceiling: Any, terminal: Array) -> Plan:
-    r"""Backward from the last stage,
+    r"""Plan backward from the last stage.
 
     .. math:: w_h = \Lambda_h^{-1} (b_h + M_h V_{h+1}), \quad
               Q_h = \min\{\phi^\top w_h + \beta \|\phi\|_{\Lambda_h^{-1}},\; c_h\}, \quad V_h(s) = \max_a Q_h(s,a).
@@ -80,7 +80,7 @@ def plan(sums: Sums, phi: Array, pair_ptr: Ints, lambda_: Any, beta: Any, ceilin
     w, Q = np.empty((H, d), dtype=kind), np.empty((H, len(phi)), dtype=kind)
     V = np.empty((H + 1, len(pair_ptr) - 1), dtype=kind)
     V[H] = terminal
-    eye = gram.start(d, 1 + 0 * phi.flat[0]) if kind == object else np.eye(d)
+    eye = gram.start(d, 1 + 0 * phi.flat[0]) if phi.dtype == object else np.eye(d)
     for h in range(H - 1, -1, -1):
         inverse = segments.solve(with_ridge(sums.Lambda[h], lambda_), eye)
         w[h] = inverse @ (sums.b[h] + sums.M[h] @ V[h + 1])
