@@ -275,6 +275,11 @@ class LinearMDP(_Structured):
         """The dimension d of the features."""
         return self.phi.shape[1]
 
+    @property
+    def features(self) -> Floats:
+        """The features ``(L, d)``, as learners see them."""
+        return self.phi
+
     @cached_property
     def rank(self) -> int:
         """The rank of the features: exact where they are rational, else numerical."""
@@ -331,7 +336,8 @@ class LinearMDP(_Structured):
         Parameters
         ----------
         mdp : MDP
-            Made rational first, by :meth:`MDP.exact`.
+            Made rational first, by :meth:`MDP.exact`; a model whose floats are no rationals with rows that sum to one is
+            taken in floats.
         phi : (S, A, d) or (L, d) numbers, optional
             One-hot features of the pairs by default: every model is linear in them.
 
@@ -349,14 +355,21 @@ class LinearMDP(_Structured):
         """
         if isinstance(mdp, cls) and phi is None:
             return mdp
-        mdp = mdp.exact()
+        try:
+            mdp = mdp.exact()
+        except ModelError:
+            exactly = False
+        else:
+            exactly = True
         L, S = mdp.n_pairs, mdp.n_states
-        P: Array = np.full((mdp.P.n_rows, S), Fraction(0), dtype=object)
-        P[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals()
-        r = np.full(L, Fraction(0), dtype=object) if mdp.active is None else np.asarray(mdp.reward.exact)
+        P: Array = np.full((mdp.P.n_rows, S), Fraction(0) if exactly else 0.0)
+        P[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals() if exactly else mdp.P.data
+        r: Any = np.full(L, P.flat[0] * 0)
+        if mdp.active is not None:
+            r = np.asarray(mdp.reward.exact if exactly else mdp.r)
         if phi is None:
-            features: Array = np.full((L, L), Fraction(0), dtype=object)
-            features[np.arange(L), np.arange(L)] = Fraction(1)
+            features: Array = np.full((L, L), P.flat[0] * 0)
+            features[np.arange(L), np.arange(L)] = P.flat[0] * 0 + 1
         else:
             given = np.asarray(phi)
             if given.ndim == 3:
@@ -365,6 +378,7 @@ class LinearMDP(_Structured):
                 raise ModelError("phi has the wrong shape", found=np.shape(phi), needed=f"({L}, d): a row a pair")
             exact = exact_array(given, "phi")
             features = rationalize_array(given) if exact is None else exact
+            features = features if exactly else features.astype(np.float64)
         P, r = P.reshape(-1, L, S), r.reshape(-1, L)
         mu = [_fit(features, part, mdp, "transition law") for part in P]
         theta = [_fit(features, part[:, None], mdp, "reward")[:, 0] for part in r]
@@ -590,13 +604,13 @@ def _fit(phi: Array, target: Array, mdp: MDP, what: str) -> Array:
     off = np.abs(chosen @ solved - target)
     worst = off.max(axis=1)
     k = int(np.argmax(worst))
-    if worst[k] != 0:
+    if worst[k] > (0 if phi.dtype == object else ROUGH):
         raise ModelError(
             f"the {what} of state {int(mdp.state[k])}, action {int(mdp.action[k])} is not linear in the features",
             found=f"a least-squares distance of {float(worst[k]):.3g}",
-            needed="0, in rational arithmetic",
+            needed="0" + (", in rational arithmetic" if phi.dtype == object else f" up to {ROUGH:g}"),
             way_out="add features, or use one-hot ones: LinearMDP.from_mdp(mdp)",
         )
-    out: Array = np.full((phi.shape[1], target.shape[1]), Fraction(0), dtype=object)
+    out: Array = np.full((phi.shape[1], target.shape[1]), phi.flat[0] * 0)
     out[keep] = solved
     return out
