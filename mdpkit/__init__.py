@@ -17,6 +17,8 @@ from mdpkit.models import (
     FiniteHorizon,
     FiniteMemory,
     Invariance,
+    LinearMDP,
+    LinearMixture,
     Markov,
     MarkovChain,
     Mixture,
@@ -58,6 +60,8 @@ __all__ = [
     "FiniteMemory",
     "Gap",
     "Invariance",
+    "LinearMDP",
+    "LinearMixture",
     "MDPError",
     "Markov",
     "MarkovChain",
@@ -117,6 +121,10 @@ def __getattr__(name: str) -> Any:
         if name == "solvers":
             for room in iter_modules(module.__path__):
                 import_module(f"mdpkit.solvers.{room.name}")
+            for room in (
+                "dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration", "linear"
+            ):  # fmt: skip
+                import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:
         return getattr(import_module(_FUNCTIONS[name]), name)

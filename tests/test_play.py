@@ -112,7 +112,6 @@ def test_an_optimum_of_many_random_models() -> None:
                 np.zeros((7, 6), dtype=int) if isinstance(criterion, mk.FiniteHorizon) else np.zeros(6, dtype=int)
             )
             del one
-            from mdpkit.play import optimum
 
             assert optimum(Environment(problem), 5) == pytest.approx(mk.solve(problem).value, rel=1e-7)
 
