@@ -189,7 +189,11 @@ class LogLinear:
         kernels: Any = sampling
         P, H = self.on.problem.mdp.P, len(u)
         choice = kernels.cumulative(self.ptr, segments.floats(pi))[None]
-        states, pairs, entries = np.empty(H + 1, dtype=np.int64), np.empty(H, dtype=np.int64), np.empty(H, dtype=np.int64)
+        states, pairs, entries = (
+            np.empty(H + 1, dtype=np.int64),
+            np.empty(H, dtype=np.int64),
+            np.empty(H, dtype=np.int64),
+        )
         states[0] = s
         ptr = np.asarray(self.ptr, dtype=np.int64)
         kernels.walk(s, 0, 0, u, ptr, choice, P.indptr, P.indices, P.cumulative, 0, states[1:], pairs, entries)
