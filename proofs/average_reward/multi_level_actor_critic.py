@@ -26,6 +26,7 @@ from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solvers.average_reward import MultiLevelActorCritic
 
 F = Fraction
+ONE = F(1)
 Matrix = list[list[Fraction]]
 Weights = Callable[..., Any]
 
@@ -187,19 +188,19 @@ def signs(n: int) -> list[Fraction]:
 # -- other estimators, for controls ----------------------------------------------------------------------------------
 
 
-def halved(n: int, one: Any = F(1)) -> Any:
+def halved(n: int, one: Any = ONE) -> Any:
     """With the coefficient 2^(J-1), that of a geometric law that begins at zero."""
     first = array([one] + [one * 0] * (n - 1))
     return first if n == 1 else (multilevel.weights(n, one) + first) / 2
 
 
-def fresh(n: int, one: Any = F(1)) -> Any:
+def fresh(n: int, one: Any = ONE) -> Any:
     """With the shorter average taken over the last samples of the path and not over the first."""
     first = array([one] + [one * 0] * (n - 1))
     return first if n == 1 else first + array([one] * (n // 2) + [-one] * (n // 2))
 
 
-def squared(n: int, one: Any = F(1)) -> Any:
+def squared(n: int, one: Any = ONE) -> Any:
     """With the difference multiplied by 4^J."""
     first = array([one] + [one * 0] * (n - 1))
     return first if n == 1 else first + n * (multilevel.weights(n, one) - first)
@@ -263,7 +264,8 @@ def multi_level(mdp: Any, *, most: int = 4, weights: Weights = multilevel.weight
 @claim(
     "mac:bias",
     says=r"\nu\, \mathbb{E}\, g - \mu h = \tfrac1n\, \nu (I - P^n)(I - P + 1\mu)^{-1} (h - \mu h), \qquad "
-    r"|\nu\, \mathbb{E}\, g - \mu h| \le \tfrac1n \operatorname{span}(b) \;(\text{b the bias function}), \qquad n = 2^{j_{\max}}",
+    r"|\nu\, \mathbb{E}\, g - \mu h| \le \tfrac1n \operatorname{span}(b), \quad n = 2^{j_{\max}}, "
+    r"b = (I - P + 1\mu)^{-1}(h - \mu h)",
     where="derived, see docs; in the paper's analysis the second moment bounds it, recalled",
     kind="rate",
     mode="exact",

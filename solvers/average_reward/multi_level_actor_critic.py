@@ -63,10 +63,10 @@ class MultiLevelActorCritic(IterativeSolver[State]):
     step ended, all under one policy.
 
     **Guarantee.** The estimate has the mean of the longest average at the cost of :math:`\log_2 T_{\max}` transitions
-    (``mac:multi-level``), of which the bias is known exactly and falls like the inverse of the length (``mac:bias``); its second
-    moment grows with the logarithm of the length and with the size of the bias function (``mac:second-moment``). In the long
-    run the three directions vanish where the gain is right, the critic at its projected fixed point and the actor at a
-    stationary point (``mac:directions``). Drawn estimates agree with the exact mean (``mac:sampled``).
+    (``mac:multi-level``). Its bias is known exactly and falls like the inverse of the length (``mac:bias``); its second moment
+    grows with the logarithm of the length, and with the span of the bias function (``mac:second-moment``). In the long run
+    the three directions vanish where the gain is right, the critic at its projected fixed point and the actor at a stationary
+    point (``mac:directions``). Drawn estimates agree with the exact mean (``mac:sampled``).
 
     *Departures.* The critic's and the gain's steps fall like a power of t, and the default critic has one feature a state,
     which leaves its level free. States need not communicate: then the path may end in any recurrent class.
