@@ -50,7 +50,7 @@ for p in bridges:
     chains[p] = mdp.P.toarray(), np.asarray(mdp.r, dtype=float) - 0.5
 
 # %%
-# The bias of one estimate, at equal cost: a multi-level estimate with highest level m takes :math:`m + 2^{-m}` steps on average.
+# The bias of one estimate at equal cost: with the highest level m it takes :math:`m + 2^{-m}` steps on average.
 # That of a plain average of so few steps hardly moves; the other one falls like :math:`2^{-m}` as soon as :math:`2^m` passes
 # the mixing time. What it costs shows in the second panel: the variance, which grows with every level beyond.
 
