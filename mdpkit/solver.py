@@ -14,7 +14,7 @@ from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Answer", "DirectSolver", "IterativeSolver", "Solver"]
+__all__ = ["Answer", "DirectSolver", "IterativeSolver", "Method", "Solver"]
 
 State = TypeVar("State")
 
@@ -37,26 +37,17 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Solver(ABC):
-    """Base of all solvers.
+class Method(ABC):
+    """Base of solvers and learners: hyper-parameters in a frozen dataclass.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
-    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``,
-    ``"regularized"``). Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator
-    they are given; ``sublinear`` ones come near the solution too slowly for a narrow gap, or not to it at all: give
-    ``max_steps``.
+    docstring) and ``kinds``, the canonical problems it accepts.
     """
 
     cites: ClassVar[tuple[str, ...]] = ()
     claims: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[str, ...]] = ()
     needs: ClassVar[str] = ""
-    randomized: ClassVar[bool] = False
-    sublinear: ClassVar[bool] = False
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the solver solves problems of this kind."""
-        return problem.kind in self.kinds
 
     def positive(self, *names: str) -> None:
         """Check that parameters are positive numbers, and finite.
@@ -82,11 +73,42 @@ class Solver(ABC):
             if not self._number(name, f"{name} >= 0") >= 0:
                 raise OptionError(f"{name} is negative", found=getattr(self, name), needed=f"{name} >= 0")
 
+    def probability(self, *names: str) -> None:
+        """Check that parameters are numbers strictly between zero and one.
+
+        Raises
+        ------
+        OptionError
+            If one is not.
+        """
+        for name in names:
+            if not 0 < self._number(name, f"0 < {name} < 1") < 1:
+                raise OptionError(f"{name} is no probability", found=getattr(self, name), needed=f"0 < {name} < 1")
+
     def _number(self, name: str, needed: str) -> Any:
         value = getattr(self, name)
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise OptionError(f"{name} is no finite number", found=repr(value), needed=needed)
         return value
+
+
+@dataclass(frozen=True)
+class Solver(Method):
+    """Base of all solvers.
+
+    Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
+    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``,
+    ``"regularized"``). Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator
+    they are given; ``sublinear`` ones come near the solution too slowly for a narrow gap, or not to it at all: give
+    ``max_steps``.
+    """
+
+    randomized: ClassVar[bool] = False
+    sublinear: ClassVar[bool] = False
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the solver solves problems of this kind."""
+        return problem.kind in self.kinds
 
 
 @dataclass(frozen=True)
