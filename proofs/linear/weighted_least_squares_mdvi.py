@@ -5,25 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from fractions import Fraction
+from itertools import islice
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from mdpkit.claims import Row, all_equal, all_leq, claim, equal, fact, leq, mutant, premise
+from mdpkit.claims.cases import discounted, named
 from mdpkit.claims.claim import Case, Level
 from mdpkit.claims.exact import solve, sup
-from mdpkit.claims.judge import Judge, array
+from mdpkit.claims.judge import Judge, array, ball
 from mdpkit.claims.trial import call, iterates
 from mdpkit.instances import make
 from mdpkit.kernels import design, segments
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
-from mdpkit.models.criterion import Discounted
+from mdpkit.models.criterion import Discounted, EntropyRegularized
 from mdpkit.models.linear import LinearMDP
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import WeightedRegression
 from mdpkit.solvers.linear import WeightedLeastSquaresMDVI
+from mdpkit.solvers.regularized_dp import MirrorDescentValueIteration
 
 F = Fraction
 WLS = WeightedLeastSquaresMDVI(eps=F(1, 20))
@@ -329,3 +332,49 @@ def weighted_design(mdp: Any, *, regression: Any = WeightedRegression.of, root: 
             yield all_equal(counts[k], row, f"regression, pair {k}")
     noisy = np.argmax([float(x) for x in variance])
     yield leq(spread[int(noisy)], most[int(noisy)], "the noisiest pair", k=1)
+
+
+def one_hot_models(level: Level, rng: Any) -> Iterator[Case]:
+    """Random models with one feature for each pair, and one with another number of actions in each state."""
+    for case in discounted(sizes=((2, 2), (3, 2)), gammas=(F(1, 2), F(9, 10)), fast=1, full=4)(level, rng):
+        yield Case(f"{case.name}, one-hot", LinearMDP.from_mdp(case.problem))
+    for case in named("puterman-two-state", gamma=F(9, 10))(level, rng):
+        yield Case(f"{case.name}, one-hot", LinearMDP.from_mdp(case.problem))
+
+
+@claim(
+    "vwls-mdvi:one-hot",
+    says=r"\phi = \text{one-hot}: \quad \log\pi_{k+1} = \log\mathrm{softmax}(\phi^\top\bar\theta_k / \kappa), \; V_{k+1} = v_k "
+    r"\quad \text{for MD-VI with } \lambda = \alpha\kappa, \; \tau = (1-\alpha)\kappa",
+    where="the tabular method is Algorithm 1 of MDVI, recalled; derived, see docs",
+    kind="identity",
+    mode="numeric",
+    instances=one_hot_models,
+    controls=[
+        mutant("the two penalties exchanged", exchanged=True),
+        mutant("the evaluation without the KL penalty", second=2),
+        mutant("a hard maximum", hard=True),
+    ],
+    about=[WeightedLeastSquaresMDVI],
+)
+def one_hot(mdp: Any, *, exchanged: bool = False, second: int = 1, hard: bool = False, steps: int = 5) -> Iterator[Row]:
+    """With one feature for each pair, and a temperature, the method is mirror-descent value iteration."""
+    judge = Judge(mdp)
+    alpha, kappa = judge.gamma_exact, F(1, 2)
+    lambda_, tau = (1 - alpha) * kappa, alpha * kappa
+    if not exchanged:
+        lambda_, tau = tau, lambda_
+    solver = WeightedLeastSquaresMDVI(temperature=0 if hard else kappa, eps=WLS.eps)
+    soft = mdp.under(EntropyRegularized(judge.gamma_exact, tau))
+    other = MirrorDescentValueIteration(lambda_=lambda_, type=second)
+    both = zip(iterates(mdp, solver, steps), islice(iterates(soft, other, steps + 1), 1, None), strict=True)
+    v: Any = None
+    for k, (state, tabular) in enumerate(both):
+        if k == 0:
+            yield all_equal(state.total, [ball(0)] * judge.L, "start")
+        else:
+            yield all_equal(state.theta, judge.q(v), f"regression, k={k}")
+        v = state.v
+        yield all_equal(judge.log_softmax(state.total, kappa), tabular.log_pi, f"log pi_{k + 1}")
+        yield all_equal(v, tabular.V, f"V_{k + 1}")
+        yield all_equal(judge.q(v), tabular.q, f"q_{k + 1}")

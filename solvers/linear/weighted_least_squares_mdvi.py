@@ -56,10 +56,10 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
     and for :math:`\alpha = \gamma` the estimate converges at the rate :math:`k \gamma^k`; checked by ``vwls-mdvi:telescoping``.
     A regression whose matrix has 1/f in place of the square breaks that (``vwls-mdvi:one-over-f``). Where f is the standard
     deviation of what is observed, no pair's error is larger than :math:`f \sqrt{d(1+\varepsilon)}`
-    (``vwls-mdvi:weighted-design``).
+    (``vwls-mdvi:weighted-design``). With one-hot features and a positive temperature the method is mirror-descent value
+    iteration (``vwls-mdvi:one-hot``).
 
-    *Departures.* The greedy policy is the limit of temperature zero; with a positive ``temperature`` the maximum is soft, and
-    with one-hot features the method is mirror-descent value iteration.
+    *Departures.* The maximum is that of temperature zero by default, the limit which the paper's analysis takes.
 
     Parameters
     ----------
@@ -88,7 +88,12 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
     """
 
     cites: ClassVar = ("vwls-mdvi", "md-vi")
-    claims: ClassVar = ("vwls-mdvi:telescoping", "vwls-mdvi:one-over-f", "vwls-mdvi:weighted-design")
+    claims: ClassVar = (
+        "vwls-mdvi:telescoping",
+        "vwls-mdvi:one-over-f",
+        "vwls-mdvi:weighted-design",
+        "vwls-mdvi:one-hot",
+    )
     kinds: ClassVar = ("discounted",)
     needs: ClassVar = "one discount factor and features (mk.LinearMDP)"
     sublinear: ClassVar = True
