@@ -108,11 +108,6 @@ def test_an_optimum_of_many_random_models() -> None:
         mdp = mk.instances.make("random-sparse", S=6, A=3, seed=seed)
         for criterion in (mk.FiniteHorizon(7), mk.Discounted(0.95), mk.AverageReward()):
             problem = mdp.under(criterion, rho=0)
-            one = Plays(
-                np.zeros((7, 6), dtype=int) if isinstance(criterion, mk.FiniteHorizon) else np.zeros(6, dtype=int)
-            )
-            del one
-
             assert optimum(Environment(problem), 5) == pytest.approx(mk.solve(problem).value, rel=1e-7)
 
 
