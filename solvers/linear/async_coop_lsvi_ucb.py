@@ -57,8 +57,10 @@ class AsyncCoopLSVIUCB(Learner[State]):
     ``async-coop-lsvi-ucb:communications`` (derived). With M = 1 and :math:`\alpha = 0` it is LSVI-UCB, plan by plan:
     ``async-coop-lsvi-ucb:single-agent``. Every agent is optimistic: ``async-coop-lsvi-ucb:optimism``.
 
-    *Departures.* The bonus and the cut-off at zero are those of :class:`LSVIUCB`. Who acts is drawn from the learner's own
-    random numbers, or given.
+    *Departures.* The bonus and the cut-off at zero are those of :class:`LSVIUCB`, with
+    :math:`2\log M + 2(M-1)\log(K+1)` more under the root: what an agent holds is the first episodes of each agent, so many of
+    each, and the bound is to hold for all numbers of them. (The paper's bonus does not depend on M for
+    :math:`\alpha = 1/M^2`; recalled.) Who acts is drawn from the learner's own random numbers, or given.
 
     Parameters
     ----------
@@ -130,6 +132,14 @@ class AsyncCoopLSVIUCB(Learner[State]):
         r"""What the determinants may grow by without a communication, :math:`1 + \alpha`."""
         return 1 + (1 / self.agents**2 if self.alpha is None else float(self.alpha))
 
+    def sets(self, view: View) -> float:
+        r"""The logarithm of how many sets of data an agent may hold, :math:`M (K+1)^{M-1}`."""
+        return float(np.log(self.agents) + (self.agents - 1) * np.log(view.rounds + 1.0))
+
+    def radius(self, view: View) -> Floats:
+        """The factors of the bonus, ``(H,)``."""
+        return self.single.radius(view, self.sets(view))
+
     def accepts(self, view: View) -> bool:
         """Whether these are episodes of a model with features."""
         return super().accepts(view) and view.phi is not None
@@ -174,7 +184,7 @@ class AsyncCoopLSVIUCB(Learner[State]):
 
     def downloaded(self, view: View, server: Sums) -> Agent:
         """An agent with the server's data, and none of its own."""
-        plan, choice = self.single.made(view, server)
+        plan, choice = self.single.made(view, server, self.sets(view))
         local = least_squares.blank(*server.M.shape)
         return Agent(plan, choice, local, plan.inverse, np.ones(len(choice)))
 
@@ -204,7 +214,7 @@ class AsyncCoopLSVIUCB(Learner[State]):
             order = np.resize(np.roll(self.order, -(state.k + 1) % len(self.order)), n).astype(np.int64)
         counts = np.array([state.communications], dtype=np.int64)
         active = kernels.cooperative(
-            arena, view.phi, float(self.lambda_), self.single.radius(view), self.threshold, order, tuple(server),
+            arena, view.phi, float(self.lambda_), self.radius(view), self.threshold, order, tuple(server),
             (*local, *plans, choice, inverse, ratio), state.active, counts, False, outer, log,
         )  # fmt: skip
         agents = tuple(

@@ -106,14 +106,14 @@ class LSVIUCB(Learner[State]):
         """Whether these are episodes of a model with features."""
         return super().accepts(view) and view.phi is not None
 
-    def radius(self, view: View) -> Floats:
-        """The factors of the bonus, ``(H,)``."""
+    def radius(self, view: View, sets: float = 0.0) -> Floats:
+        """The factors of the bonus, ``(H,)``; with ``sets`` the logarithm of the number of sets of data it is to hold for."""
         assert view.H is not None and view.phi is not None
         c = view.H - np.arange(view.H, dtype=np.float64)
         if self.beta is not None:
             return np.full(view.H, float(self.beta))
         d, K, lambda_ = view.phi.shape[1], view.rounds, float(self.lambda_)
-        inside = d * math.log(1 + K / (d * lambda_)) + 2 * math.log(view.H / float(self.delta))
+        inside = d * math.log(1 + K / (d * lambda_)) + 2 * (math.log(view.H / float(self.delta)) + sets)
         return (
             c / 2 * np.sqrt(inside + 2 * view.n_states * np.log(1 + c * math.sqrt(K)))
             + 1
@@ -166,11 +166,11 @@ class LSVIUCB(Learner[State]):
         ratio = np.ones(len(choice))
         return state._replace(plan=plan, choice=choice, inverse=plan.inverse, ratio=ratio, plans=state.plans + 1)
 
-    def made(self, view: View, sums: Sums) -> tuple[Plan, Ints]:
-        """The plan from sums over data, and its greedy pairs."""
+    def made(self, view: View, sums: Sums, sets: float = 0.0) -> tuple[Plan, Ints]:
+        """The plan from sums over data, and its greedy pairs; ``sets`` as for :meth:`radius`."""
         assert view.H is not None and view.phi is not None
         ceiling = view.H - np.arange(view.H, dtype=np.float64)
-        plan = least_squares.plan(sums, view.phi, view.pair_ptr, float(self.lambda_), self.radius(view), ceiling)
+        plan = least_squares.plan(sums, view.phi, view.pair_ptr, float(self.lambda_), self.radius(view, sets), ceiling)
         return plan, np.array([reference.greedy(q, view.pair_ptr) for q in plan.Q])
 
     def notes(self, state: State) -> tuple[float, ...]:
