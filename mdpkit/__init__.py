@@ -25,6 +25,8 @@ from mdpkit.models import (
     Stationary,
     TotalReward,
 )
+from mdpkit.play import play  # not lazily either
+from mdpkit.regret import Regret
 from mdpkit.run import Gap, Residual, Steps, iterates
 from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
@@ -65,6 +67,7 @@ __all__ = [
     "ModelError",
     "ModelWarning",
     "Reachability",
+    "Regret",
     "Residual",
     "Solution",
     "Stationary",
@@ -84,6 +87,7 @@ __all__ = [
     "iterates",
     "load",
     "operators",
+    "play",
     "plots",
     "proofs",
     "save",
@@ -111,7 +115,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient"):
+            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration"):
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

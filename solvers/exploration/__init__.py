@@ -1,0 +1,5 @@
+"""Exploration: learners that act in an unknown problem, and their regret."""
+
+from mdpkit.solvers.exploration.ucbvi import UCBVI
+
+__all__ = ["UCBVI"]
