@@ -115,7 +115,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration"):
+            for room in (
+                "dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration", "linear"
+            ):  # fmt: skip
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

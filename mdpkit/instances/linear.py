@@ -12,9 +12,9 @@ from mdpkit.instances.build import check_size, fill, share
 from mdpkit.instances.generators import spacings
 from mdpkit.instances.registry import Known, in_range, instance
 from mdpkit.kernels import design
-from mdpkit.models.criterion import Discounted, FiniteHorizon
+from mdpkit.models.criterion import Criterion, Discounted, FiniteHorizon
 from mdpkit.models.linear import LinearMDP
-from mdpkit.typing import Array, Ints, Objects
+from mdpkit.typing import Array, Objects
 
 F = Fraction
 MOST = 12
@@ -57,8 +57,8 @@ def linear_mdp(
 
 def _actions(m: int) -> Objects:
     """The corners of the hypercube, ``(2**m, m)``, coordinate i of action a being -1 or 1 with bit i of a."""
-    bits: Ints = (np.arange(2**m)[:, None] >> np.arange(m)[None, :]) & 1
-    return share(2 * bits - 1, 1)
+    bits: Any = np.right_shift.outer(np.arange(2**m, dtype=np.int64), np.arange(m, dtype=np.int64)) & 1
+    return share(np.asarray(2 * bits - 1, dtype=np.int64), 1)
 
 
 def _vector(first: Objects, *rest: Any) -> Objects:
@@ -94,6 +94,31 @@ def linear_hypercube(
     (whose coordinate i is the sign of bit i of ``hidden``). It is linear in m + 2 features. With p = delta + gap the optimal
     values are gamma p / D and (1 - gamma + gamma p) / D, D = (1 - gamma) (1 - gamma + gamma (p + delta)).
     """
+    return _hypercube(m, delta, gap, hidden, delta, Discounted(gamma))
+
+
+@instance(
+    "linear-hypercube-episodic",
+    source="after Zhou, Gu and Szepesvari (2021), COLT (recalled), on two states; the value is derived here",
+    known=[
+        Known({}, "finite-horizon", "V", (F(1467, 1000), F(4)), "closed form: see the description"),
+        Known({"H": 2, "delta": "1/4", "gap": "1/8"}, "finite-horizon", "V", (F(3, 8), F(2)), "closed form: p, H"),
+    ],
+)
+def linear_hypercube_episodic(
+    *, H: int = 4, m: int = 2, delta: Fraction = Fraction(1, 5), gap: Fraction = Fraction(1, 10), hidden: int = 1
+) -> LinearMDP:
+    """Over H stages: state 1 pays one a step for ever, and from state 0 one gets there sooner by a hidden corner.
+
+    From state 0 one moves to state 1 with probability delta + gap <a, s>/m, where a, s in {-1, 1}**m are the action and the
+    hidden corner, as in ``linear-hypercube``. It is linear in m + 2 features. With p = delta + gap the optimal value of state 0
+    is the sum of (1 - p)**(h - 1) p (H - h) over the stages h = 1 … H.
+    """
+    in_range("H", H, 1)
+    return _hypercube(m, delta, gap, hidden, F(0), FiniteHorizon(H))
+
+
+def _hypercube(m: int, delta: Fraction, gap: Fraction, hidden: int, fall: Fraction, criterion: Criterion) -> LinearMDP:
     _check_cube(m, delta, gap, hidden)
     A, a = 2**m, _actions(m)
     check_size("the hypercube", states=2, pairs=2 * A, transitions=4 * A)
@@ -101,47 +126,6 @@ def linear_hypercube(
     phi[0, :, :m] = a / F(2 * m)  # of norm at most one
     phi[0, :, m] = F(1, 2)
     phi[1, :, m + 1] = F(1)
-    up = _vector(2 * gap * a[hidden], 2 * delta, 1 - delta)
+    up = _vector(2 * gap * a[hidden], 2 * delta, 1 - fall)
     total = _vector(fill(m, 0), 2, 1)
-    theta = fill(m + 2, 0)
-    theta[m + 1] = F(1)
-    return LinearMDP(phi, np.array([total - up, up]).T, theta, Discounted(gamma), rho=0)
-
-
-@instance(
-    "linear-hypercube-episodic",
-    source="Zhou, Gu and Szepesvari (2021), COLT, the instance of the lower bound (recalled); the value is derived here",
-    known=[
-        Known({}, "finite-horizon", "V(0)", F(1467, 1000), "closed form: see the description"),
-        Known({"H": 2, "delta": "1/4", "gap": "1/8"}, "finite-horizon", "V(0)", F(3, 8), "closed form: p"),
-    ],
-)
-def linear_hypercube_episodic(
-    *, H: int = 4, m: int = 2, delta: Fraction = Fraction(1, 5), gap: Fraction = Fraction(1, 10), hidden: int = 1
-) -> LinearMDP:
-    """A path of H states, from each of which one may get to a state that pays one a step: sooner by a hidden corner.
-
-    At stage h one leaves the path for the goal, state H + 1, with probability delta + gap <a, s>/m, where a, s in {-1, 1}**m
-    are the action and the hidden corner, and goes one further on the path otherwise; its end, state H, pays nothing. Both ends
-    are absorbing. It is linear in m + 3 features, with laws that vary with the stage. With p = delta + gap the optimal value
-    of state 0 is the sum of (1 - p)**(h - 1) p (H - h) over the stages h = 1 … H.
-    """
-    in_range("H", H, 1)
-    _check_cube(m, delta, gap, hidden)
-    A, a, S = 2**m, _actions(m), H + 2
-    check_size("the hypercube", states=S, pairs=S * A, transitions=2 * S * A * H)
-    phi: Array = fill(S * A * (m + 3), 0).reshape(S, A, m + 3)
-    phi[:H, :, :m] = a / F(2 * m)
-    phi[:H, :, m] = F(1, 2)
-    phi[H, :, m + 1], phi[H + 1, :, m + 2] = F(1), F(1)
-    out = _vector(2 * gap * a[hidden], 2 * delta, 0, 0)
-    total = _vector(fill(m, 0), 2, 0, 0)
-    mu: Array = fill(H * (m + 3) * S, 0).reshape(H, m + 3, S)
-    for h in range(H):
-        mu[h, :, h + 1] = total - out
-        mu[h, :, H + 1] = out
-        mu[h, m + 1, H] += F(1)
-        mu[h, m + 2, H + 1] += F(1)
-    theta = fill(m + 3, 0)
-    theta[m + 2] = F(1)
-    return LinearMDP(phi, mu, theta, FiniteHorizon(H), rho=0)
+    return LinearMDP(phi, np.array([total - up, up]).T, _vector(fill(m + 1, 0), 1), criterion, rho=0)

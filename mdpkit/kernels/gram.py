@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from mdpkit.errors import ModelError
 from mdpkit.kernels import segments
 from mdpkit.typing import Array
 
-__all__ = ["determinant", "growth", "has_grown", "most_growths", "norms", "sherman_morrison", "start"]
+__all__ = [
+    "determinant", "deviation", "growth", "has_grown", "least_squares", "most_growths", "norms", "sherman_morrison", "start",
+]  # fmt: skip
 
 
 def start(d: int, lambda_: Any) -> Array:
@@ -86,3 +89,37 @@ def most_growths(d: int, n: int, lambda_: float, factor: float) -> float:
     :math:`d \log(1 + n/(d\lambda)) / \log(\text{factor})`: the determinant is at most the d-th power of a d-th of the trace.
     """
     return d * math.log(1 + n / (d * lambda_)) / math.log(factor)
+
+
+def least_squares(X: Array, w: Array, y: Array) -> Array:
+    r"""The coefficients :math:`\arg\min_\theta \sum_i w_i (x_i^\top\theta - y_i)^2`, ``(d,)``.
+
+    Raises
+    ------
+    ModelError
+        If the rows with weight do not span the space.
+    """
+    weighted = w[:, None] * X
+    try:
+        return segments.solve(X.T @ weighted, weighted.T @ y)
+    except np.linalg.LinAlgError:
+        raise ModelError("the least squares have no unique solution", needed="rows that span the space") from None
+
+
+def deviation(width: Any, norms: Array, events: int, delta: float) -> Array:
+    r"""How far least squares from bounded noise is off, at most, with probability :math:`1-\delta`: of each row, ``(n,)``.
+
+    With independent noise of mean zero in intervals of length ``width``, :math:`x^\top\Lambda^{-1}\sum_i x_i \eta_i` is a sum
+    whose squared coefficients sum to :math:`x^\top\Lambda^{-1}x`, so by Hoeffding's inequality it exceeds
+    :math:`\text{width} \sqrt{\tfrac12 \|x\|^2_{\Lambda^{-1}} \log(2N/\delta)}` with probability at most :math:`\delta/N`.
+
+    Parameters
+    ----------
+    width : number
+    norms : (n,)
+        Squared norms :math:`x^\top\Lambda^{-1}x`.
+    events : int
+        The number N of sums for which it is to hold at once.
+    delta : float
+    """
+    return width * np.sqrt(0.5 * norms * math.log(2 * events / delta))

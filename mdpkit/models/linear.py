@@ -25,17 +25,20 @@ _checked, _check_rows, _FIELDS = base._checked, base._check_rows, base._FIELDS  
 _full_pairs, _index_array = base._full_pairs, base._index_array  # pyright: ignore[reportPrivateUsage]
 
 UNIT = 2.0**-53
+ROUGH = 1e-9
+"""How far rows read from a file may be from the products of their features, in floats."""
 
 
 class _Structured(MDP):
     """A model with arrays from which its rows are made: kept as floats, and as Fractions where they are given so."""
 
-    _arrays: ClassVar[tuple[str, ...]] = ()
+    arrays: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays."""
     _pays: ClassVar[bool] = False
     """Whether the arrays give the rewards too."""
 
     def _replace(self, **changes: Any) -> MDP:
-        own = (*self._arrays, *(f"{name}_exact" for name in self._arrays))
+        own = (*self.arrays, *(f"{name}_exact" for name in self.arrays))
         if not set(own) & set(changes):
             active = changes.get("active", self.active)
             rewards = changes.get("rewards", self.rewards)
@@ -54,7 +57,7 @@ class _Structured(MDP):
         return {}
 
     def __getstate__(self) -> dict[str, Any]:
-        own = (*self._arrays, *(f"{name}_exact" for name in self._arrays))
+        own = (*self.arrays, *(f"{name}_exact" for name in self.arrays))
         return {name: self.__dict__[name] for name in (*_FIELDS, *own)}
 
     def __eq__(self, other: object) -> bool:
@@ -63,7 +66,7 @@ class _Structured(MDP):
         return (
             type(other) is type(self)
             and self.digest == other.digest
-            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self._arrays)
+            and all(np.array_equal(getattr(self, name), getattr(other, name)) for name in self.arrays)
         )
 
     __hash__ = MDP.__hash__
@@ -104,10 +107,27 @@ class _Structured(MDP):
         """The arrays in rationals."""
         convert = dyadic_array if dyadic else rationalize_array
         out: dict[str, Objects] = {}
-        for name in self._arrays:
+        for name in self.arrays:
             exact = self.__dict__[f"{name}_exact"]
             out[name] = convert(self.__dict__[name]) if exact is None else exact
         return out
+
+    def fits(self) -> bool:
+        """Whether the rows are the products of the arrays: what is built here is, what is read need not be."""
+        exact = self.P.exact is not None and all(self.__dict__[f"{name}_exact"] is not None for name in self.arrays)
+        arrays = {name: self.__dict__[f"{name}_exact" if exact else name] for name in self.arrays}
+        try:
+            rows = self._rows_of(arrays)
+        except ValueError:  # shapes that do not fit
+            return False
+        own = self.P.toarray()
+        if own.shape != rows.shape:
+            return False
+        if exact:
+            full = np.full(rows.shape, Fraction(0), dtype=object)
+            full[self.P.row_of, self.P.indices.astype(np.int64)] = self.P.rationals()
+            return bool(np.all(full == rows))
+        return bool(np.max(np.abs(own - rows)) <= ROUGH)
 
     def _rows_of(self, arrays: Mapping[str, Array]) -> Array:
         raise NotImplementedError
@@ -117,7 +137,7 @@ class _Structured(MDP):
 
     def exact(self, *, dyadic: bool = False) -> MDP:
         """The model in rationals: features and laws as :meth:`MDP.exact` takes them, and the rows as their products."""
-        if self.is_exact and all(self.__dict__[f"{name}_exact"] is not None for name in self._arrays):
+        if self.is_exact and all(self.__dict__[f"{name}_exact"] is not None for name in self.arrays):
             return self
         arrays = self._exactly(dyadic)
         P = Transitions.from_dense(self._rows_of(arrays))
@@ -177,7 +197,7 @@ class LinearMDP(_Structured):
     (2, [Fraction(1, 2), Fraction(1, 2)])
     """
 
-    _arrays = ("phi", "mu", "theta")
+    arrays = ("phi", "mu", "theta")
     _pays = True
 
     phi: Floats
@@ -255,6 +275,11 @@ class LinearMDP(_Structured):
         """The dimension d of the features."""
         return self.phi.shape[1]
 
+    @property
+    def features(self) -> Floats:
+        """The features ``(L, d)``, as learners see them."""
+        return self.phi
+
     @cached_property
     def rank(self) -> int:
         """The rank of the features: exact where they are rational, else numerical."""
@@ -311,7 +336,8 @@ class LinearMDP(_Structured):
         Parameters
         ----------
         mdp : MDP
-            Made rational first, by :meth:`MDP.exact`.
+            Made rational first, by :meth:`MDP.exact`; a model whose floats are no rationals with rows that sum to one is
+            taken in floats.
         phi : (S, A, d) or (L, d) numbers, optional
             One-hot features of the pairs by default: every model is linear in them.
 
@@ -329,14 +355,21 @@ class LinearMDP(_Structured):
         """
         if isinstance(mdp, cls) and phi is None:
             return mdp
-        mdp = mdp.exact()
+        try:
+            mdp = mdp.exact()
+        except ModelError:
+            exactly = False
+        else:
+            exactly = True
         L, S = mdp.n_pairs, mdp.n_states
-        P: Array = np.full((mdp.P.n_rows, S), Fraction(0), dtype=object)
-        P[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals()
-        r = np.full(L, Fraction(0), dtype=object) if mdp.active is None else np.asarray(mdp.reward.exact)
+        P: Array = np.full((mdp.P.n_rows, S), Fraction(0) if exactly else 0.0)
+        P[mdp.P.row_of, mdp.P.indices.astype(np.int64)] = mdp.P.rationals() if exactly else mdp.P.data
+        r: Any = np.full(L, P.flat[0] * 0)
+        if mdp.active is not None:
+            r = np.asarray(mdp.reward.exact if exactly else mdp.r)
         if phi is None:
-            features: Array = np.full((L, L), Fraction(0), dtype=object)
-            features[np.arange(L), np.arange(L)] = Fraction(1)
+            features: Array = np.full((L, L), P.flat[0] * 0)
+            features[np.arange(L), np.arange(L)] = P.flat[0] * 0 + 1
         else:
             given = np.asarray(phi)
             if given.ndim == 3:
@@ -345,6 +378,7 @@ class LinearMDP(_Structured):
                 raise ModelError("phi has the wrong shape", found=np.shape(phi), needed=f"({L}, d): a row a pair")
             exact = exact_array(given, "phi")
             features = rationalize_array(given) if exact is None else exact
+            features = features if exactly else features.astype(np.float64)
         P, r = P.reshape(-1, L, S), r.reshape(-1, L)
         mu = [_fit(features, part, mdp, "transition law") for part in P]
         theta = [_fit(features, part[:, None], mdp, "reward")[:, 0] for part in r]
@@ -393,7 +427,7 @@ class LinearMixture(_Structured):
     [[0.0, 2.0], [0.0, 2.0]]
     """
 
-    _arrays = ("psi", "weights")
+    arrays = ("psi", "weights")
 
     psi: Floats
     weights: Floats
@@ -570,13 +604,13 @@ def _fit(phi: Array, target: Array, mdp: MDP, what: str) -> Array:
     off = np.abs(chosen @ solved - target)
     worst = off.max(axis=1)
     k = int(np.argmax(worst))
-    if worst[k] != 0:
+    if worst[k] > (0 if phi.dtype == object else ROUGH):
         raise ModelError(
             f"the {what} of state {int(mdp.state[k])}, action {int(mdp.action[k])} is not linear in the features",
             found=f"a least-squares distance of {float(worst[k]):.3g}",
-            needed="0, in rational arithmetic",
+            needed="0" + (", in rational arithmetic" if phi.dtype == object else f" up to {ROUGH:g}"),
             way_out="add features, or use one-hot ones: LinearMDP.from_mdp(mdp)",
         )
-    out: Array = np.full((phi.shape[1], target.shape[1]), Fraction(0), dtype=object)
+    out: Array = np.full((phi.shape[1], target.shape[1]), phi.flat[0] * 0)
     out[keep] = solved
     return out
