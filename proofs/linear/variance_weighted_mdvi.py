@@ -15,9 +15,9 @@ from mdpkit.claims.enclosure import Interval
 from mdpkit.claims.judge import array
 from mdpkit.claims.trial import call, iterates
 from mdpkit.instances import make
-from mdpkit.kernels import least_squares
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
+from mdpkit.operators import weighted_regression
 from mdpkit.operators.backups import SampledBackup
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, Moments, Variances, WeightedRegression
@@ -152,7 +152,7 @@ def phases(mdp: Any, *, rng: Any, solver: VarianceWeightedMDVI = VWLS) -> Iterat
         new = linear.largest(s)
         v = [x - gamma * y for x, y in zip(new, w, strict=True)]
         w = new
-        yield all_equal(state.inner.v, v, f"v, k={k}")
+        yield all_equal(state.inner.V, v, f"v, k={k}")
         yield fact((state.scale is None) == (k <= VWLS.first), f"f is there from the second run on, k={k}")
         yield equal(state.draws, 0, f"draws, k={k}")
     for rule, copies in ((Differences(3), 2), (Moments(3), 1)):
@@ -256,7 +256,7 @@ def needed(linear: Linear, regression: Any, pair: int) -> Fraction:
 def weighted(on: Any, first: Any, V: Any, gamma: Fraction, rule: Any) -> Any:
     """The second run's regression from a rule that sees the optimal value."""
     found = call(rule, on, first, array(V)).values
-    f = call(least_squares.deviation, np.array([float(x) for x in found]), float(1 / (1 - gamma)))
+    f = call(weighted_regression.deviation, np.array([float(x) for x in found]), float(1 / (1 - gamma)))
     return call(WeightedRegression.of, on, on.number(f), EPS)
 
 

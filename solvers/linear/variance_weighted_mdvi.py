@@ -7,11 +7,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.kernels import least_squares, segments
+from mdpkit.kernels import segments
 from mdpkit.models.canonical import Canonical
-from mdpkit.models.linear import LinearMDP
 from mdpkit.models.sampling import check_count
+from mdpkit.operators import weighted_regression
 from mdpkit.operators.backups import BackupRule, ExactBackup
+from mdpkit.operators.linear_features import HUNDREDTH, has_features
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, VarianceRule
 from mdpkit.solver import Answer, IterativeSolver
@@ -31,6 +32,11 @@ class State(NamedTuple):
     k: int
     draws: int
     gap: float
+
+    @property
+    def V(self) -> Array:
+        """The value that the run backs up next."""
+        return self.inner.V
 
 
 @dataclass(frozen=True)
@@ -88,14 +94,14 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
         "vwls-mdvi:anchors",
     )
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor and features (mk.LinearMDP)"
+    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
 
     first: int = 100
     backup: BackupRule = field(default_factory=ExactBackup)
     variance: VarianceRule = field(default_factory=Differences)
     alpha: Any = None
-    eps: Any = 1e-2
+    eps: Any = HUNDREDTH
 
     def __post_init__(self) -> None:
         check_count(self.first, "the steps of the first run", 1)
@@ -107,7 +113,7 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the model has features, and one discount factor."""
-        return super().accepts(problem) and problem.one_discount and isinstance(problem.mdp, LinearMDP)
+        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The first run's start."""
@@ -119,10 +125,10 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
         run = self.run()
         if state.k == self.first:
             on = OnPolicy(problem)
-            found = self.variance(on, inner.regression, inner.v, rng)
+            found = self.variance(on, inner.regression, inner.V, rng)
             variance, draws = found.values, draws + found.draws
             horizon = 1 / (1 - float(segments.floats(on.gamma)[0]))
-            scale = on.number(least_squares.deviation(segments.floats(variance), horizon))
+            scale = on.number(weighted_regression.deviation(segments.floats(variance), horizon))
             inner = replace(run, scale=scale).init(problem, rng)
         before = inner.draws
         inner = run.step(problem, inner, rng)
