@@ -95,7 +95,7 @@ class Chain:
         self.gain = sum((m * x for m, x in zip(self.law, self.h, strict=True)), F(0))
         self.f = [x - self.gain for x in self.h]
         I_P = [[F(int(s == t)) - self.P[s][t] + self.law[t] for t in range(self.S)] for s in range(self.S)]
-        (self.bias,) = solve(I_P, self.f)
+        self.bias: list[Fraction] = solve(I_P, self.f)[0]
 
     def matrix(self, pi: Sequence[Fraction]) -> Matrix:
         """The chain of a policy."""

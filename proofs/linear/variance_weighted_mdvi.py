@@ -65,7 +65,7 @@ class Unweighted(VarianceWeightedMDVI):
         """As the first run."""
         new = super().step(problem, state, rng)
         if state.k == self.first:
-            one = OnPolicy(problem).number(np.ones(len(new.scale)))
+            one = OnPolicy(problem).number(np.ones(len(problem.r)))
             inner = new.inner._replace(regression=WeightedRegression.of(OnPolicy(problem), one, self.eps))
             return new._replace(inner=inner)
         return new
@@ -354,7 +354,7 @@ def anchors(mdp: Any, *, inside: bool = False, other: bool = False, share: int =
     core = [int(i) for i in regression.core]
     if not (inside or other):
         yield fact(all(sorted(linear.phi[i])[-1] == 1 for i in core), "the core set is in the corners")
-    columns = []
+    columns: list[list[Fraction]] = []
     for i in range(len(core)):
         y = [F(0)] * len(core)
         y[i] = F(1)

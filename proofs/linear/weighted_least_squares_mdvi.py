@@ -310,7 +310,7 @@ def weighted_design(mdp: Any, *, regression: Any = WeightedRegression.of, root: 
     on = OnPolicy(in_arithmetic(canonical(mdp), "rational"))
     code = call(regression, on, array(scale), eps)
     core = [int(k) for k in code.core]
-    columns = []
+    columns: list[list[Fraction]] = []
     for i in range(len(core)):
         unit = [F(0)] * len(core)
         unit[i] = F(1)
