@@ -51,9 +51,9 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
     :class:`WeightedLeastSquaresMDVI` with f = 1 and ``first`` steps; the second one, with this f, begins anew and goes on.
 
     **Guarantee.** Both runs and the change between them are pinned down by ``vwls-mdvi:phases``. Half the squared difference
-    of two draws has the variance for its mean, but the variance is not linear in the features, and its regression may be off
-    by a constant share of :math:`H^2` (``vwls-mdvi:regressed-variance``). On a family of models weighting by the standard
-    deviation, or by f from regressed moments, takes :math:`H^3/\varepsilon^2` samples for a value where f = 1 takes
+    of two draws has the variance for its mean (``vwls-mdvi:drawn-variance``), but the variance is not linear in the features,
+    and its regression may be off by a constant share of :math:`H^2` (``vwls-mdvi:regressed-variance``). On a family of models
+    weighting by f from regressed moments takes :math:`H^3/\varepsilon^2` samples for a value where f = 1 takes
     :math:`H^4/\varepsilon^2` (``vwls-mdvi:horizon``); where the features are in a simplex with its corners, f = 1 is as good
     (``vwls-mdvi:anchors``).
 
@@ -89,6 +89,7 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
     cites: ClassVar = ("vwls-mdvi",)
     claims: ClassVar = (
         "vwls-mdvi:phases",
+        "vwls-mdvi:drawn-variance",
         "vwls-mdvi:regressed-variance",
         "vwls-mdvi:horizon",
         "vwls-mdvi:anchors",
