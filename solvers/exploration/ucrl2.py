@@ -66,7 +66,7 @@ class UCRL2(Learner[State]):
     >>> river = mk.instances.make("riverswim", n_states=3).under(mk.AverageReward())
     >>> regret = mk.play(river, UCRL2(), steps=1000, rng=np.random.default_rng(0))
     >>> bool(np.all(regret.series["index"] >= regret.best)), int(regret.series["switches"][-1])
-    (True, 29)
+    (True, 26)
     """
 
     delta: float = 0.1

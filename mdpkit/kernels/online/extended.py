@@ -9,7 +9,6 @@ import math
 import numpy as np
 from numba import njit
 
-from mdpkit.kernels.extended import SWEEPS
 from mdpkit.kernels.online.episodes import best_pairs, first_state, step
 
 __all__ = ["empirical", "iterate", "ranked", "ucrl2"]
@@ -42,7 +41,8 @@ def iterate(r, law, width, pair_ptr, stop, lazy, u, choice):
     value, q, p, order = np.empty(S), np.empty(L), np.empty(S), np.empty(S, dtype=np.int64)
     u[:] = 0.0
     low, high = 0.0, 0.0
-    for sweep in range(SWEEPS):
+    most = int(50 / (stop * stop)) + 1
+    for sweep in range(most):
         ranked(u, order)
         best = order[0]
         for k in range(L):
@@ -64,7 +64,7 @@ def iterate(r, law, width, pair_ptr, stop, lazy, u, choice):
         for s in range(1, S):
             low = min(low, value[s] - u[s])
             high = max(high, value[s] - u[s])
-        if high - low < stop or sweep == SWEEPS - 1:
+        if high - low < stop or sweep == most - 1:
             break
         least = np.inf
         for s in range(S):
