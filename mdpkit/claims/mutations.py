@@ -406,6 +406,8 @@ class NoBonus(_Patched):
     targets = (
         ("mdpkit.kernels.optimism", "hoeffding_bonus"),
         ("mdpkit.kernels.optimism", "bernstein_bonus"),
+        ("mdpkit.kernels.policy_optimization", "delay_bonus"),
+        ("mdpkit.kernels.policy_optimization", "leader_bonus"),
     )
 
     def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
