@@ -1,0 +1,6 @@
+"""Experiments: learners on problems over seeds, stored as they run, resumed where they were stopped, drawn without a rerun."""
+
+from mdpkit.experiments.regret import RegretExperiment, gathered, load_regret, regret
+from mdpkit.experiments.store import BrokenCellWarning, ExperimentError
+
+__all__ = ["BrokenCellWarning", "ExperimentError", "RegretExperiment", "gathered", "load_regret", "regret"]
