@@ -239,8 +239,8 @@ def merged(folder: Folder, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if differences:
         raise ExperimentError(
             f"{folder.path} holds another experiment: {'; '.join(differences)}",
-            way_out="choose another folder; nothing was changed. More seeds or learners may be added to an experiment, and to "
-            "all of its problems further ones",
+            way_out="choose another folder; nothing was changed (an experiment takes more seeds, more learners, and further "
+            "problems beside all of its own)",
         )
     whole = dict(old)
     for name, value in manifest.items():
@@ -271,7 +271,6 @@ def _one(words: str, label: str, theirs: Any, ours: Any) -> str:
     """How two descriptions of one label differ; empty where they do not."""
     a, b = _flat(theirs), _flat(ours)
     for entry in (a, b):
-        entry.pop("source", None)
         entry.pop("bounded_by", None)
     if a == b:
         return ""

@@ -36,7 +36,7 @@ from mdpkit.play import play, rounds
 from mdpkit.regret import Regret
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Curve", "RegretExperiment", "Run", "gathered", "load_regret", "regret", "source_of"]
+__all__ = ["Curve", "RegretExperiment", "Run", "gathered", "load_regret", "regret", "rounds_of", "source_of"]
 
 KIND = "regret"
 DECADE = 10
@@ -239,7 +239,7 @@ class RegretExperiment:
         rows: list[dict[str, Any]] = []
         for (problem, name), curve in self.curves.items():
             total = mean_of(curve.totals, self.confidence)
-            last = mean_of(curve.gap[:, -1], self.confidence)
+            last = mean_of(np.array([run.gap[-1] for run in curve.runs]), self.confidence)
             slope = curve.slope
             bound = curve.bound
             rows.append(
@@ -322,6 +322,15 @@ class RegretExperiment:
             found.append(f"The intervals of the {len(pairs)} differences hold together with {level} (Bonferroni).")
         several = len(self.problems) > 1
         found += [(f"{c.problem}: " if several else "") + c.sentence() for c in pairs if n > 1 or len(pairs) == 1]
+        for (problem, name), curve in self.curves.items():
+            if curve.bound is not None:
+                start = curve.informative_from
+                where = f" on {problem}" if several else ""
+                says = "never less than" if start is None else f"less than, from {self.unit} {start:,} on,"
+                found.append(
+                    f"The bound {curve.bounded_by} of {name}{where} is {curve.bound[-1]:.3g} after {self.rounds:,} "
+                    f"{self.unit}s; it is {says} the most that the range of the rewards lets them lose."
+                )
         missing = self.missing
         if missing:
             p, a, s = missing[0]
@@ -451,10 +460,8 @@ def regret(
     places = {label: environment_of(_loaded(thing)) for label, thing in sources.items()}
     players = named(learners, (Learner,), "learner")
     players = {label: learner_of(one) if isinstance(one, str) else one for label, one in players.items()}
-    unit, n = _rounds(places, episodes, steps)
+    unit, n = rounds_of(places, episodes, steps)
     described = {label: described_problem(place, n) for label, place in places.items()}
-    for label, thing in sources.items():
-        described[label]["source"] = thing if isinstance(thing, str) else None
     methods: dict[str, Any] = {}
     for label, one in players.items():
         if not isinstance(one, Learner):
@@ -626,7 +633,7 @@ def source_of(text: str) -> MDP:
     return load_model(text if known or "." in name or "/" in name or "\\" in name else f"instance:{text}")
 
 
-def _rounds(places: Mapping[str, Environment], episodes: int | None, steps: int | None) -> tuple[str, int]:
+def rounds_of(places: Mapping[str, Environment], episodes: int | None, steps: int | None) -> tuple[str, int]:
     """The unit of rounds, and their number."""
     kinds = {label: place.base.problem.kind for label, place in places.items()}
     units = {label: {"finite": "episode", "average": "step", "discounted": "epoch"}[k] for label, k in kinds.items()}

@@ -51,8 +51,9 @@ def mean_of(values: Array, confidence: float = 0.95) -> Mean:
 
     Examples
     --------
-    >>> mean_of([1.0, 2.0, 3.0])
-    Mean(value=2.0, lower=-0.4841377117503164, upper=4.484137711750317, n=3, confidence=0.95)
+    >>> mean = mean_of([1.0, 2.0, 3.0])
+    >>> mean.value, round(mean.lower, 6), round(mean.upper, 6), mean.n
+    (2.0, -0.484138, 4.484138, 3)
     """
     check_confidence(confidence)
     x: Floats = np.asarray(values, dtype=np.float64)

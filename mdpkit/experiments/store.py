@@ -68,7 +68,7 @@ def atomic_write(path: Path, data: bytes) -> None:
 
 def pack(key: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     """The bytes of a cell: the same for the same key and arrays."""
-    values = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    values = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     text = json.dumps(dict(key), sort_keys=True)
     buffer = io.BytesIO()
     np.savez(buffer, key=np.array(text), digest=np.array(_digest(text, values)), **values)
@@ -99,7 +99,7 @@ def unpack(data: bytes, key: Mapping[str, Any] | None = None) -> dict[str, Array
 def _digest(text: str, values: Mapping[str, Array]) -> str:
     h = hashlib.sha256(text.encode())
     for name in sorted(values):
-        array = np.ascontiguousarray(values[name])
+        array = np.asarray(values[name], order="C")
         h.update(f"|{name}|{array.dtype.str}|{array.shape}|".encode())
         h.update(array.tobytes())
     return h.hexdigest()

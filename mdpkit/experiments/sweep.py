@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import statistics
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mdpkit.errors import OptionError, UnsupportedError
 
-__all__ = ["Cell", "Status", "Task", "check_jobs", "clock", "sweep"]
+__all__ = ["Cell", "Status", "Task", "check_jobs", "sweep"]
 
 Arrays = Mapping[str, Any]
 
@@ -179,15 +178,3 @@ class _Clock:
         usual = statistics.mean(known.values())
         work = sum(n * known.get(group, usual) for group, n in self.waiting.items())
         return work / max(1, abs(self.jobs))
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss.
-
-    Examples
-    --------
-    >>> clock(3725.2)
-    '1:02:05'
-    """
-    whole = math.ceil(seconds - 0.5)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -110,7 +110,7 @@ def suboptimality(
             label += f" (0 after {found.unit} {last:,})"
         _draw(ax, i, at, mean, label, log)
     each = "per step" if found.unit == "step" else f"per {found.unit}"
-    _finish(ax, found, log, f"suboptimality: expected reward lost {each}")
+    _finish(ax, found, log, f"suboptimality: reward lost {each}")
     return ax
 
 
@@ -232,13 +232,13 @@ def _bounds(ax: Any, curves: dict[str, Curve], found: RegretExperiment, log: boo
     bounded = [(i, label, curve) for i, (label, curve) in enumerate(curves.items()) if curve.bound is not None]
     for i, label, curve in bounded:
         start = curve.informative_from
-        says = "never below the dotted line" if start is None else f"below the dotted line from {start:,}"
-        if start is not None and start > curve.at[-1]:
-            says += ", beyond this axis"
+        says = "never below the dotted line" if start is None else f"below the dotted line from {found.unit} {start:,}"
+        if start is not None:
+            says += " (○)" if start <= curve.at[-1] else ", beyond this axis"
         who = "" if len(curves) == 1 else f" of {label}"
         ax.plot(
             curve.at, curve.bound, color=colors[i % len(colors)], linestyle=(0, (6, 2, 1, 2)), linewidth=1.0,
-            label=_plain(f"bound{who}, {curve.bounded_by}: {says}"), zorder=2.5,
+            label=_plain(f"bound{who}, {curve.bounded_by}:\n{says}"), zorder=2.5,
         )  # fmt: skip
         if start is not None and start <= curve.at[-1]:
             height = float(np.interp(start, curve.at, curve.bound))
@@ -249,7 +249,7 @@ def _bounds(ax: Any, curves: dict[str, Curve], found: RegretExperiment, log: boo
         text = each.get(found.unit, "epochs, range of rewards / (1 − γ)")
         ax.plot(
             run.at, run.trivial * run.at, color=_gray(ax), linestyle=(0, (1, 2)), linewidth=1.2,
-            label=f"the most that can be lost: {text}", zorder=1.5,
+            label=f"most that can be lost: {text}", zorder=1.5,
         )  # fmt: skip
 
 
@@ -258,8 +258,8 @@ def _slope(curve: Curve) -> str:
     if slope is None:
         return ""
     if slope.lower is None:
-        return f": slope {slope.value:.2f}"
-    return f": slope {slope.value:.2f} [{slope.lower:.2f}, {slope.upper:.2f}]"
+        return f": slope {slope.value:.3f}"
+    return f": slope {slope.value:.3f} [{slope.lower:.3f}, {slope.upper:.3f}]"
 
 
 def _binned(curve: Curve, log: bool) -> tuple[Array, Floats]:
@@ -279,17 +279,18 @@ def _finish(ax: Any, found: RegretExperiment, log: bool, label: str) -> None:
         ax.set_yscale("log")
     else:
         ax.set_xlim(left=0)
-        if ax.get_ylim()[0] > 0:
+        if ax.dataLim.y0 >= 0:
             ax.set_ylim(bottom=0)
     ax.set_xlabel(f"{found.unit}s")
     ax.set_ylabel(label)
     ax.grid(alpha=0.3)
     n = len(found.seeds)
     title = f"mean of {n} seeds, {100 * found.confidence:.4g} % interval" if n > 1 else "one seed, no band"
-    wide = max((len(text.get_label()) for text in ax.get_lines()), default=0) > 38
+    names = ax.get_legend_handles_labels()[1]
+    wide = max((len(line) for name in names for line in name.split("\n")), default=0) > 24
     ax.legend(
-        title=title, title_fontsize="small", fontsize="small", frameon=False, loc="upper center",
-        bbox_to_anchor=(0.5, -0.16), ncols=1 if wide or len(ax.get_lines()) < 3 else 2,
+        title=title, title_fontsize="small", fontsize="small", frameon=False, loc="upper left", alignment="left",
+        bbox_to_anchor=(-0.02, -0.14), ncols=1 if wide or len(names) < 3 else 2,
     )  # fmt: skip
 
 
