@@ -569,6 +569,143 @@ def regret(
     _finish(run, quiet, verbose)
 
 
+@app.command("sample-complexity")
+def sample_complexity(
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            "--instance",
+            metavar="SOURCE",
+            help="A named instance such as 'riverswim?variant=ucrl2', a model file or gym:ID.",
+            show_default=False,
+        ),
+    ] = None,
+    learner: LearnerNames = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A solver that draws from a generative model, in place of learners; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="NAME=A,B,…",
+            help="eps=0.1,0.2 (needed); gamma, horizon, or a parameter of the instance such as n_states=4,6,8; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    episodes: Episodes = None,
+    steps: StepCount = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", help="The most draws of a solver.", min=1)
+    ] = None,
+    when: Annotated[
+        str, typer.Option("--when", metavar="WHAT", help="What is counted: first, settled, average or mistakes.")
+    ] = "first",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="NAME", help="Abscissa: eps, horizon for 1/(1-gamma), H, S, A, d, or one of the grid."
+        ),
+    ] = None,
+    horizon: Horizon = None,
+    gamma: Gamma = None,
+    reward: RewardName = None,
+    minimize: Minimize = None,
+    initial: Initial = None,
+    noise: Noise = None,
+    known: Known = False,
+    unit_rewards: UnitRewards = False,
+    delay: Delay = None,
+    seeds: Seeds = None,
+    seed: RootSeed = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    plot: Plot = None,
+    dark: Dark = False,
+    confidence: Confidence = 0.95,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Count episodes, steps or samples until eps-optimality, over a grid of problems.
+
+    Losses are exact. What is not reached within the run is reported as more than its length. With --data, finished runs are
+    kept; with --data alone, what is there is shown and drawn without running anything.
+
+    Exit codes: 0 done, 1 shown from a folder in which runs are missing, 2 bad input or usage, 130 interrupted.
+    """
+
+    def run() -> int:
+        from mdpkit import experiments
+
+        _check_picture(plot, force)
+        options = [horizon, gamma, reward, minimize, initial, noise, delay, seeds, seed, episodes, steps, samples, grid]
+        if not instance and not learner and not method:
+            if any(option is not None for option in options) or known or unit_rewards or data is None:
+                raise OptionError(
+                    "nothing to count",
+                    needed="--instance SOURCE, --grid eps=…, and --learner NAME or --method NAME",
+                    way_out="mdpkit instances and mdpkit methods list them; --data DIR alone shows what a folder holds",
+                )
+            found = experiments.load_sample_complexity(data, when, confidence)
+        else:
+            axes = _grid_of(grid or [])
+            eps = axes.pop("eps", None)
+            if eps is None:
+                raise OptionError("no accuracy is given", needed="--grid eps=0.1, or several values: --grid eps=0.1,0.2")
+            (source,) = _required([instance] if instance else None, "--instance SOURCE", "mdpkit instances lists them")
+            if learner and method:
+                raise OptionError("learners count episodes, solvers samples", needed="--learner or --method, not both")
+            criterion = "average" if steps is not None else None
+            place = _family(
+                source, (criterion, gamma, horizon, reward, minimize, initial), noise, known, unit_rewards, delay
+            )
+            who = _required(learner or method, "--learner NAME or --method NAME", "mdpkit methods lists them")
+            with _progress("counting", quiet) as progress:
+                found = _kept(
+                    lambda: experiments.sample_complexity(
+                        place,
+                        who,
+                        eps=eps,
+                        grid=axes,
+                        episodes=episodes,
+                        steps=steps,
+                        samples=samples,
+                        when=when,
+                        seeds=10 if seeds is None else seeds,
+                        seed=seed or 0,
+                        jobs=jobs or os.cpu_count() or 1,
+                        data=data,
+                        confidence=confidence,
+                        progress=_sweeping(progress),
+                        command=_command(),
+                    ),
+                    data,
+                )
+        if found is None:
+            return INTERRUPTED
+        axis = against or (found.axes[0] if found.axes else None)
+        if axis is not None:
+            found.lines(axis)  # says what there is, if this is none
+        if plot is not None:
+            _draw(lambda: found.plot(axis).figure, plot, dark)
+        if json:
+            _write(_json(_finite(found.summary())))
+        else:
+            _print(*_count_tables(found, axis), *found.sentences())
+            _print(*_kept_where(found, data, plot))
+        return FAILED if found.missing else OK
+
+    _finish(run, quiet, verbose)
+
+
 @app.command()
 def claims(
     patterns: Annotated[
@@ -938,6 +1075,77 @@ def _regret_table(found: Any) -> Table:
             _interval(row["slope"], row["slope_lower"], row["slope_upper"], 3),
         )  # fmt: skip
     return table
+
+
+def _grid_of(texts: Sequence[str]) -> dict[str, list[str]]:
+    """``name=a,b`` as lists of texts."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name, parts = name.strip(), [part.strip() for part in values.split(",")]
+        if not equals or not name or not all(parts):
+            raise OptionError("--grid does not read", found=text, needed="NAME=A,B,… such as eps=0.1,0.2")
+        if name in found or len(set(parts)) < len(parts):
+            raise OptionError(f"--grid {name} gives something twice", found=text, needed="each name and value once")
+        found[name] = parts
+    return found
+
+
+def _family(
+    source: str,
+    posed: tuple[Any, ...],
+    noise: str | None,
+    known: bool,
+    unit_rewards: bool,
+    delay: int | None,
+) -> Callable[..., Any]:
+    """The problem at a point of a grid."""
+    from mdpkit import instances as named
+    from mdpkit.experiments.regret import is_instance, source_of
+
+    criterion, gamma, horizon, reward, minimize, initial = posed
+
+    def build(**point: str) -> Any:
+        for name, option in (("gamma", gamma), ("horizon", horizon)):
+            if name in point and option is not None:
+                raise OptionError(f"--{name} is also in the grid", needed="one of them")
+        stages = point.pop("horizon", horizon)
+        if stages is not None and not str(stages).isdigit():
+            raise OptionError("the horizon in the grid is no number of stages", found=stages, needed="an integer >= 0")
+        question = _question(
+            None, criterion, point.pop("gamma", gamma), None if stages is None else int(stages), reward, minimize, initial, None
+        )
+        if point and not is_instance(source):
+            raise OptionError(f"{source} has no parameters", found=", ".join(point), needed="gamma or horizon")
+        if point:
+            name, given = named.parse(source)
+            model = named.make(name, **{**given, **point})
+        else:
+            model = source_of(source)
+        problem, _ = question.pose(model)
+        return _place_of(problem, noise, known, unit_rewards, delay)
+
+    return build
+
+
+def _count_tables(found: Any, axis: str | None) -> list[Any]:
+    several = any(found.points)
+    table = _grid(*(["problem"] if several else []), "method", "eps", "got there", "mean", "median")
+    for row in found.table():
+        mean = _interval(row["mean"], row["lower"], row["upper"]) if row["mean"] is not None else f"> {row['more_than']:,.6g}"
+        median = f"{row['median']:,.6g}" if math.isfinite(row["median"]) else f"> {found.limit:,}"
+        table.add_row(
+            *([row["point"]] if several else []), row["method"], f"{row['eps']:g}", f"{row['reached']} of {row['seeds']}",
+            mean, median,
+        )  # fmt: skip
+    rows = [] if axis is None else [row for row in found.slopes(axis) if row["slope"] is not None]
+    if not rows:
+        return [table]
+    slopes = _grid(f"slope against {axis}", "where", "slope", "abscissas")
+    for row in rows:
+        used = f"{row['used']} of {row['abscissas']}"
+        slopes.add_row(row["method"], row["fixed"], _interval(row["slope"], row["lower"], row["upper"]), used)
+    return [table, slopes]
 
 
 def _kept_where(found: Any, data: Path | None, plot: Path | None) -> list[str]:

@@ -36,7 +36,7 @@ from mdpkit.play import play, rounds
 from mdpkit.regret import Regret
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Curve", "RegretExperiment", "Run", "gathered", "load_regret", "regret", "rounds_of", "source_of"]
+__all__ = ["Curve", "RegretExperiment", "Run", "gathered", "is_instance", "load_regret", "regret", "rounds_of", "source_of"]
 
 KIND = "regret"
 DECADE = 10
@@ -379,13 +379,14 @@ class RegretExperiment:
 
     def plot(self, what: str = "regret", ax: Any = None, **options: Any) -> Any:
         """A picture: ``"regret"``, ``"suboptimality"``, or the name of a series; see :mod:`mdpkit.plots`."""
-        from mdpkit.plots import regret as pictures
+        from mdpkit.plots.regret import regret as picture
+        from mdpkit.plots.regret import series, suboptimality
 
         if what == "regret":
-            return pictures.regret(self, ax=ax, **options)
+            return picture(self, ax=ax, **options)
         if what == "suboptimality":
-            return pictures.suboptimality(self, ax=ax, **options)
-        return pictures.series(self, what, ax=ax, **options)
+            return suboptimality(self, ax=ax, **options)
+        return series(self, what, ax=ax, **options)
 
     def __repr__(self) -> str:
         size = f"{_count(len(self.problems), 'problem')}, {_count(len(self.learners), 'learner')}"
@@ -626,11 +627,15 @@ def _loaded(thing: Any) -> Any:
     return source_of(thing) if isinstance(thing, str) else thing
 
 
+def is_instance(text: str) -> bool:
+    """Whether a source is a named instance, and no file or table of Gymnasium."""
+    name = text.partition("?")[0]
+    return text.startswith("instance:") or not (text.startswith("gym:") or set(name) & set("./\\"))
+
+
 def source_of(text: str) -> MDP:
     """The model of a source: a file, ``gym:ID``, ``instance:NAME``, or the bare name of an instance."""
-    known = text.startswith(("instance:", "gym:"))
-    name = text.partition("?")[0]
-    return load_model(text if known or "." in name or "/" in name or "\\" in name else f"instance:{text}")
+    return load_model(f"instance:{text.removeprefix('instance:')}" if is_instance(text) else text)
 
 
 def rounds_of(places: Mapping[str, Environment], episodes: int | None, steps: int | None) -> tuple[str, int]:
