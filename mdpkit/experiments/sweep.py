@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ def sweep(
             yield task, arrays
         return
     joblib = _joblib()
-    pool: Any = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+    pool: Any = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
     clock.jobs = _workers(joblib, jobs)
     here = os.getpid()
     calls = (joblib.delayed(_numbered)(i, t.work, t.arguments, t.what, here) for i, t in enumerate(tasks))
@@ -128,6 +129,7 @@ def _numbered(i: int, work: Callable[..., Any], arguments: Any, what: str, drive
 def _timed(work: Callable[..., Any], arguments: Any, what: str, driver: int) -> tuple[float, Any]:
     if os.getpid() != driver and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's business
+        _mortal(driver)
     started = time.perf_counter()
     try:
         with _one_thread():
@@ -136,6 +138,20 @@ def _timed(work: Callable[..., Any], arguments: Any, what: str, driver: int) -> 
         error.add_note(f"in the cell {what}")
         raise
     return time.perf_counter() - started, arrays
+
+
+@cache
+def _mortal(driver: int) -> None:
+    """End this process soon after its driver, if it is a child of it: a driver that was killed cannot do that itself."""
+    if os.getppid() != driver:
+        return
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _one_thread() -> AbstractContextManager[Any]:
