@@ -275,7 +275,7 @@ class SampleComplexity:
             )
         short = [line for name in self.axes for line in self.lines(name) if line.slope is None and len(line.x) > 1]
         if short:
-            found.append(f"Slopes take {rates.FEWEST} abscissas that all seeds reached: {_count(len(short), 'line')} have fewer.")
+            found.append(f"Slopes take {rates.FEWEST} abscissas that all seeds reached, more than {_count(len(short), 'line')} had.")
         if any(line.slope is not None for name in self.axes for line in self.lines(name)):
             found.append("Slopes are of log counts against log abscissas, means over the seeds' own, with Student's intervals.")
         if self.missing:
