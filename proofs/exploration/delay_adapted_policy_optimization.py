@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Interval, Row, all_equal, all_leq, claim, equal, fact, leq, mutant
-from mdpkit.claims.cases import chosen
 from mdpkit.claims.claim import Case
 from mdpkit.claims.exact import Exact
 from mdpkit.claims.judge import ball, exp

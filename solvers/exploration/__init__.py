@@ -9,12 +9,12 @@ from mdpkit.solvers.exploration.ucbvi import UCBVI
 from mdpkit.solvers.exploration.ucrl2 import UCRL2
 
 __all__ = [
-    "BestOfBothWorldsPolicyOptimization",
-    "DelayAdaptedPolicyOptimization",
-    "ExploreThenCommit",
-    "OptimisticQLearning",
     "PSRL",
     "TSDE",
     "UCBVI",
     "UCRL2",
+    "BestOfBothWorldsPolicyOptimization",
+    "DelayAdaptedPolicyOptimization",
+    "ExploreThenCommit",
+    "OptimisticQLearning",
 ]
