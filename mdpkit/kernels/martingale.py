@@ -1,0 +1,100 @@
+r"""Moments of martingale conditions on a grid: what temporal-difference methods of continuous time solve for.
+
+A chain ``P (S, S)`` is a process observed every dt, ``r (S,)`` is what a step pays, and a value is :math:`J = \Phi\theta`, with
+features ``phi (S, d)``. Along a step the residual is
+
+.. math:: \delta = f J(X_{i+1}) - (1 + p) J(X_i) + r(X_i),
+
+with :math:`f = e^{-\rho\,dt}, p = 0` where the next value is discounted, and :math:`f = 1, p = \rho\,dt` where discounting is
+a rate. Floats, Fractions or balls; everything is expected, nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mdpkit.kernels import segments
+from mdpkit.typing import Array
+
+__all__ = ["errors_squared", "exponential", "orthogonality", "projection", "to_go"]
+
+TERMS = 40
+"""Of the Poisson series of a short step, whose rest is far below rounding."""
+
+
+def eye(like: Array) -> Array:
+    """The identity, as wide as ``like`` and in its numbers."""
+    return np.eye(len(like), dtype=int if like.dtype == object else float) + 0 * like
+
+
+def exponential(generator: Array, dt: Any) -> Array:
+    r"""Transition probabilities after a time, :math:`e^{L\,dt}`, ``(S, S)``, in floats or balls.
+
+    In floats by uniformization, with sums of nonnegative terms alone, so that no probability is negative and each is right
+    to some digits; a long step is the square of half a step.
+    """
+    if generator.dtype == object:
+        from importlib import import_module
+
+        flint: Any = import_module("flint")
+        n = len(generator)
+        entries = [segments.ball(x) * segments.ball(dt) for x in generator.flat]
+        out = np.empty(n * n, dtype=object)
+        out[:] = flint.arb_mat(n, n, entries).exp().entries()
+        return out.reshape(n, n)
+    fastest = float(np.max(-np.diag(generator)))
+    if fastest * dt == 0:
+        return eye(generator)
+    halvings = max(0, int(np.ceil(np.log2(fastest * dt))))
+    short = fastest * dt / 2.0**halvings
+    jump = eye(generator) + generator / fastest
+    np.fill_diagonal(jump, np.maximum(np.diag(jump), 0.0))
+    total, term = eye(generator), eye(generator)
+    for k in range(1, TERMS):
+        term = term @ jump * (short / k)
+        total = total + term
+    for _ in range(halvings):
+        total = total / total.sum(axis=1, keepdims=True)
+        total = total @ total
+    return total / total.sum(axis=1, keepdims=True)
+
+
+def orthogonality(
+    P: Array, r: Array, phi: Array, weights: Array, factor: Any, penalty: Any, decay: Any
+) -> tuple[Array, Array]:
+    r"""A and b of the martingale orthogonality conditions :math:`E \sum_i \xi_i \delta_i = b - A\theta`, ``(d, d)``, ``(d,)``.
+
+    The test functions are :math:`\xi_i = \sum_{j \le i} c^{i-j} \phi(X_j)` for the ``decay`` c, which for c = 0 is
+    :math:`\phi(X_i)`. ``weights (S,)`` are the law of each :math:`X_j`, the stationary one unless c is 0.
+    """
+    one = eye(P)
+    tests = weights[:, None] * phi
+    if decay != 0:
+        tests = segments.solve((one - decay * P).T, tests)
+    step = (1 + penalty) * one - factor * P
+    return tests.T @ step @ phi, tests.T @ r
+
+
+def errors_squared(P: Array, r: Array, phi: Array, weights: Array, factor: Any, penalty: Any) -> tuple[Array, Array]:
+    r"""M and b of the mean-square temporal-difference error :math:`E[\delta^2] = \theta^\top M \theta - 2 b^\top \theta + c`."""
+    keep = 1 + penalty
+    cross = weights[:, None] * P
+    square = factor * factor * np.diag(weights @ P) - factor * keep * (cross + cross.T) + keep * keep * np.diag(weights)
+    return phi.T @ square @ phi, phi.T @ (keep * weights * r - factor * (weights * r) @ P)
+
+
+def to_go(P: Array, r: Array, end: Array, factor: Any, penalty: Any, steps: int) -> list[Array]:
+    r"""Expected payments until the end of ``steps`` steps, with i to go: :math:`V_0 =` ``end``, each ``(S,)``."""
+    out = [end]
+    for _ in range(steps):
+        out.append((r + factor * (P @ out[-1])) / (1 + penalty))
+    return out
+
+
+def projection(values: list[Array], phi: Array, laws: list[Array]) -> tuple[Array, Array]:
+    r"""M and b of the projection :math:`\min_\theta \sum_i E_{\mu_i}(V_i - \Phi\theta)^2`: ``M theta = b``."""
+    total = sum(laws)
+    right = sum(law * value for law, value in zip(laws, values, strict=True))
+    return phi.T @ (total[:, None] * phi), phi.T @ right  # pyright: ignore[reportOptionalSubscript, reportIndexIssue]

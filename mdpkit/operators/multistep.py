@@ -1,0 +1,171 @@
+r"""The multistep operator of a trace rule, by following all histories.
+
+.. math:: (M Q)(x) = Q(x) + E_\mu \Bigl[ \sum_{t < T} \gamma^t \beta_t \bigl( r(x_t) + \gamma E_\pi Q(s_{t+1}, \cdot)
+          - Q(x_t) \bigr) \Bigm| x_0 = x \Bigr] = Q + N (T_\pi Q - Q), \qquad N = \sum_{t < T} \gamma^t B_t,
+
+with :math:`B_t(x, y) = E_\mu[\beta_t 1\{x_t = y\} | x_0 = x]`, over pairs x and y. A rule that is cut after T lags is a rule
+again, whose operator has the same fixed point, so that nothing is approximated.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from mdpkit.errors import OptionError, UnsupportedError
+from mdpkit.kernels import segments
+from mdpkit.operators.trace_rules import Memory, PerDecision, TraceRule
+from mdpkit.typing import Array, Ints
+
+__all__ = ["Multistep"]
+
+MOST = 200_000
+"""How many distinct histories may be followed at once."""
+DIGITS = 12
+"""Floats that agree to so many digits are one: products of the same ratios in another order."""
+
+
+class Multistep:
+    r"""The operator of a target, a behavior and a trace rule.
+
+    Parameters
+    ----------
+    P : (L, S)
+        Transition probabilities, dense, in floats, Fractions or balls.
+    r, target, behavior : (L,)
+    gamma : number
+    pair_ptr : (S + 1,) integers
+    rule : TraceRule
+    horizon : int or None
+        T, how many lags credit reaches at most, 1 or more; None for all of them, which per-decision rules allow.
+
+    Raises
+    ------
+    OptionError
+        For a rule that looks back and no horizon.
+    """
+
+    def __init__(
+        self,
+        P: Array,
+        r: Array,
+        gamma: Any,
+        target: Array,
+        behavior: Array,
+        pair_ptr: Ints,
+        rule: TraceRule,
+        horizon: int | None,
+    ):
+        if horizon is None and not isinstance(rule, PerDecision):
+            raise OptionError(
+                "traces that look back are followed to a horizon only",
+                found=f"{type(rule).__name__}, horizon=None",
+                needed="a number of lags",
+                way_out="horizon=10",
+            )
+        self.P, self.r, self.gamma, self.rule, self.horizon = P, r, gamma, rule, horizon
+        self.target, self.behavior, self.pair_ptr = target, behavior, pair_ptr
+        self.ratio = ratios(target, behavior)
+        self.L = len(r)
+
+    def after(self, policy: Array) -> Array:
+        """The chain of pairs under a policy, ``(L, L)``."""
+        return np.repeat(self.P, np.diff(self.pair_ptr), axis=1) * policy
+
+    @cached_property
+    def identity(self) -> Array:
+        """In the operator's numbers, ``(L, L)``."""
+        return np.eye(self.L, dtype=int if self.r.dtype == object else float) + 0 * self.r
+
+    @cached_property
+    def expected(self) -> list[Array]:
+        r""":math:`B_0, \dots, B_{T-1}`, each ``(L, L)``; without a horizon none are listed."""
+        chain = self.after(self.behavior)
+        out = [self.identity]
+        if isinstance(self.rule, PerDecision):
+            step = chain * self.rule.factor(self.ratio, self.target)
+            for _ in range(1, self.horizon or 1):
+                out.append(out[-1] @ step)
+            return out
+        pairs, weight = np.arange(self.L), self.identity
+        memory = self.rule.start(self.r)
+        first, second = np.nonzero(chain != 0)
+        start = np.searchsorted(first, np.arange(self.L + 1))
+        for _ in range(1, self.horizon or 1):
+            count = start[pairs + 1] - start[pairs]
+            if int(count.sum()) > MOST:
+                raise UnsupportedError(
+                    "there are too many histories to follow",
+                    found=f"{int(count.sum())} at lag {len(out)}",
+                    needed=f"at most {MOST}",
+                    way_out="a shorter horizon",
+                )
+            parent = np.repeat(np.arange(len(pairs)), count)
+            entry = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+            entry = entry + np.repeat(start[pairs], count)
+            pairs = second[entry]
+            weight = weight[parent] * chain[first[entry], pairs][:, None]
+            memory = tuple(part[parent] for part in memory)
+            memory = self.rule.advance(memory, self.ratio[pairs], self.target[pairs], pairs)
+            pairs, memory, weight = merged(pairs, memory, weight)
+            law = 0 * self.identity
+            np.add.at(law.T, pairs, memory[0][:, None] * weight)
+            out.append(law)
+        return out
+
+    @cached_property
+    def eligibility(self) -> Array:
+        r""":math:`N = \sum_t \gamma^t B_t`, ``(L, L)``."""
+        if self.horizon is None:
+            rule: Any = self.rule
+            step = self.gamma * self.after(self.behavior) * rule.factor(self.ratio, self.target)
+            return segments.solve(self.identity - step, self.identity)
+        total, power = 0 * self.identity, self.gamma * 0 + 1
+        for law in self.expected:
+            total, power = total + power * law, power * self.gamma
+        return total
+
+    @cached_property
+    def Z(self) -> Array:
+        r"""The linear part of :math:`M Q - Q^\pi = Z (Q - Q^\pi)`, :math:`I - N (I - \gamma P_\pi)`, ``(L, L)``."""
+        return self.identity - self.eligibility @ (self.identity - self.gamma * self.after(self.target))
+
+    @cached_property
+    def norm(self) -> Any:
+        r""":math:`\|Z\|_\infty`, the largest sum of magnitudes of a row."""
+        return segments.norm(np.abs(self.Z).sum(axis=1))
+
+    def errors(self, Q: Array) -> Array:
+        r"""Expected temporal-difference errors :math:`T_\pi Q - Q` of pairs, ``(L,)``."""
+        return self.r + self.gamma * (self.P @ segments.mean(self.target, Q, self.pair_ptr)) - Q
+
+    def __call__(self, Q: Array) -> Array:
+        """MQ, ``(L,)``."""
+        return Q + self.eligibility @ self.errors(Q)
+
+
+def ratios(target: Array, behavior: Array) -> Array:
+    """Probabilities of the target over those of the behavior, ``(L,)``; zero where the behavior never goes."""
+    return np.array([p / b if b != 0 else b * 0 for p, b in zip(target, behavior, strict=True)], dtype=target.dtype)
+
+
+def merged(pairs: Ints, memory: Memory, weight: Array) -> tuple[Ints, Memory, Array]:
+    """Histories that end in one pair with one memory, put together; balls are left as they are."""
+    if segments.is_ball(memory[0][0]):
+        return pairs, memory, weight
+    keys = memory if memory[0].dtype == object else tuple(map(_rounded, memory))
+    place: dict[Any, int] = {}
+    where = np.array(
+        [place.setdefault(key, len(place)) for key in zip(pairs.tolist(), *(k.tolist() for k in keys), strict=True)]
+    )
+    total = np.zeros((len(place), weight.shape[1]), dtype=weight.dtype)
+    np.add.at(total, where, weight)
+    _, first = np.unique(where, return_index=True)
+    return pairs[first], tuple(part[first] for part in memory), total
+
+
+def _rounded(x: Array) -> Array:
+    mantissa, exponent = np.frexp(x)
+    return np.ldexp(np.round(mantissa, DIGITS), exponent)
