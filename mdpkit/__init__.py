@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mdpkit.choose import solve, solve_many
 from mdpkit.cite import cite  # this one and simulate not lazily: the modules would take their names
 from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.estimation import Estimate, estimate
 from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
     MDP,
@@ -49,6 +50,7 @@ __all__ = [
     "AverageReward",
     "Discounted",
     "EntropyRegularized",
+    "Estimate",
     "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
@@ -71,6 +73,7 @@ __all__ = [
     "cite",
     "claims",
     "classify",
+    "estimate",
     "evaluate",
     "from_dataframe",
     "from_pymdptoolbox",
@@ -107,7 +110,7 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient"):
+            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "evaluation"):
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

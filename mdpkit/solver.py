@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Answer", "DirectSolver", "IterativeSolver", "Solver"]
+if TYPE_CHECKING:
+    from mdpkit.operators.task import Task
+
+__all__ = ["Answer", "Checked", "DirectSolver", "Estimator", "IterativeSolver", "Solver"]
 
 State = TypeVar("State")
 
@@ -37,26 +40,8 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Solver(ABC):
-    """Base of all solvers.
-
-    Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
-    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``,
-    ``"regularized"``). Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator
-    they are given; ``sublinear`` ones come near the solution too slowly for a narrow gap, or not to it at all: give
-    ``max_steps``.
-    """
-
-    cites: ClassVar[tuple[str, ...]] = ()
-    claims: ClassVar[tuple[str, ...]] = ()
-    kinds: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[str] = ""
-    randomized: ClassVar[bool] = False
-    sublinear: ClassVar[bool] = False
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the solver solves problems of this kind."""
-        return problem.kind in self.kinds
+class Checked:
+    """Hyper-parameters that can be checked."""
 
     def positive(self, *names: str) -> None:
         """Check that parameters are positive numbers, and finite.
@@ -87,6 +72,29 @@ class Solver(ABC):
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
             raise OptionError(f"{name} is no finite number", found=repr(value), needed=needed)
         return value
+
+
+@dataclass(frozen=True)
+class Solver(Checked, ABC):
+    """Base of all solvers.
+
+    Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
+    docstring) and ``kinds``, the canonical problems it accepts (``"discounted"``, ``"finite"``, ``"total"``, ``"average"``,
+    ``"regularized"``). Where :meth:`accepts` asks for more, ``needs`` says what; ``randomized`` solvers draw from the generator
+    they are given; ``sublinear`` ones come near the solution too slowly for a narrow gap, or not to it at all: give
+    ``max_steps``.
+    """
+
+    cites: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[str] = ""
+    randomized: ClassVar[bool] = False
+    sublinear: ClassVar[bool] = False
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the solver solves problems of this kind."""
+        return problem.kind in self.kinds
 
 
 @dataclass(frozen=True)
@@ -126,3 +134,38 @@ class DirectSolver(Solver):
     @abstractmethod
     def run(self, problem: Canonical, rng: np.random.Generator | None = None) -> Answer:
         """Solve the problem."""
+
+
+@dataclass(frozen=True)
+class Estimator(Checked, ABC, Generic[State]):
+    """A method that estimates the value of a policy, on a :class:`~mdpkit.operators.task.Task`.
+
+    Class attributes are those of a :class:`Solver`. The state is a NamedTuple with a field ``draws``: the transitions drawn
+    so far, which stays zero for exact (expected) updates. Those are written once for floats, Fractions and balls.
+    """
+
+    cites: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("discounted",)
+    needs: ClassVar[str] = "one discount factor"
+    randomized: ClassVar[bool] = False
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the estimator values policies of problems of this kind."""
+        return problem.kind in self.kinds and problem.one_discount
+
+    @abstractmethod
+    def init(self, task: Task, rng: np.random.Generator | None = None) -> State:
+        """The first state."""
+
+    @abstractmethod
+    def step(self, task: Task, state: State, rng: np.random.Generator | None = None) -> State:
+        """The next state."""
+
+    @abstractmethod
+    def answer(self, task: Task, state: State) -> Array:
+        """The estimate on the task's nodes, ``(S,)`` or, of action values, ``(L,)``."""
+
+    def fixed_point(self, task: Task) -> Array | None:
+        """What the estimates tend to, exactly, on the task's nodes; None where no such thing is known."""
+        return None
