@@ -16,10 +16,11 @@ import numpy as np
 
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.kernels import segments
+from mdpkit.operators.task import Task
 from mdpkit.operators.trace_rules import Memory, PerDecision, TraceRule
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Multistep"]
+__all__ = ["Multistep", "errors"]
 
 MOST = 200_000
 """How many distinct histories may be followed at once."""
@@ -28,15 +29,12 @@ DIGITS = 12
 
 
 class Multistep:
-    r"""The operator of a target, a behavior and a trace rule.
+    r"""The operator of a target, a behavior and a trace rule, in the arithmetic of the task.
 
     Parameters
     ----------
-    P : (L, S)
-        Transition probabilities, dense, in floats, Fractions or balls.
-    r, target, behavior : (L,)
-    gamma : number
-    pair_ptr : (S + 1,) integers
+    task : Task
+        Features and weights of it are not read.
     rule : TraceRule
     horizon : int or None
         T, how many lags credit reaches at most, 1 or more; None for all of them, which per-decision rules allow.
@@ -45,19 +43,11 @@ class Multistep:
     ------
     OptionError
         For a rule that looks back and no horizon.
+    UnsupportedError
+        If there are too many histories to follow, when they are.
     """
 
-    def __init__(
-        self,
-        P: Array,
-        r: Array,
-        gamma: Any,
-        target: Array,
-        behavior: Array,
-        pair_ptr: Ints,
-        rule: TraceRule,
-        horizon: int | None,
-    ):
+    def __init__(self, task: Task, rule: TraceRule, horizon: int | None):
         if horizon is None and not isinstance(rule, PerDecision):
             raise OptionError(
                 "traces that look back are followed to a horizon only",
@@ -65,32 +55,33 @@ class Multistep:
                 needed="a number of lags",
                 way_out="horizon=10",
             )
-        self.P, self.r, self.gamma, self.rule, self.horizon = P, r, gamma, rule, horizon
-        self.target, self.behavior, self.pair_ptr = target, behavior, pair_ptr
-        self.ratio = ratios(target, behavior)
-        self.L = len(r)
+        self.task, self.horizon = task, horizon
+        self.rule: Any = rule.converted(task.on.number)
+        self.L = task.n_pairs
 
     def after(self, policy: Array) -> Array:
         """The chain of pairs under a policy, ``(L, L)``."""
-        return np.repeat(self.P, np.diff(self.pair_ptr), axis=1) * policy
+        P = self.task.on.P
+        dense = P.dense if P.dense is not None else P.toarray()
+        return dense[:, self.task.state] * policy
 
     @cached_property
     def identity(self) -> Array:
         """In the operator's numbers, ``(L, L)``."""
-        return np.eye(self.L, dtype=int if self.r.dtype == object else float) + 0 * self.r
+        return self.task.on.number(np.eye(self.L))
 
     @cached_property
     def expected(self) -> list[Array]:
         r""":math:`B_0, \dots, B_{T-1}`, each ``(L, L)``; without a horizon none are listed."""
-        chain = self.after(self.behavior)
+        task, chain = self.task, self.after(self.task.mu)
         out = [self.identity]
         if isinstance(self.rule, PerDecision):
-            step = chain * self.rule.factor(self.ratio, self.target)
+            step = chain * self.rule.factor(task.ratio, task.pi)
             for _ in range(1, self.horizon or 1):
                 out.append(out[-1] @ step)
             return out
         pairs, weight = np.arange(self.L), self.identity
-        memory = self.rule.start(self.r)
+        memory = self.rule.start(task.pi)
         first, second = np.nonzero(chain != 0)
         start = np.searchsorted(first, np.arange(self.L + 1))
         for _ in range(1, self.horizon or 1):
@@ -108,7 +99,7 @@ class Multistep:
             pairs = second[entry]
             weight = weight[parent] * chain[first[entry], pairs][:, None]
             memory = tuple(part[parent] for part in memory)
-            memory = self.rule.advance(memory, self.ratio[pairs], self.target[pairs], pairs)
+            memory = self.rule.advance(memory, task.ratio[pairs], task.pi[pairs], pairs)
             pairs, memory, weight = merged(pairs, memory, weight)
             law = 0 * self.identity
             np.add.at(law.T, pairs, memory[0][:, None] * weight)
@@ -119,36 +110,32 @@ class Multistep:
     def eligibility(self) -> Array:
         r""":math:`N = \sum_t \gamma^t B_t`, ``(L, L)``."""
         if self.horizon is None:
-            rule: Any = self.rule
-            step = self.gamma * self.after(self.behavior) * rule.factor(self.ratio, self.target)
+            task = self.task
+            step = task.gamma * self.after(task.mu) * self.rule.factor(task.ratio, task.pi)
             return segments.solve(self.identity - step, self.identity)
-        total, power = 0 * self.identity, self.gamma * 0 + 1
+        total, power = 0 * self.identity, self.task.gamma * 0 + 1
         for law in self.expected:
-            total, power = total + power * law, power * self.gamma
+            total, power = total + power * law, power * self.task.gamma
         return total
 
     @cached_property
     def Z(self) -> Array:
         r"""The linear part of :math:`M Q - Q^\pi = Z (Q - Q^\pi)`, :math:`I - N (I - \gamma P_\pi)`, ``(L, L)``."""
-        return self.identity - self.eligibility @ (self.identity - self.gamma * self.after(self.target))
+        return self.identity - self.eligibility @ (self.identity - self.task.gamma * self.after(self.task.pi))
 
     @cached_property
     def norm(self) -> Any:
         r""":math:`\|Z\|_\infty`, the largest sum of magnitudes of a row."""
         return segments.norm(np.abs(self.Z).sum(axis=1))
 
-    def errors(self, Q: Array) -> Array:
-        r"""Expected temporal-difference errors :math:`T_\pi Q - Q` of pairs, ``(L,)``."""
-        return self.r + self.gamma * (self.P @ segments.mean(self.target, Q, self.pair_ptr)) - Q
-
     def __call__(self, Q: Array) -> Array:
         """MQ, ``(L,)``."""
-        return Q + self.eligibility @ self.errors(Q)
+        return Q + self.eligibility @ errors(self.task, Q)
 
 
-def ratios(target: Array, behavior: Array) -> Array:
-    """Probabilities of the target over those of the behavior, ``(L,)``; zero where the behavior never goes."""
-    return np.array([p / b if b != 0 else b * 0 for p, b in zip(target, behavior, strict=True)], dtype=target.dtype)
+def errors(task: Task, Q: Array) -> Array:
+    r"""Expected temporal-difference errors :math:`T_\pi Q - Q` of pairs, ``(L,)``."""
+    return task.on.q(task.on.mean(task.pi, Q)) - Q
 
 
 def merged(pairs: Ints, memory: Memory, weight: Array) -> tuple[Ints, Memory, Array]:
