@@ -541,7 +541,7 @@ def task_of(on: OffPolicy, estimator: Any) -> tuple[Task, Any]:
     about=[OnlineTraces],
 )
 def backward_view(
-    mdp: Any, *, traces: Any = None, fewer: int = 0, eta: Any = F(1, 4), reach: int = 2, n: int = 3, blocks: int = 2
+    mdp: Any, *, traces: Any = None, fewer: int = 0, eta: Any = F(1, 4), reach: int | None = None, n: int = 3
 ) -> Iterator[Row]:
     """Credit given backward adds up to the multistep operator, over all trajectories."""
     on = OffPolicy(mdp)
@@ -561,7 +561,7 @@ def backward_view(
             expected = list(Q)
             at = [on.behavior[x] if on.judge.state[x] == 0 else F(0) for x in range(L)]
             for k in range(n):
-                lags = min(n - k - fewer, horizon if reach == 2 or horizon == 9 else reach)
+                lags = min(n - k - fewer, reach or horizon)
                 for x in range(L):
                     seen = sum((on.gamma**t * times(laws[t], delta)[x] for t in range(lags)), F(0))
                     expected[x] += F(eta) * at[x] * seen
