@@ -148,7 +148,7 @@ def estimate(
     >>> import numpy as np, mdpkit as mk
     >>> from mdpkit.solvers.evaluation import TemporalDifferences
     >>> mdp = mk.instances.make("riverswim", n_states=4, gamma="9/10")
-    >>> mk.estimate(mdp, [1, 1, 1, 1], TemporalDifferences(eta=0.5), steps=2000)
+    >>> mk.estimate(mdp, [1, 1, 1, 1], TemporalDifferences(eta=0.5, expected=True), steps=5000)
     Estimate(TemporalDifferences: 4 values, 2000 steps, 0 draws, largest error 2.22e-16, fixed point off by 1.11e-16)
     """
     if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -91,6 +91,7 @@ class Task:
             )
         self.by_pairs, self.phi = self._features(features)
         self._weights = None if weights is None else self._law(weights)
+        self.kept: dict[Any, Any] = {}  # what is computed from the task once, by name
 
     def _policy(self, policy: Any) -> Array:
         given: Any = policy if isinstance(policy, Stationary) else np.asarray(policy)
