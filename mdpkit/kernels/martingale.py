@@ -78,9 +78,7 @@ def orthogonality(
     return tests.T @ ((1 + penalty) * phi - factor * (P @ phi)), tests.T @ r
 
 
-def errors_squared(
-    P: Array, r: Array, phi: Array, weights: Array, factor: Any, penalty: Any
-) -> tuple[Array, Array]:
+def errors_squared(P: Array, r: Array, phi: Array, weights: Array, factor: Any, penalty: Any) -> tuple[Array, Array]:
     r"""Of the mean-square temporal-difference error :math:`E[\delta^2] = w^\top A w - 2 b^\top w + c`."""
     keep = 1 + penalty
     cross = weights[:, None] * P

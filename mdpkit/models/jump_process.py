@@ -49,7 +49,7 @@ class JumpProcess:
     >>> process.value(exact=True).tolist()
     [Fraction(3, 4), Fraction(1, 2)]
     >>> process.uniformized()
-    MDP(2 states, 2 pairs, 4 transitions; Discounted(gamma=2/3); exact)
+    MDP(2 states, 2 pairs, 3 transitions; maximize Discounted(gamma=0.6666666666666666); exact (as given))
     """
 
     generator: Any

@@ -63,9 +63,7 @@ class _GradientTD(SteppingEstimator[State]):
         return state._replace(w=state.w + size * dw, u=state.u + second * du)
 
     @abstractmethod
-    def changes(
-        self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array
-    ) -> tuple[Array, Array]:
+    def changes(self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array) -> tuple[Array, Array]:
         r"""The directions of w and u: ``x`` is :math:`\phi - \gamma\phi'`, ``e`` the trace, ``toward`` :math:`\delta e`."""
 
     @abstractmethod
@@ -127,9 +125,7 @@ class GTD(_GradientTD):
     cites: ClassVar = ("sutton2008", "maei2011")
     claims: ClassVar = ("sutton2008:gradient", "sutton2008:convergence")
 
-    def changes(
-        self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array
-    ) -> tuple[Array, Array]:
+    def changes(self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array) -> tuple[Array, Array]:
         """The directions of w and u."""
         return x * (e @ u), toward - u
 
@@ -188,9 +184,7 @@ class GTD2(_GradientTD):
     cites: ClassVar = ("sutton2009", "maei2011")
     claims: ClassVar = ("sutton2009:gtd2-gradient", "sutton2009:gtd2-convergence")
 
-    def changes(
-        self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array
-    ) -> tuple[Array, Array]:
+    def changes(self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array) -> tuple[Array, Array]:
         """The directions of w and u."""
         phi = task.phi[task.node(seen)]
         return x * (e @ u), toward - (phi @ u) * phi
@@ -250,9 +244,7 @@ class TDC(_GradientTD):
     cites: ClassVar = ("sutton2009", "maei2011")
     claims: ClassVar = ("sutton2009:tdc-gradient", "sutton2009:tdc-convergence")
 
-    def changes(
-        self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array
-    ) -> tuple[Array, Array]:
+    def changes(self, task: Task, seen: Transition, x: Array, e: Array, toward: Array, u: Array) -> tuple[Array, Array]:
         """The directions of w and u."""
         phi, lambda_ = task.phi[task.node(seen)], task.on.number(self.lambda_)
         after = task.gamma * (1 - lambda_) * task.next_phi[seen.next_state]

@@ -94,9 +94,7 @@ class LeastSquaresTemporalDifferences(LinearEstimator[State]):
         walk = self.extended(task, state.walk, seen)
         x, r = self.difference(task, seen)
         e = self.eligibility(task, walk)
-        return State(
-            state.A + np.multiply.outer(e, x), state.b + r * e, walk, state.k + 1, state.draws + 1
-        )
+        return State(state.A + np.multiply.outer(e, x), state.b + r * e, walk, state.k + 1, state.draws + 1)
 
     def answer(self, task: Task, state: State) -> Array:
         """The estimate at the solution of the equations."""

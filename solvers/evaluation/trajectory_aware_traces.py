@@ -152,10 +152,10 @@ class OnlineTraces(Estimator[Replayed]):
     Examples
     --------
     >>> import numpy as np, mdpkit as mk
-    >>> mdp = mk.instances.make("riverswim", n_states=4, gamma="1/2")
-    >>> target, behavior = np.array([[0.1, 0.9]] * 4), np.full((4, 2), 0.5)
+    >>> mdp = mk.instances.make("random-dense", S=3, A=2, gamma="1/2", seed=1)
+    >>> target, behavior = np.array([[0.1, 0.9]] * 3), np.full((3, 2), 0.5)
     >>> rng = np.random.default_rng(0)
-    >>> found = mk.estimate(mdp, target, OnlineTraces(eta=0.05), steps=5000, behavior=behavior, rng=rng)
+    >>> found = mk.estimate(mdp, target, OnlineTraces(eta=0.02), steps=3000, behavior=behavior, rng=rng)
     >>> bool(found.error < 0.1 * max(abs(found.exact)))
     True
     """
