@@ -14,6 +14,7 @@ import numpy as np
 
 from mdpkit.errors import ModelError, OptionError, UnsupportedError
 from mdpkit.kernels import occupancy, segments, stationary
+from mdpkit.models.arithmetic import arithmetic_of
 from mdpkit.models.canonical import Canonical
 from mdpkit.models.policy import Stationary
 from mdpkit.models.sampling import check_generator
@@ -67,7 +68,8 @@ class Task:
     """
 
     def __init__(self, problem: Canonical, pi: Any, mu: Any = None, features: Any = None, weights: Any = None):
-        if problem.kind != "discounted" or not problem.one_discount:
+        gammas = problem.gamma_exact if arithmetic_of(problem) == "ball" else problem.gamma
+        if problem.kind != "discounted" or not np.all(gammas == gammas[0]):
             raise UnsupportedError(
                 "a policy is estimated under one discount factor",
                 found=str(problem.mdp.criterion),

@@ -132,7 +132,9 @@ def test_refuses_other_criteria(name, criterion):
 @every
 def test_costs_are_negative_rewards(name):
     mdp = model()
-    costs = mk.MDP(mdp.P.toarray(), -mdp.r, mk.Discounted("4/5"), state=mdp.state, action=mdp.action, minimize=True)
+    costs = mk.MDP(
+        mdp.P.toarray(), -mdp.r, mk.Discounted("4/5"), state=mdp.state, action=mdp.action, minimize=True, rho=mdp.rho
+    )
     gains, losses = (
         run(ESTIMATORS[name](), x, steps=STEPS, rng=np.random.default_rng(1), weights=[1, 1, 1]) for x in (mdp, costs)
     )
