@@ -28,9 +28,7 @@ __all__ = [
 ]
 
 F = Fraction
-SMALL = joined(
-    positive(sizes=((2, 2), (3, 2)), gammas=(F(1, 2), F(9, 10)), fast=2, full=4), ragged(fast=1, full=2)
-)
+SMALL = joined(positive(sizes=((2, 2), (3, 2)), gammas=(F(1, 2), F(9, 10)), fast=2, full=4), ragged(fast=1, full=2))
 """Models whose short trajectories can be enumerated."""
 LARGE = joined(
     positive(sizes=((3, 2), (4, 2), (3, 3)), gammas=(F(1, 2), F(9, 10), F(99, 100)), fast=4, full=16),
@@ -265,7 +263,12 @@ class Setting:
 
 
 def mean_rows(
-    setting: Setting, estimator: Any, parts: Callable[[Any, Any], Any], expected: Callable[[Any], Any], steps: int, at: str
+    setting: Setting,
+    estimator: Any,
+    parts: Callable[[Any, Any], Any],
+    expected: Callable[[Any], Any],
+    steps: int,
+    at: str,
 ) -> Iterator[Row]:
     """Rows that the drawn update has the mean that the judge expects, at each of the first steps of a trajectory.
 

@@ -107,7 +107,7 @@ def outer(x: Vector, y: Vector) -> Matrix:
     instances=positive(sizes=((2, 2), (3, 2)), fast=2, full=8),
     controls=[
         mutant("both conventions at once", both=True),
-        mutant("test functions do not decay", forget=F(1)),
+        mutant("test functions decay by lambda a step, whatever its length", forget=F(1, 2)),
         mutant("the gradient is not transposed", transposed=False),
         mutant("test functions from the future", forward=False),
     ],
@@ -216,17 +216,21 @@ def online(
             task, code = pose_task(mdp, on.policy, tested, features=phi)
             state = call(code.begin, task, 0)
             w, trace = balls([0, 0]), balls([0, 0])
+            A, b, n_moments = [balls([0, 0]), balls([0, 0])], balls([0, 0]), 0
             yield all_equal(state.w, w, f"{type(tested).__name__}, start")
             for i, x in enumerate(pairs):
                 state = call(code.update, task, state, Transition(states[i], x, states[i + 1]))
                 here, there, paid = rows[states[i]], rows[states[i + 1]], ball(on.judge.r_exact[x])
                 delta = f * dot(there, w) - (1 + p) * dot(here, w) + paid
-                move = balls([0, 0])
+                move, added = balls([0, 0]), list[Any]()
                 if isinstance(tested, MartingaleOrthogonality):
                     trace = [c * z + y for z, y in zip(trace, here, strict=True)]
                     move = [delta * z for z in trace]
+                    added = [(trace, less([(1 + p) * y for y in here], [f * z for z in there]), paid)]
                 elif isinstance(tested, MeanSquareTDError):
                     move = [((1 + p) * y - (0 if semi else f) * z) * delta for y, z in zip(here, there, strict=True)]
+                    change = less([(1 + p) * y for y in here], [f * z for z in there])
+                    added = [(change, change, paid)]
                 elif (i + 1) % window == 0:
                     for first in range(i + 1 - window, i + 1):
                         G = ball(0)
@@ -235,9 +239,16 @@ def online(
                             G = G + weight * ball(on.judge.r_exact[pairs[j]])
                         past = rows[states[first]]
                         error = (G - dot(past, w)) / window
+                        added.append((past, past, G))
                         move = [m + error * y for m, y in zip(move, past, strict=True)]
                 w = [v + ball(eta) * m for v, m in zip(w, move, strict=True)]
                 yield all_equal(state.w, w, f"{type(tested).__name__}, {discounting}, i={i}")
+                for x_, y_, paid_ in added:
+                    A = [[u + v for u, v in zip(*two, strict=True)] for two in zip(A, outer(x_, y_), strict=True)]
+                    b = [u + paid_ * v for u, v in zip(b, x_, strict=True)]
+                n_moments += len(added)
+            yield all_equal(state.A, [[u / n_moments for u in row] for row in A], "mean of A")
+            yield all_equal(state.b, [u / n_moments for u in b], "mean of b")
 
 
 # -- the mesh --------------------------------------------------------------------------------------------------------

@@ -83,7 +83,9 @@ def forward_view(
                     state = after._replace(w=w, k=0)
                 rate = lam if other is None else F(other)
                 returns = (
-                    per_decision(setting, seen, v, rate, boot, ratios) if off else averaged(J, seen, v, rate, kept, boot)
+                    per_decision(setting, seen, v, rate, boot, ratios)
+                    if off
+                    else averaged(J, seen, v, rate, kept, boot)
                 )
                 wanted = w * 0
                 for G, each in zip(returns, seen, strict=True):
@@ -207,7 +209,9 @@ def fixed_point(mdp: Any, *, one_step: bool = False, uniform: bool = False, rati
             yield all_equal(call(tested.step, task, state).w, w, f"{at}: at rest")
             off_rest = call(tested.step, task, call(tested.init, task)).w
             yield all_equal(off_rest, F(1, 5) * (setting.trace(lam).T @ setting.r), f"{at}: from zero")
-        whole = Setting(mdp, off=setting.mu != setting.pi, pairs=setting.pairs, phi=np.eye(setting.n, dtype=int).tolist())
+        whole = Setting(
+            mdp, off=setting.mu != setting.pi, pairs=setting.pairs, phi=np.eye(setting.n, dtype=int).tolist()
+        )
         task, tested = whole.pose(TemporalDifferences(expected=True))
         yield all_equal(call(tested.fixed_point, task), whole.truth, f"{name}: one feature a node")
 
@@ -252,16 +256,16 @@ def positive_definite(mdp: Any, *, sharp: bool = False, twice: int = 1, off: boo
             if not off:
                 yield fact(definite((A + A.T) / 2), f"{at}: definite")
             rest, before = resolved(A, b), None
-            for k, state in enumerate(
-                estimates(mdp, setting.policy, td, 3, arithmetic="rational", **setting.options)
-            ):
+            for k, state in enumerate(estimates(mdp, setting.policy, td, 3, arithmetic="rational", **setting.options)):
                 far = state.w - rest
                 if before is None:
                     yield all_equal(state.w, start, f"{at}: start")
                 else:
                     yield all_equal(state.w, before + eta * (b - A @ before), f"{at}: w_{k}")
                     old = before - rest
-                    less = twice * eta * (2 * (1 - kap) - eta * (1 + kap) ** 2 * trace) * setting.square(setting.phi @ old)
+                    less = (
+                        twice * eta * (2 * (1 - kap) - eta * (1 + kap) ** 2 * trace) * setting.square(setting.phi @ old)
+                    )
                     yield leq(far @ far, old @ old - less, f"{at}: k={k}")
                 before = state.w
 
@@ -386,7 +390,9 @@ START = (1, 1, 1, 1, 1, 1, 10, 1)
     },
     about=[TemporalDifferences],
 )
-def divergence(mdp: Any, *, off: bool = True, emphatic: bool = False, gamma: Any = None, steps: int = 600) -> Iterator[Row]:
+def divergence(
+    mdp: Any, *, off: bool = True, emphatic: bool = False, gamma: Any = None, steps: int = 600
+) -> Iterator[Row]:
     """On Baird's star the expected update diverges, although all values are zero."""
     if gamma is not None:
         mdp = mdp.under(Discounted(gamma))
@@ -446,9 +452,7 @@ def two_features(mdp: Any, *, ends: int = 1, half: int = 1, second: int = 2, ste
     yield equal((a < 0), (gamma > F(5) / (6 - 4 * end * ends)), "divergence")
     for eta in (F(1, 100), F(1, 2)):
         td = TemporalDifferences(eta=eta, expected=True, start=(3,))
-        for k, state in enumerate(
-            estimates(mdp, setting.policy, td, steps, arithmetic="rational", **setting.options)
-        ):
+        for k, state in enumerate(estimates(mdp, setting.policy, td, steps, arithmetic="rational", **setting.options)):
             yield equal(state.w[0], 3 * (1 - eta * a) ** k, f"eta={eta}, w_{k}")
     task, tested = setting.pose(EmphaticTemporalDifferences(eta=F(1, 2), expected=True))
     A = call(tested.moments, task).A
@@ -495,7 +499,10 @@ def mean_square(mdp: Any, *, slower: Fraction = F(1, 20), eta: Fraction = HALF, 
                     size = eta / (1 + number * slower)
                     y = call(tested.update, task, begin._replace(k=number), seen).w / size
                     X = matrix(
-                        [(call(tested.update, task, begin._replace(w=e, k=number), seen).w - e) / size - y for e in unit]
+                        [
+                            (call(tested.update, task, begin._replace(w=e, k=number), seen).w - e) / size - y
+                            for e in unit
+                        ]
                     ).T
                     x = setting.phi[s] - setting.gamma * setting.phi[t]
                     yield all_equal(X, -np.multiply.outer(setting.phi[s], x), f"{s}, {k}, {t}: slope of step {number}")
