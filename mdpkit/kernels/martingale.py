@@ -78,12 +78,18 @@ def orthogonality(
     return tests.T @ ((1 + penalty) * phi - factor * (P @ phi)), tests.T @ r
 
 
-def errors_squared(P: Array, r: Array, phi: Array, weights: Array, factor: Any, penalty: Any) -> tuple[Array, Array]:
-    r"""Of the mean-square temporal-difference error :math:`E[\delta^2] = w^\top A w - 2 b^\top w + c`."""
+def errors_squared(
+    P: Array, r: Array, phi: Array, after: Array, weights: Array, factor: Any, penalty: Any
+) -> tuple[Array, Array]:
+    r"""Of the mean-square temporal-difference error :math:`E[\delta^2] = w^\top A w - 2 b^\top w + c`.
+
+    ``after (m, d)`` are the features of what follows, with the probabilities ``P (n, m)``; a reward belongs to a row.
+    """
     keep = 1 + penalty
-    cross = weights[:, None] * P
-    square = factor * factor * np.diag(weights @ P) - factor * keep * (cross + cross.T) + keep * keep * np.diag(weights)
-    return phi.T @ square @ phi, phi.T @ (keep * weights * r - factor * ((weights * r) @ P))
+    here, there = weights[:, None] * phi, (weights @ P)[:, None] * after
+    cross = here.T @ (P @ after)
+    A = keep * keep * (here.T @ phi) - factor * keep * (cross + cross.T) + factor * factor * (there.T @ after)
+    return A, keep * (here.T @ r) - factor * (after.T @ ((weights * r) @ P))
 
 
 def to_go(P: Array, r: Array, end: Array, factor: Any, penalty: Any, steps: int) -> list[Array]:

@@ -66,7 +66,8 @@ class JumpProcess:
             )
         if all(x.dtype.kind in "OUSiub" for x in (L, r)) and not isinstance(self.rate, (float, np.floating)):
             parts = [np.array([to_fraction(v) for v in x.ravel()], dtype=object).reshape(x.shape) for x in (L, r)]
-            object.__setattr__(self, "exact", (*parts, to_fraction(self.rate)))
+            object.__setattr__(self, "rate", to_fraction(self.rate))
+            object.__setattr__(self, "exact", (*parts, self.rate))
             L, r, sums = *parts, parts[0].sum(axis=1)
             bad = np.flatnonzero([s != 0 for s in sums])
         else:

@@ -251,6 +251,58 @@ def online(
             yield all_equal(state.b, [u / n_moments for u in b], "mean of b")
 
 
+@claim(
+    "martingale-td:means",
+    says=r"E_\mu[A_i] = A, \quad E_\mu[b_i] = b \quad \text{for what each transition, or window, adds to the moments}",
+    where="derived",
+    kind="identity",
+    mode="exact",
+    instances=positive(sizes=((2, 2), (3, 2)), fast=2, full=6),
+    controls=[
+        mutant("all states weigh the same", uniform=True),
+        mutant("the behavior's actions weigh the same", even=True),
+        mutant("the next state is the likeliest", likeliest=True),
+    ],
+    survivors={name: "moments read no step size" for name in ("η → 2η", "η → η/2")},
+    about=[MartingaleOrthogonality, MartingaleLoss, MeanSquareTDError],
+    caveat="for lambda = 0; windows of two steps",
+)
+def means(mdp: Any, *, uniform: bool = False, even: bool = False, likeliest: bool = False) -> Iterator[Row]:
+    """What is drawn has the exact moments as its mean, under the stationary law."""
+    on = Chain(mdp)
+    j = on.judge
+    mu = [F(1, j.S)] * j.S if uniform else on.law
+
+    def steps(s: int) -> Iterator[tuple[Transition, Fraction]]:
+        for k in j.pairs[s]:
+            pi = F(1, len(j.pairs[s])) if even else on.pi[k]
+            top = max(range(j.S), key=lambda t: j.P_exact[k][t])
+            for t, q in enumerate(j.P_exact[k]):
+                yield Transition(s, k, t), pi * (F(int(t == top)) if likeliest else q)
+
+    for nodes in ("states", "pairs"):
+        for tested in (
+            MartingaleOrthogonality("factor"),
+            MeanSquareTDError("factor"),
+            MartingaleLoss("factor", window=2),
+        ):
+            task, code = pose_task(mdp, on.policy, tested, features=nodes, arithmetic="rational")
+            A, b = call(code.moments, task)
+            total: Any = (0 * A, 0 * b)
+            for s in range(j.S):
+                walk = call(code.begin, task, s).walk
+                for seen, p in steps(s):
+                    after, *added = call(code.observed, task, walk, seen)
+                    if added[0] is not None:
+                        total = [x + mu[s] * p * y for x, y in zip(total, added, strict=True)]
+                        continue
+                    for second, q in steps(seen.next_state):
+                        _, *added = call(code.observed, task, after, second)
+                        total = [x + mu[s] * p * q * y for x, y in zip(total, added, strict=True)]
+            yield all_equal(total[0], A, f"{type(tested).__name__}, {nodes}, A")
+            yield all_equal(total[1], b, f"{type(tested).__name__}, {nodes}, b")
+
+
 # -- the mesh --------------------------------------------------------------------------------------------------------
 
 
@@ -302,7 +354,7 @@ class Motion:
             c = ball(lambda_) ** h if lambda_ else 0
             A, b = call(martingale.orthogonality, P, paid, phi, weights, f, p, c)
         else:
-            A, b = call(martingale.errors_squared, P, paid, phi, weights, f, p)
+            A, b = call(martingale.errors_squared, P, paid, phi, phi, weights, f, p)
         return solved([list(row) for row in A], list(b))
 
 
@@ -556,7 +608,7 @@ def times_exact(A: Matrix, x: Vector) -> Vector:
 
 @claim(
     "martingale-td:quadratic-variation",
-    says=r"E[\delta_i^2] = E\bigl[ E[\delta_i | X_i]^2 \bigr] + f^2 E \bigl[ \operatorname{Var}(J(X_{i+1}) | X_i) \bigr]",
+    says=r"E[\delta_i^2] = E\bigl[ E[\delta_i | X_i, a_i]^2 \bigr] + f^2 E \bigl[ \operatorname{Var}(J(X_{i+1}) | X_i, a_i) \bigr]",
     where="that the mean-square TD error approximates the quadratic variation: abstract seen; the decomposition derived",
     kind="identity",
     mode="exact",
@@ -588,13 +640,14 @@ def quadratic_variation(
             J = times_exact(rows, w)
             objective = sum((w[i] * A[i][j] * w[j] for i in range(d) for j in range(d)), F(0))
             objective += sum((-2 * sign * b[i] * w[i] for i in range(d)), F(0))
-            objective += sum((mu[s] * on.r[s] ** 2 for s in range(S)), F(0))
-            total = F(0)
-            for s in range(S):
-                mean = sum((on.P[s][t] * J[t] for t in range(S)), F(0))
-                spread = sum((on.P[s][t] * (J[t] - mean) ** 2 for t in range(S)), F(0))
-                total += mu[s] * (g * mean - J[s] + on.r[s]) ** 2
-                total += mu[s] * spread * ((g**2 if discounted else 1) if variance else 0)
+            total, j = F(0), on.judge
+            for k, s in enumerate(j.state):
+                seen = mu[s] * on.pi[k]
+                mean = sum((j.P_exact[k][t] * J[t] for t in range(S)), F(0))
+                spread = sum((j.P_exact[k][t] * (J[t] - mean) ** 2 for t in range(S)), F(0))
+                objective += seen * j.r_exact[k] ** 2
+                total += seen * (g * mean - J[s] + j.r_exact[k]) ** 2
+                total += seen * spread * ((g**2 if discounted else 1) if variance else 0)
             yield equal(objective, total, f"{d} features, w={w}")
         run = estimates(
             mdp,

@@ -159,7 +159,8 @@ class MartingaleOrthogonality(_OnGrid):
     :class:`~mdpkit.models.jump_process.JumpProcess` makes them. With ``discounting="factor"``,
     :math:`\delta_i = e^{-\rho\,dt} J_w(X_{i+1}) - J_w(X_i) + r_i\,dt`, which is TD(:math:`\lambda^{dt}/\gamma`).
 
-    **Guarantee.** Steps are those of the update, ``martingale-td:online``; with exact moments they are its means, and with one feature a state every lambda and
+    **Guarantee.** Steps are those of the update, ``martingale-td:online``, and exact moments are its means,
+    ``martingale-td:means``. With one feature a state every lambda and
     every method has the same solution, the one that makes a martingale, ``martingale-td:orthogonality``. On a finite chain with
     the generator L and :math:`V = (\rho - L)^{-1} r` it is off by :math:`\tfrac{dt}{2} r + O(dt^2)` with the factor,
     ``martingale-td:factor``, and by :math:`\tfrac{dt}{2} (\rho - L)^{-1} L^2 V + O(dt^2)` with the rate,
@@ -204,6 +205,7 @@ class MartingaleOrthogonality(_OnGrid):
     claims: ClassVar = (
         "martingale-td:orthogonality",
         "martingale-td:online",
+        "martingale-td:means",
         "martingale-td:factor",
         "martingale-td:rate",
         "martingale-td:first-order",
@@ -266,7 +268,7 @@ class MartingaleLoss(_OnGrid):
 
     **Guarantee.** The minimizer is the projection of the true value, in the mean square, onto what the features span: that of
     the windows, weighted by the laws of :math:`X_i`, ``martingale-td:loss``. Steps along a trajectory are those of the
-    windows' gradients, ``martingale-td:online``.
+    windows' gradients, ``martingale-td:online``, with the exact moments as their means, ``martingale-td:means``.
 
     *Departures.* Windows follow one another along a trajectory, and what is paid after a window is left out; without a window,
     which the expected loss allows, all is counted.
@@ -299,7 +301,7 @@ class MartingaleLoss(_OnGrid):
     """
 
     cites: ClassVar = ("martingale-td",)
-    claims: ClassVar = ("martingale-td:loss", "martingale-td:online")
+    claims: ClassVar = ("martingale-td:loss", "martingale-td:online", "martingale-td:means")
 
     window: int | None = 32
 
@@ -351,7 +353,8 @@ class MeanSquareTDError(_OnGrid):
     process, which is least where J is constant.
 
     **Guarantee.** The objective is the squared error of the mean residuals plus the variance of the next value,
-    ``martingale-td:quadratic-variation``; steps along a trajectory follow the gradient, ``martingale-td:online``. With one feature a state, the stationary law :math:`\mu` and discounting as a rate,
+    ``martingale-td:quadratic-variation``; steps along a trajectory follow the gradient, ``martingale-td:online``, and have the exact moments
+    as their means, ``martingale-td:means``. With one feature a state, the stationary law :math:`\mu` and discounting as a rate,
     the minimizer has the mean :math:`\mu V` exactly and tends to the constant :math:`c = \mu r/\rho` of that size:
     :math:`J = c + dt\,J_1 + O(dt^2)` with :math:`\tfrac12 (L + L^*) J_1 = \tfrac12 (L^* - \rho)(r - \mu r)`,
     ``martingale-td:flat``, so not to V, ``martingale-td:mean-square-error``. It is right where the process is deterministic,
@@ -390,14 +393,19 @@ class MeanSquareTDError(_OnGrid):
     claims: ClassVar = (
         "martingale-td:quadratic-variation",
         "martingale-td:online",
+        "martingale-td:means",
         "martingale-td:flat",
         "martingale-td:mean-square-error",
         "martingale-td:deterministic",
     )
 
     def moments(self, task: Task) -> tuple[Array, Array]:
-        """The exact A and b."""
-        return martingale.errors_squared(task.P, task.r, task.phi, task.weights, *self.form(task))
+        """The exact A and b: over pairs, since the reward and the next state depend on the action together."""
+        on, P = task.on, task.on.P
+        dense = P.dense if P.dense is not None else P.toarray()
+        phi = task.phi if task.by_pairs else task.phi[task.state]
+        weights = on.spread(task.state_weights) * task.mu
+        return martingale.errors_squared(dense, on.r, phi, task.next_phi, weights, *self.form(task))
 
     def observed(self, task: Task, walk: Grid, seen: Transition) -> tuple[Grid, Array | None, Array | None]:
         """The trajectory after a transition, and what it adds to A and b."""
