@@ -301,6 +301,10 @@ def means(mdp: Any, *, uniform: bool = False, even: bool = False, likeliest: boo
                         total = [x + mu[s] * p * q * y for x, y in zip(total, added, strict=True)]
             yield all_equal(total[0], A, f"{type(tested).__name__}, {nodes}, A")
             yield all_equal(total[1], b, f"{type(tested).__name__}, {nodes}, b")
+            if nodes == "states" and isinstance(tested, MartingaleOrthogonality):
+                step = [[F(int(s == t)) - j.gamma_exact * on.P[s][t] for t in range(j.S)] for s in range(j.S)]
+                yield all_equal(A, [[m * x for x in row] for m, row in zip(mu, step, strict=True)], "A, by hand")
+                yield all_equal(b, [m * x for m, x in zip(mu, on.r, strict=True)], "b, by hand")
 
 
 # -- the mesh --------------------------------------------------------------------------------------------------------

@@ -160,9 +160,8 @@ class MartingaleOrthogonality(_OnGrid):
     :math:`\delta_i = e^{-\rho\,dt} J_w(X_{i+1}) - J_w(X_i) + r_i\,dt`, which is TD(:math:`\lambda^{dt}/\gamma`).
 
     **Guarantee.** Steps are those of the update, ``martingale-td:online``, and exact moments are its means,
-    ``martingale-td:means``. With one feature a state every lambda and
-    every method has the same solution, the one that makes a martingale, ``martingale-td:orthogonality``. On a finite chain with
-    the generator L and :math:`V = (\rho - L)^{-1} r` it is off by :math:`\tfrac{dt}{2} r + O(dt^2)` with the factor,
+    ``martingale-td:means``. With one feature a state every lambda and every method has the same solution, the one that makes
+    a martingale, ``martingale-td:orthogonality``. On a finite chain with the generator L and :math:`V = (\rho - L)^{-1} r` it is off by :math:`\tfrac{dt}{2} r + O(dt^2)` with the factor,
     ``martingale-td:factor``, and by :math:`\tfrac{dt}{2} (\rho - L)^{-1} L^2 V + O(dt^2)` with the rate,
     ``martingale-td:rate``; so of the first order in the mesh, ``martingale-td:first-order``. With both conventions at once
     it would be the value at twice the rate, ``martingale-td:both-conventions``.
