@@ -142,14 +142,16 @@ def merged(pairs: Ints, memory: Memory, weight: Array) -> tuple[Ints, Memory, Ar
     """Histories that end in one pair with one memory, put together; balls are left as they are."""
     if segments.is_ball(memory[0][0]):
         return pairs, memory, weight
-    keys = memory if memory[0].dtype == object else tuple(map(_rounded, memory))
-    place: dict[Any, int] = {}
-    where = np.array(
-        [place.setdefault(key, len(place)) for key in zip(pairs.tolist(), *(k.tolist() for k in keys), strict=True)]
-    )
-    total = np.zeros((len(place), weight.shape[1]), dtype=weight.dtype)
-    np.add.at(total, where, weight)
+    if memory[0].dtype == object:
+        place: dict[Any, int] = {}
+        keys = zip(pairs.tolist(), *(part.tolist() for part in memory), strict=True)
+        where = np.array([place.setdefault(key, len(place)) for key in keys])
+    else:
+        rows = np.column_stack([pairs, *map(_rounded, memory)])
+        where = np.unique(rows, axis=0, return_inverse=True)[1].ravel()
     _, first = np.unique(where, return_index=True)
+    total = np.zeros((len(first), weight.shape[1]), dtype=weight.dtype)
+    np.add.at(total, where, weight)
     return pairs[first], tuple(part[first] for part in memory), total
 
 

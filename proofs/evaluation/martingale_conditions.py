@@ -170,7 +170,7 @@ def orthogonality(
 
 @claim(
     "martingale-td:online",
-    says=r"w \leftarrow w + \eta\, \xi_i \delta_i; \quad w \leftarrow w + \tfrac{\eta}{N} \sum_{i<N} (G_i - J_w(X_i)) \phi(X_i);"
+    says=r"w \leftarrow w + \eta\, \xi_i \delta_i; \quad w \leftarrow w + \tfrac{\eta}{m} \sum_{i<m} (G_i - J_w(X_i)) \phi(X_i);"
     r"\quad w \leftarrow w - \tfrac{\eta}{2} \nabla \delta_i^2",
     where="recalled; derived for the discounted residual",
     kind="identity",
@@ -210,7 +210,7 @@ def online(
         c = ball(F(1, 2)) ** ball(F(1, 4)) if forget is None else ball(forget)
         for tested in (
             MartingaleOrthogonality(discounting, "steps", eta, False, F(1, 2), F(1, 4)),
-            MartingaleLoss(discounting, "steps", eta, False, window),
+            MartingaleLoss(discounting, "steps", eta, False, window, 2),
             MeanSquareTDError(discounting, "steps", eta, False),
         ):
             task, code = pose_task(mdp, on.policy, tested, features=phi)
@@ -232,13 +232,13 @@ def online(
                     change = less([(1 + p) * y for y in here], [f * z for z in there])
                     added = [(change, change, paid)]
                 elif (i + 1) % window == 0:
-                    for first in range(i + 1 - window, i + 1):
+                    for first in range(i + 1 - window, i):
                         G = ball(0)
                         for j in range(first, i + 1):
                             weight = ball(1) if flat else f ** (j - first) / (1 + p) ** (j - first + 1)
                             G = G + weight * ball(on.judge.r_exact[pairs[j]])
                         past = rows[states[first]]
-                        error = (G - dot(past, w)) / window
+                        error = (G - dot(past, w)) / 2
                         added.append((past, past, G))
                         move = [m + error * y for m, y in zip(move, past, strict=True)]
                 w = [v + ball(eta) * m for v, m in zip(w, move, strict=True)]
@@ -284,7 +284,7 @@ def means(mdp: Any, *, uniform: bool = False, even: bool = False, likeliest: boo
         for tested in (
             MartingaleOrthogonality("factor"),
             MeanSquareTDError("factor"),
-            MartingaleLoss("factor", window=2),
+            MartingaleLoss("factor", window=2, counted=None),
         ):
             task, code = pose_task(mdp, on.policy, tested, features=nodes, arithmetic="rational")
             A, b = call(code.moments, task)
@@ -523,7 +523,7 @@ def both_conventions(process: Any, *, discounting: str = "both", multiple: int =
 
 @claim(
     "martingale-td:loss",
-    says=r"\operatorname*{argmin}_w E \sum_{i<N} (G_i - J_w(X_i))^2 = \operatorname*{argmin}_w \sum_{i<N} E (V_{N-i}(X_i) -"
+    says=r"\operatorname*{argmin}_w E \sum_{i<m} (G_i - J_w(X_i))^2 = \operatorname*{argmin}_w \sum_{i<m} E (V_{N-i}(X_i) -"
     r"J_w(X_i))^2, \qquad N = \infty: \; \operatorname*{argmin}_w E_\mu (V - J_w)^2",
     where="the martingale loss has its minimum at the projection of the true value, abstract seen",
     kind="identity",
@@ -561,11 +561,11 @@ def loss(
                 if on.P[walk[-1]][t]:
                     yield [*walk, t], p * on.P[walk[-1]][t]
 
-    for d in (S, 1):
+    for d, counted in ((S, None), (S, 2), (1, 2)):
         phi = features(S, d)
         rows = phi or [[F(int(s == t)) for t in range(S)] for s in range(S)]
         A, b = [[F(0)] * d for _ in range(d)], [F(0)] * d
-        count = 1 if first_only else N
+        count = 1 if first_only else counted or N
         for walk, p in walks(N - 1):
             for i in range(count):
                 G = sum((g ** (j - i) * on.r[walk[j]] for j in range(i, min(N, i + (lags or N)))), F(0))
@@ -574,7 +574,11 @@ def loss(
                     for c in range(d):
                         A[a][c] += p * rows[walk[i]][a] * rows[walk[i]][c] / count
         task, code = pose_task(
-            mdp, on.policy, MartingaleLoss("factor", "steps", F(1, 4), True, N), features=phi, arithmetic="rational"
+            mdp,
+            on.policy,
+            MartingaleLoss("factor", "steps", F(1, 4), True, N, counted),
+            features=phi,
+            arithmetic="rational",
         )
         found_A, found_b = call(code.moments, task)
         yield all_equal(found_A, A, f"{d} features, A")
@@ -582,7 +586,7 @@ def loss(
         run = estimates(
             mdp,
             on.policy,
-            MartingaleLoss("factor", "steps", F(1, 4), True, N),
+            MartingaleLoss("factor", "steps", F(1, 4), True, N, counted),
             2,
             features=phi,
             arithmetic="rational",

@@ -260,7 +260,7 @@ class MartingaleOrthogonality(_OnGrid):
 class MartingaleLoss(_OnGrid):
     r"""ML: the least mean squared distance to what is paid afterwards, over windows of the trajectory.
 
-    .. math:: \min_w \frac12 E \sum_{i<N} \Bigl( \sum_{i \le j < N} e^{-\rho (t_j - t_i)} r_j\,dt - J_w(X_i) \Bigr)^2 dt
+    .. math:: \min_w \frac12 E \sum_{i<m} \Bigl( \sum_{i \le j < N} e^{-\rho (t_j - t_i)} r_j\,dt - J_w(X_i) \Bigr)^2 dt
 
     Where J makes a martingale, this is least: the loss is that of gradient Monte Carlo. ``"steps"`` follows the gradient of
     each window, ``"least squares"`` solves for its minimum.
@@ -269,8 +269,9 @@ class MartingaleLoss(_OnGrid):
     the windows, weighted by the laws of :math:`X_i`, ``martingale-td:loss``. Steps along a trajectory are those of the
     windows' gradients, ``martingale-td:online``, with the exact moments as their means, ``martingale-td:means``.
 
-    *Departures.* Windows follow one another along a trajectory, and what is paid after a window is left out; without a window,
-    which the expected loss allows, all is counted.
+    *Departures.* Windows follow one another along a trajectory, and what is paid after a window is left out: for the paper's
+    finite horizon, with m = N, nothing is; for a value without an end, the first m steps have at least N - m more to go.
+    Without a window, which the expected loss allows, all is counted.
 
     Parameters
     ----------
@@ -283,6 +284,8 @@ class MartingaleLoss(_OnGrid):
         Take exact moments in place of draws.
     window : int or None
         N; None for all that is paid.
+    counted : int or None
+        m, how many first steps of a window are compared with what follows; None for all of them.
 
     References
     ----------
@@ -302,16 +305,28 @@ class MartingaleLoss(_OnGrid):
     cites: ClassVar = ("martingale-td",)
     claims: ClassVar = ("martingale-td:loss", "martingale-td:online", "martingale-td:means")
 
-    window: int | None = 32
+    window: int | None = 64
+    counted: int | None = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.window is not None:
             check_count(self.window, "window", 1)
+            if self.counted is not None:
+                check_count(self.counted, "counted", 1)
+                if self.counted > self.window:
+                    raise OptionError(
+                        "more steps are counted than a window has", found=self.counted, needed=f"at most {self.window}"
+                    )
         elif not self.expected:
             raise OptionError(
                 "what is drawn is paid in windows", found="window=None", needed="a number of steps, or expected=True"
             )
+
+    @property
+    def first(self) -> int:
+        """How many steps of a window are counted."""
+        return self.counted or self.window or 1
 
     def moments(self, task: Task) -> tuple[Array, Array]:
         """The exact A and b."""
@@ -320,7 +335,7 @@ class MartingaleLoss(_OnGrid):
             whole = (1 + penalty) * martingale.eye(task.P) - factor * task.P
             values = [segments.solve(whole, task.r)]
         else:
-            values = martingale.to_go(task.P, task.r, task.r * 0, factor, penalty, self.window)[1:]
+            values = martingale.to_go(task.P, task.r, task.r * 0, factor, penalty, self.window)[-self.first :]
         A, b = martingale.projection(values, task.phi, [task.weights] * len(values))
         return A / len(values), b / len(values)
 
@@ -330,7 +345,8 @@ class MartingaleLoss(_OnGrid):
         rewards = np.concatenate([walk.rewards, task.on.r[[seen.pair]]])
         if len(rewards) < (self.window or 1):
             return Grid(seen.next_state, walk.trace, features, rewards), None, None
-        G, n = martingale.returns(rewards, task.gamma * 0, *self.form(task)), len(rewards)
+        n = self.first
+        G, features = martingale.returns(rewards, task.gamma * 0, *self.form(task))[:n], features[:n]
         return (
             Grid(seen.next_state, walk.trace, task.phi[:0], task.on.r[:0]),
             features.T @ features / n,

@@ -158,10 +158,11 @@ def test_the_loss_without_a_window_projects_the_value() -> None:
     assert found.fixed_point is not None and np.allclose(found.fixed_point, found.value)
 
 
-def test_long_windows_come_near_the_value() -> None:
+def test_windows_with_more_to_go_come_near_the_value() -> None:
     mdp = process().on_grid(0.25)
     errors = [
-        mk.estimate(mdp, np.zeros(4, dtype=int), least(MartingaleLoss, window=n), steps=1).error for n in (8, 64, 512)
+        mk.estimate(mdp, np.zeros(4, dtype=int), least(MartingaleLoss, window=n, counted=m), steps=1).error
+        for n, m in ((8, None), (64, None), (64, 1))
     ]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.05 * errors[0]
@@ -178,7 +179,7 @@ def test_squares_of_residuals_lose_the_differences() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_expected_steps_find_the_solution(kind: Any) -> None:
-    options = {"window": 8} if kind is MartingaleLoss else {}
+    options = {"window": 8, "counted": 4} if kind is MartingaleLoss else {}
     for method, eta, steps in (("steps", 0.5, 4000), ("gradient", 2.0, 30_000)):
         mdp = process().on_grid(2.0)
         found = mk.estimate(
@@ -192,7 +193,7 @@ def test_expected_steps_find_the_solution(kind: Any) -> None:
 @pytest.mark.parametrize("features", ["states", "pairs"])
 def test_means_of_what_is_drawn_tend_to_the_moments(kind: Any, features: str) -> None:
     mdp = mk.instances.make("random-dense", S=2, A=2, gamma="4/5", seed=3)
-    options = {"window": 8} if kind is MartingaleLoss else {}
+    options = {"window": 8, "counted": 4} if kind is MartingaleLoss else {}
     task = Task(canonical(mdp), [[0.5, 0.5], [0.2, 0.8]], features=features)
     method, rng = kind(method="least squares", **options), np.random.default_rng(1)
     state = method.init(task, rng)
@@ -222,6 +223,8 @@ def test_bad_options_are_refused() -> None:
         MartingaleLoss(window=None)
     with pytest.raises(OptionError, match="window"):
         MartingaleLoss(window=0)
+    with pytest.raises(OptionError, match="counted"):
+        MartingaleLoss(window=3, counted=4)
 
 
 def test_what_is_not_rational_is_refused_in_rationals() -> None:
