@@ -145,11 +145,18 @@ def estimate(
 
     Examples
     --------
+    Two features for four states, each shared by two neighbors, leave an error that no step removes:
+
     >>> import numpy as np, mdpkit as mk
     >>> from mdpkit.solvers.evaluation import TemporalDifferences
     >>> mdp = mk.instances.make("riverswim", n_states=4, gamma="9/10")
-    >>> mk.estimate(mdp, [1, 1, 1, 1], TemporalDifferences(eta=0.5, expected=True), steps=5000)
-    Estimate(TemporalDifferences: 4 values, 2000 steps, 0 draws, largest error 2.22e-16, fixed point off by 1.11e-16)
+    >>> td = TemporalDifferences(eta=0.2, decay=0.001)
+    >>> phi = [[1, 0], [1, 0], [0, 1], [0, 1]]
+    >>> found = mk.estimate(mdp, [1, 1, 1, 1], td, steps=10_000, rng=np.random.default_rng(0), features=phi)
+    >>> found.draws, found.fixed_point_error > 0.8
+    (10000, True)
+    >>> bool(np.max(np.abs(found.value - found.fixed_point)) < 0.5)
+    True
     """
     if not isinstance(mdp, MDP):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(

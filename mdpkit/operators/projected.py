@@ -35,16 +35,17 @@ def emphasis(task: Task, lambda_: Any) -> Array:
     interest is one in every node.
     """
     lambda_, d = task.on.number(lambda_), task.weights
-    follow = segments.solve(_identity(task) - task.gamma * task.P.T, d)
+    follow: Array = segments.solve(_identity(task) - task.gamma * task.P.T, d)
     return lambda_ * d + (1 - lambda_) * follow
 
 
 def moments(task: Task, lambda_: Any, *, emphatic: bool = False) -> Moments:
     """The moments of temporal differences with traces of rate ``lambda_``, kept by the task."""
     key = ("moments", lambda_, emphatic)
-    if key not in task.kept:
-        task.kept[key] = _moments(task, task.phi, lambda_, emphatic)
-    return task.kept[key]
+    found: Moments | None = task.kept.get(key)
+    if found is None:
+        found = task.kept[key] = _moments(task, task.phi, lambda_, emphatic)
+    return found
 
 
 def _moments(task: Task, phi: Array, lambda_: Any, emphatic: bool) -> Moments:

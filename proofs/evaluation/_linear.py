@@ -1,4 +1,4 @@
-"""What claims about linear temporal differences compare with: tasks, moments and trajectories in rationals, by own arithmetic."""
+"""What claims about temporal differences compare with: tasks, moments and trajectories in rationals, by own arithmetic."""
 
 from __future__ import annotations
 
@@ -76,16 +76,21 @@ def definite(H: Any, *, strict: bool = True) -> bool:
 
 
 def hurwitz(G: Any) -> bool:
-    """Whether all eigenvalues of a rational matrix have negative real parts: its Lyapunov equation has a definite solution."""
-    n = len(G)
-    eye = identity(n)
-    # vec(G'X + XG) = (I (x) G' + G' (x) I) vec(X), columns stacked
-    system = np.kron(eye, G.T) + np.kron(G.T, eye)
-    try:
-        X = resolved(system, -eye.reshape(-1))
-    except ZeroDivisionError:
-        return False
-    return definite(X.reshape(n, n))
+    """Whether all eigenvalues of a rational matrix have negative real parts: by the determinants of Routh and Hurwitz."""
+    n, eye = len(G), identity(len(G))
+    # Faddeev and LeVerrier: the coefficients of the characteristic polynomial, the leading one first.
+    c: list[Any] = [F(1)]
+    M = eye * 0
+    for k in range(1, n + 1):
+        M = G @ M + c[-1] * eye
+        trace: Any = sum((G @ M)[i, i] for i in range(n))
+        c.append(-trace / k)
+    H = matrix([[c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else 0 for j in range(n)] for i in range(n)])
+    while len(H):  # leading minors are products of pivots
+        if H[0, 0] <= 0:
+            return False
+        H = H[1:, 1:] - np.multiply.outer(H[1:, 0], H[0, 1:]) / H[0, 0]
+    return True
 
 
 def identity(n: int) -> Any:

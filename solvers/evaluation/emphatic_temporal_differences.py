@@ -22,8 +22,8 @@ class EmphaticTemporalDifferences(TemporalDifferences):
 
     **Guarantee.** The increments have the mean :math:`\eta (b - Aw)` with :math:`A = \Phi^\top M (I - P_\lambda) \Phi`, where
     :math:`M = \mathrm{diag}(m)`, :math:`m^\top = d^\top (I - P_\lambda)^{-1}` and
-    :math:`I - P_\lambda = (I - \gamma\lambda P)^{-1} (I - \gamma P)`: ``sutton2016:expected-update``. A is positive definite for
-    every behavior: rows of :math:`M (I - P_\lambda)` have positive sums, and its columns have the sums d,
+    :math:`I - P_\lambda = (I - \gamma\lambda P)^{-1} (I - \gamma P)`: ``sutton2016:expected-update``. A is positive definite
+    for every behavior: rows of :math:`M (I - P_\lambda)` have positive sums, and its columns have the sums d,
     ``sutton2016:positive-definite``. On Baird's star it converges where temporal differences diverge,
     ``sutton2016:baird-star``.
 

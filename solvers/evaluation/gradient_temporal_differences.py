@@ -87,8 +87,8 @@ class GTD(_GradientTD):
     :math:`u + \beta (b - Aw - u)`, :math:`w + \eta A^\top u`, the mean over stationary trajectories.
 
     **Guarantee.** The increments have these means, and where u is the expected update b - Aw, w moves along the negative
-    gradient of :math:`\tfrac12 \|b - Aw\|^2`, ``sutton2008:gradient``. Whatever the behavior, if A is regular the expected steps
-    converge to the fixed point of TD(lambda) for all small step sizes, ``sutton2008:convergence``.
+    gradient of :math:`\tfrac12 \|b - Aw\|^2`, ``sutton2008:gradient``. Whatever the behavior, if A is regular the expected
+    steps converge to the fixed point of TD(lambda) for all small step sizes, ``sutton2008:convergence``.
 
     *Departures.* As for TD(lambda); the trace is that of :class:`TDC` with traces (``maei2011``), and the paper's for
     ``lambda_ = 0``.
@@ -146,8 +146,8 @@ class GTD2(_GradientTD):
     :math:`u + \beta (b - Aw - Cu)`, :math:`w + \eta A^\top u` with :math:`C = \Phi^\top D \Phi`.
 
     **Guarantee.** The increments have these means, and where :math:`u = C^{-1}(b - Aw)`, w moves along the negative gradient
-    of half the projected Bellman error :math:`(b - Aw)^\top C^{-1} (b - Aw)`, ``sutton2009:gtd2-gradient``. Whatever the behavior,
-    if A and C are regular the expected steps converge to the fixed point of TD(lambda) for all small step sizes,
+    of half the projected Bellman error :math:`(b - Aw)^\top C^{-1} (b - Aw)`, ``sutton2009:gtd2-gradient``. Whatever the
+    behavior, if A and C are regular the expected steps converge to the fixed point of TD(lambda) for all small step sizes,
     ``sutton2009:gtd2-convergence``.
 
     *Departures.* As for TD(lambda); traces are those of ``maei2011``, and the paper's for ``lambda_ = 0``.
@@ -207,8 +207,8 @@ class TDC(_GradientTD):
 
     **Guarantee.** The increments have these means, and where :math:`u = C^{-1}(b - Aw)`, w moves along the negative gradient
     of half the projected Bellman error, as for :class:`GTD2`, ``sutton2009:tdc-gradient``. If A and C are regular, the expected
-    steps converge to the fixed point of TD(lambda) on random off-policy problems with the faster step for u,
-    ``sutton2009:tdc-convergence``.
+    steps converge to the fixed point of TD(lambda) for small step sizes if :math:`\beta C + \eta (A + A^\top)/2` is positive
+    definite, so if u is fast enough, ``sutton2009:tdc-convergence``.
 
     *Departures.* As for TD(lambda); traces are those of ``maei2011``, and the paper's for ``lambda_ = 0``.
 

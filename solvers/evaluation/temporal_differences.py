@@ -40,10 +40,11 @@ class TemporalDifferences(SteppingEstimator[State]):
     :math:`\eta (b - Aw)`, ``sutton1988:expected-update``, whose fixed point solves
     :math:`\Phi w = \Pi T_\lambda \Phi w`, ``tsitsiklis1997:fixed-point``. On policy A is positive definite,
     ``tsitsiklis1997:positive-definite``, and with :math:`\kappa = \gamma(1-\lambda)/(1-\gamma\lambda)` the fixed point has
-    :math:`\|\Phi w - V\|_D \le \frac{1}{\sqrt{1-\kappa^2}} \|\Pi V - V\|_D \le \frac{1-\lambda\gamma}{1-\gamma} \|\Pi V - V\|_D`,
-    ``tsitsiklis1997:error-bound``, which is attained, ``tsitsiklis1997:attained``. Off policy neither holds, and the expected
-    update may diverge: ``baird1995:divergence``, ``tsitsiklis1997:two-states``. With steps that decay like 1/k the mean square
-    error of the drawn one falls like 1/k, ``bhandari2018:rate``.
+    :math:`\|\Phi w - V\|_D \le \frac{1}{\sqrt{1-\kappa^2}} \|\Pi V - V\|_D
+    \le \frac{1-\lambda\gamma}{1-\gamma} \|\Pi V - V\|_D`, ``tsitsiklis1997:error-bound``, which is attained,
+    ``tsitsiklis1997:attained``. Off policy neither holds, and the expected update may diverge: ``baird1995:divergence``,
+    ``tsitsiklis1997:two-states``. With steps that decay like 1/k the mean square error of the drawn one falls like 1/k,
+    ``bhandari2018:rate``.
 
     *Departures.* A transition pays r(s, a), the mean reward of its pair. A trajectory never ends: it begins in the initial
     law and goes on through absorbing states.
