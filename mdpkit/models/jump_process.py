@@ -3,7 +3,7 @@ r"""Markov jump processes: finite chains in continuous time, and what they are o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -59,7 +59,8 @@ class JumpProcess:
     exact: tuple[Array, Array, Any] | None = field(init=False, repr=False, default=None)
 
     def __post_init__(self) -> None:
-        L, r = np.asarray(self.generator), np.asarray(self.r)
+        L: Any = np.asarray(self.generator)
+        r: Any = np.asarray(self.r)
         if L.ndim != 2 or L.shape[0] != L.shape[1] or not L.size or r.shape != L.shape[:1]:
             raise ModelError(
                 "generator and rewards do not fit", found=f"{L.shape} and {r.shape}", needed="(S, S) and (S,)"
@@ -81,14 +82,15 @@ class JumpProcess:
         for s, t in np.ndindex(L.shape):
             if s != t and L[s, t] < 0:
                 raise ModelError(f"the rate of jumps from {s} to {t} is negative", found=str(L[s, t]), needed=">= 0")
-        if not float(self.rate) > 0 or not np.isfinite(float(self.rate)):
-            raise OptionError("the discount rate is not positive", found=self.rate, needed="rate > 0")
+        rate = float(cast("Any", self.rate))
+        if not 0 < rate < np.inf:
+            raise OptionError("the discount rate is not positive", found=rate, needed="rate > 0")
         floats: Any = L.astype(np.float64), r.astype(np.float64)
         for name, value in zip(("generator", "r"), floats, strict=True):
             value.flags.writeable = False
             object.__setattr__(self, name, value)
         if self.exact is None:
-            object.__setattr__(self, "rate", float(self.rate))
+            object.__setattr__(self, "rate", rate)
 
     @property
     def n_states(self) -> int:
@@ -126,9 +128,9 @@ class JumpProcess:
         return martingale.exponential(self.generator, float(dt))
 
     def on_grid(self, dt: float) -> MDP:
-        r"""The process observed every dt: one action a state, :math:`e^{L\,dt}`, the factor :math:`e^{-\rho\,dt}`, rewards
-        :math:`r\,dt`.
+        r"""The process observed every dt, as a model with one action a state.
 
+        Its transitions are :math:`e^{L\,dt}`, its factor is :math:`e^{-\rho\,dt}` and its rewards are :math:`r\,dt`.
         Its value is off by :math:`\tfrac{dt}{2} r` in the first order, since what a step pays is paid at its start.
 
         Raises
@@ -163,5 +165,6 @@ class JumpProcess:
         q: Any = (fastest or 1) if speed is None else to_fraction(speed) if exact else float(speed)
         if q < fastest or q <= 0:
             raise OptionError("a state is left faster than the clock ticks", found=q, needed=f"speed >= {fastest}")
-        P = np.eye(len(r), dtype=int if exact else float) + L / q
-        return MDP(P[:, None], (r / (q + rate))[:, None], Discounted(q / (q + rate)), rho=self.rho)
+        P: Any = np.eye(len(r), dtype=int if exact else float) + L / q
+        gain: Any = r / (q + rate)
+        return MDP(P[:, None], gain[:, None], Discounted(q / (q + rate)), rho=self.rho)

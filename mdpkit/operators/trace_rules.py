@@ -65,8 +65,9 @@ class TraceRule:
     r"""Whether :math:`0 \le \beta_t \le \rho_t \beta_{t-1}` always holds, which makes the operator a contraction."""
 
     def __post_init__(self) -> None:
-        x = self.lambda_
-        if not isinstance(x, Real) or isinstance(x, bool) or not 0 <= x <= 1:
+        x: Any = self.lambda_
+        number = isinstance(x, Real) and not isinstance(x, bool)
+        if not number or not 0 <= x <= 1:
             raise OptionError("lambda_ is no share", found=repr(x), needed="0 <= lambda_ <= 1")
 
     def converted(self, convert: Callable[[Any], Any]) -> Any:
@@ -162,8 +163,10 @@ class ClippedTrace(PerDecision):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not isinstance(self.ceiling, Real) or not self.ceiling > 0:
-            raise OptionError("the ceiling of ratios is not positive", found=repr(self.ceiling), needed="ceiling > 0")
+        c: Any = self.ceiling
+        number = isinstance(c, Real) and not isinstance(c, bool)
+        if not number or not c > 0:
+            raise OptionError("the ceiling of ratios is not positive", found=repr(c), needed="ceiling > 0")
 
     def factor(self, ratio: Array, target: Array) -> Array:
         """The factor of each pair, ``(n,)``."""

@@ -30,6 +30,7 @@ from mdpkit.solvers.evaluation.martingale_conditions import (
 )
 
 F = Fraction
+ZERO, HALF, ONE = F(0), F(1, 2), F(1)
 Vector = list[Any]
 Matrix = list[Vector]
 
@@ -170,7 +171,8 @@ def orthogonality(
 
 @claim(
     "martingale-td:online",
-    says=r"w \leftarrow w + \eta\, \xi_i \delta_i; \quad w \leftarrow w + \tfrac{\eta}{m} \sum_{i<m} (G_i - J_w(X_i)) \phi(X_i);"
+    says=r"w \leftarrow w + \eta\, \xi_i \delta_i; \quad w \leftarrow w + \tfrac{\eta}{m} \sum_{i<m} (G_i - J_w(X_i))"
+    r"\phi(X_i);"
     r"\quad w \leftarrow w - \tfrac{\eta}{2} \nabla \delta_i^2",
     where="recalled; derived for the discounted residual",
     kind="identity",
@@ -381,7 +383,8 @@ def product(A: Matrix, B: Matrix) -> Matrix:
     "martingale-td:factor",
     says=r"\bigl\|J_{dt} - V - \tfrac{dt}{2} r\bigr\|_\infty \le \frac{dt^2}{8\rho} \|(\rho - L)^2 r\|_\infty, \qquad"
     r"(I - e^{-\rho\,dt} e^{L\,dt}) J_{dt} = r\,dt",
-    where="derived: the trapezoidal rule for the integral of e^{(L-rho)t} r; that discretized algorithms converge, abstract seen",
+    where="derived: the trapezoidal rule for the integral of e^{(L-rho)t} r; that discretized algorithms "
+    "converge, abstract seen",
     kind="upper",
     mode="numeric",
     instances=processes(),
@@ -397,7 +400,7 @@ def product(A: Matrix, B: Matrix) -> Matrix:
 def factor(
     process: Any,
     *,
-    share: Fraction = F(1, 2),
+    share: Fraction = HALF,
     term: str = "factor",
     discounting: str = "factor",
     moments: str = "orthogonality",
@@ -419,7 +422,8 @@ def factor(
     says=r"\bigl\|J_{dt} - V - \tfrac{dt}{2} (\rho - L)^{-1} L^2 V\bigr\|_\infty \le \frac1\rho \Bigl( \tfrac{dt}{2} \|L^2\|"
     r"\epsilon + \tfrac{dt^2}{6\rho} \|L^3\| \|r\| \Bigr), \quad \epsilon = \frac{\|r\|}{\rho^2} \Bigl( \tfrac{dt}{2} \|L^2\| +"
     r"\tfrac{dt^2}{6} \|L^3\| \Bigr)",
-    where="derived: Taylor's formula for e^{L dt}, whose powers have norm 1; that discretized algorithms converge, abstract seen",
+    where="derived: Taylor's formula for e^{L dt}, whose powers have norm 1; that discretized algorithms "
+    "converge, abstract seen",
     kind="upper",
     mode="numeric",
     instances=processes(),
@@ -434,7 +438,7 @@ def factor(
 def rate(
     process: Any,
     *,
-    share: Fraction = F(1, 2),
+    share: Fraction = HALF,
     term: str = "rate",
     discounting: str = "rate",
     moments: str = "orthogonality",
@@ -616,7 +620,8 @@ def times_exact(A: Matrix, x: Vector) -> Vector:
 
 @claim(
     "martingale-td:quadratic-variation",
-    says=r"E[\delta_i^2] = E\bigl[ E[\delta_i | X_i, a_i]^2 \bigr] + f^2 E \bigl[ \operatorname{Var}(J(X_{i+1}) | X_i, a_i) \bigr]",
+    says=r"E[\delta_i^2] = E\bigl[ E[\delta_i | X_i, a_i]^2 \bigr] + f^2 E"
+    r"\bigl[ \operatorname{Var}(J(X_{i+1}) | X_i, a_i) \bigr]",
     where="that the mean-square TD error approximates the quadratic variation: abstract seen; the decomposition derived",
     kind="identity",
     mode="exact",
@@ -693,7 +698,7 @@ def flat(
     process: Any,
     *,
     moments: str = "squares",
-    slope: Fraction = F(1),
+    slope: Fraction = ONE,
     symmetric: bool = True,
     discounting: str = "rate",
 ) -> Iterator[Row]:
@@ -768,7 +773,7 @@ def cycles(*, fast: int = 2, full: int = 5) -> Cases:
     survivors={name: "least squares take no steps" for name in ("η → 2η", "η → η/2")},
     about=[MeanSquareTDError],
 )
-def deterministic(mdp: Any, *, noise: Fraction = F(0), later: bool = False) -> Iterator[Row]:
+def deterministic(mdp: Any, *, noise: Fraction = ZERO, later: bool = False) -> Iterator[Row]:
     """Where nothing is random, the mean-square error has its minimum at the value."""
     n = mdp.n_states
     if noise:

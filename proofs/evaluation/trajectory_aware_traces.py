@@ -41,6 +41,7 @@ from mdpkit.solvers.evaluation.trajectory_aware_traces import MultistepEvaluatio
 
 F = Fraction
 LAM = F(9, 10)
+QUARTER, SIXTY = F(1, 4), F(3, 5)
 LAWFUL = (
     RecencyBounded(LAM),
     RecursiveRetrace(LAM),
@@ -50,6 +51,7 @@ LAWFUL = (
     ClippedTrace(LAM, F(3, 2)),
     ImportanceSampling(LAM),
 )
+BELOW = (Retrace(LAM), PerDecision(LAM), TreeBackup(LAM))
 OTHERS = (TruncatedImportanceSampling(LAM), FullTrace(LAM), BinaryTrace(LAM, (0, 2)))
 
 Walk = tuple[tuple[int, ...], Fraction]
@@ -398,7 +400,7 @@ def least_norm(
     mdp: Any,
     *,
     best: TraceRule = LAWFUL[0],
-    others: Any = (Retrace(LAM), PerDecision(LAM), TreeBackup(LAM)),
+    others: Any = BELOW,
     horizon: int = 4,
 ) -> Iterator[Row]:
     """RBIS keeps the most credit of all rules that keep to the condition and to the powers of lambda."""
@@ -441,10 +443,10 @@ def two_actions(gamma: Fraction) -> MDP:
         mutant("on policy", p=F(1, 2), T=40),
     ],
     about=[MultistepEvaluation],
-    caveat="above 1 for all lags too: a tail of gamma^T (1+gamma)/(1-gamma) E beta_T is taken off. The spectral radius of Z is below 1 "
-    "here, so that Q_k still tends to Q^pi",
+    caveat="above 1 for all lags too: a tail of gamma^T (1+gamma)/(1-gamma) E beta_T is taken off. The spectral "
+    "radius of Z is below 1 here, so that Q_k still tends to Q^pi",
 )
-def truncated(mdp: Any, *, p: Fraction = F(3, 5), rule: TraceRule | None = None, T: int = 80) -> Iterator[Row]:
+def truncated(mdp: Any, *, p: Fraction = SIXTY, rule: TraceRule | None = None, T: int = 80) -> Iterator[Row]:
     """Truncated importance sampling gives an operator whose norm exceeds 1: it is no contraction."""
     on = OffPolicy(mdp)
     g = on.gamma
@@ -541,7 +543,7 @@ def task_of(on: OffPolicy, estimator: Any) -> tuple[Task, Any]:
     about=[OnlineTraces],
 )
 def backward_view(
-    mdp: Any, *, traces: Any = None, fewer: int = 0, eta: Any = F(1, 4), reach: int | None = None, n: int = 3
+    mdp: Any, *, traces: Any = None, fewer: int = 0, eta: Any = QUARTER, reach: int | None = None, n: int = 3
 ) -> Iterator[Row]:
     """Credit given backward adds up to the multistep operator, over all trajectories."""
     on = OffPolicy(mdp)

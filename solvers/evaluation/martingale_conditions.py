@@ -161,7 +161,8 @@ class MartingaleOrthogonality(_OnGrid):
 
     **Guarantee.** Steps are those of the update, ``martingale-td:online``, and exact moments are its means,
     ``martingale-td:means``. With one feature a state every lambda and every method has the same solution, the one that makes
-    a martingale, ``martingale-td:orthogonality``. On a finite chain with the generator L and :math:`V = (\rho - L)^{-1} r` it is off by :math:`\tfrac{dt}{2} r + O(dt^2)` with the factor,
+    a martingale, ``martingale-td:orthogonality``. On a finite chain with the generator L and
+    :math:`V = (\rho - L)^{-1} r` it is off by :math:`\tfrac{dt}{2} r + O(dt^2)` with the factor,
     ``martingale-td:factor``, and by :math:`\tfrac{dt}{2} (\rho - L)^{-1} L^2 V + O(dt^2)` with the rate,
     ``martingale-td:rate``; so of the first order in the mesh, ``martingale-td:first-order``. With both conventions at once
     it would be the value at twice the rate, ``martingale-td:both-conventions``.
@@ -178,7 +179,7 @@ class MartingaleOrthogonality(_OnGrid):
         Step size, positive.
     expected : bool
         Take exact moments in place of draws.
-    lambda_ : number in [0, 1]
+    lambda_ : number in [0, 1)
         What is left of a test function after a unit of time.
     dt : number
         Mesh of the grid, read with lambda alone.
@@ -217,8 +218,9 @@ class MartingaleOrthogonality(_OnGrid):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.positive("dt")
-        if not isinstance(self.lambda_, Real) or not 0 <= self.lambda_ <= 1:
-            raise OptionError("lambda_ is no share", found=repr(self.lambda_), needed="0 <= lambda_ <= 1")
+        lambda_: Any = self.lambda_
+        if not isinstance(lambda_, Real) or not 0 <= lambda_ < 1:
+            raise OptionError("lambda_ is no share", found=repr(self.lambda_), needed="0 <= lambda_ < 1")
 
     def decay(self, task: Task) -> Any:
         """What is left of a test function after a step.
@@ -229,7 +231,7 @@ class MartingaleOrthogonality(_OnGrid):
             If it is not rational and the task is.
         """
         lambda_ = task.on.number(self.lambda_)
-        if self.dt == 1 or self.lambda_ in (0, 1):
+        if self.dt == 1 or self.lambda_ == 0:
             return lambda_
         if arithmetic_of(task.problem) == "rational":
             raise UnsupportedError("lambda_ to the power dt is not rational", needed="floats or balls", way_out="dt=1")
@@ -368,9 +370,10 @@ class MeanSquareTDError(_OnGrid):
     process, which is least where J is constant.
 
     **Guarantee.** The objective is the squared error of the mean residuals plus the variance of the next value,
-    ``martingale-td:quadratic-variation``; steps along a trajectory follow the gradient, ``martingale-td:online``, and have the exact moments
-    as their means, ``martingale-td:means``. With one feature a state, the stationary law :math:`\mu` and discounting as a rate,
-    the minimizer has the mean :math:`\mu V` exactly and tends to the constant :math:`c = \mu r/\rho` of that size:
+    ``martingale-td:quadratic-variation``; steps along a trajectory follow the gradient, ``martingale-td:online``, and have the
+    exact moments as their means, ``martingale-td:means``. With one feature a state, one action, the stationary law :math:`\mu`
+    and discounting as a rate, the minimizer has the mean :math:`\mu V` exactly and tends to the constant
+    :math:`c = \mu r/\rho` of that size:
     :math:`J = c + dt\,J_1 + O(dt^2)` with :math:`\tfrac12 (L + L^*) J_1 = \tfrac12 (L^* - \rho)(r - \mu r)`,
     ``martingale-td:flat``, so not to V, ``martingale-td:mean-square-error``. It is right where the process is deterministic,
     ``martingale-td:deterministic``.
