@@ -39,6 +39,11 @@ Memory = tuple[Array, ...]
 """What is remembered of n traces: arrays ``(n,)``, the first of them their weights."""
 
 
+def real(x: Any) -> bool:
+    """Whether this is a real number."""
+    return isinstance(x, Real) and not isinstance(x, bool)
+
+
 def least(x: Array, y: Any) -> Array:
     """The smaller of both, entry by entry; of balls, a ball that contains it."""
     if x.dtype != object:
@@ -66,8 +71,7 @@ class TraceRule:
 
     def __post_init__(self) -> None:
         x: Any = self.lambda_
-        number = isinstance(x, Real) and not isinstance(x, bool)
-        if not number or not 0 <= x <= 1:
+        if not real(x) or not 0 <= x <= 1:
             raise OptionError("lambda_ is no share", found=repr(x), needed="0 <= lambda_ <= 1")
 
     def converted(self, convert: Callable[[Any], Any]) -> Any:
@@ -75,7 +79,7 @@ class TraceRule:
         out = copy.copy(self)
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, Real) and field.name != "pairs":
+            if real(value) and field.name != "pairs":
                 object.__setattr__(out, field.name, convert(value))
         return out
 
@@ -164,8 +168,7 @@ class ClippedTrace(PerDecision):
     def __post_init__(self) -> None:
         super().__post_init__()
         c: Any = self.ceiling
-        number = isinstance(c, Real) and not isinstance(c, bool)
-        if not number or not c > 0:
+        if not real(c) or not c > 0:
             raise OptionError("the ceiling of ratios is not positive", found=repr(c), needed="ceiling > 0")
 
     def factor(self, ratio: Array, target: Array) -> Array:
