@@ -17,6 +17,8 @@ from mdpkit.models import (
     FiniteHorizon,
     FiniteMemory,
     Invariance,
+    LinearMDP,
+    LinearMixture,
     Markov,
     MarkovChain,
     Mixture,
@@ -24,6 +26,8 @@ from mdpkit.models import (
     Stationary,
     TotalReward,
 )
+from mdpkit.play import play  # not lazily either
+from mdpkit.regret import Regret
 from mdpkit.run import Gap, Residual, Steps, iterates
 from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
@@ -56,6 +60,8 @@ __all__ = [
     "FiniteMemory",
     "Gap",
     "Invariance",
+    "LinearMDP",
+    "LinearMixture",
     "MDPError",
     "Markov",
     "MarkovChain",
@@ -63,6 +69,7 @@ __all__ = [
     "ModelError",
     "ModelWarning",
     "Reachability",
+    "Regret",
     "Residual",
     "Solution",
     "Stationary",
@@ -83,6 +90,7 @@ __all__ = [
     "iterates",
     "load",
     "operators",
+    "play",
     "plots",
     "proofs",
     "save",
@@ -106,11 +114,16 @@ _MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "sol
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
+    from pkgutil import iter_modules
 
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "evaluation"):
+            for room in iter_modules(module.__path__):
+                import_module(f"mdpkit.solvers.{room.name}")
+            for room in (
+                "dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration", "linear"
+            ):  # fmt: skip
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

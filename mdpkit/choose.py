@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, cast
 
@@ -14,15 +14,16 @@ import numpy as np
 from mdpkit.errors import ModelError, OptionError, nearest
 from mdpkit.kernels.graph import strong_components
 from mdpkit.kernels.sparse import sp
+from mdpkit.learner import Learner, View
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.criterion import EntropyRegularized, TotalReward
 from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
 from mdpkit.solution import Solution, Status
-from mdpkit.solver import Solver
+from mdpkit.solver import Estimator, Solver
 
-__all__ = ["choose", "method", "methods", "solve", "solve_many"]
+__all__ = ["choose", "estimators", "learner", "learners", "method", "methods", "solve", "solve_many"]
 
 DIRECT_STATES = 300
 DIRECT_WORK = 2e10
@@ -192,17 +193,32 @@ def _elimination_work(p: Canonical) -> float:
 
 def methods(problem: Canonical | None = None) -> dict[str, type[Solver]]:
     """All solvers by name, found by walking ``mdpkit.solvers``; only those that accept ``problem`` if it is given."""
+    found = cast("dict[str, type[Solver]]", _walked(Solver))
+    return {name: kind for name, kind in found.items() if problem is None or kind().accepts(problem)}
+
+
+def learners(view: View | None = None) -> dict[str, type[Learner[Any]]]:
+    """All learners by name, found by walking ``mdpkit.solvers``; only those that play what ``view`` shows if it is given."""
+    found = cast("dict[str, type[Learner[Any]]]", _walked(Learner))
+    return {name: kind for name, kind in found.items() if view is None or kind().accepts(view)}
+
+
+def estimators(problem: Canonical | None = None) -> dict[str, type[Estimator[Any]]]:
+    """All estimators of the value of a policy by name; only those that accept ``problem`` if it is given."""
+    found = cast("dict[str, type[Estimator[Any]]]", _walked(Estimator))
+    return {name: kind for name, kind in found.items() if problem is None or kind().accepts(problem)}
+
+
+def _walked(base: type) -> dict[str, type]:
     import mdpkit.solvers as rooms
 
-    found: dict[str, type[Solver]] = {}
+    found: dict[str, type] = {}
     for info in pkgutil.walk_packages(rooms.__path__, "mdpkit.solvers."):
         module = import_module(info.name)
         for name in getattr(module, "__all__", ()):
             item = getattr(module, name)
-            if inspect.isclass(item) and issubclass(item, Solver) and not inspect.isabstract(item):
+            if inspect.isclass(item) and issubclass(item, base) and not inspect.isabstract(item):
                 found[_snake(name)] = item
-    if problem is not None:
-        found = {name: kind for name, kind in found.items() if kind().accepts(problem)}
     return dict(sorted(found.items()))
 
 
@@ -214,18 +230,32 @@ def method(text: str) -> Solver:
     OptionError
         Unknown name or parameter, with the nearest one.
     """
+    return _read(text, methods(), "method")
+
+
+def learner(text: str) -> Learner[Any]:
+    """A learner by name, with its parameters: ``"ucbvi"``, ``"ucbvi?bonus=bernstein&delta=0.05"``.
+
+    Raises
+    ------
+    OptionError
+        Unknown name or parameter, with the nearest one.
+    """
+    return _read(text, learners(), "learner")
+
+
+def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
     name, _, query = text.partition("?")
-    known = methods()
     key = name.strip().replace("-", "_").lower()
     if key not in known:
-        raise OptionError(f"unknown method {name!r}", way_out=nearest(key, known))
+        raise OptionError(f"unknown {what} {name!r}", way_out=nearest(key, known))
     kind = known[key]
     fields = {spec.name: spec for spec in dataclasses.fields(kind) if spec.init}
     values: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         parameter, equals, value = part.partition("=")
         if parameter not in fields:
-            raise OptionError(f"method {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
+            raise OptionError(f"{what} {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
         known_type = cast("Any", fields[parameter].default).__class__
         try:
             if not equals:
@@ -238,7 +268,7 @@ def method(text: str) -> Solver:
                 values[parameter] = known_type(value)
         except (ValueError, KeyError):
             raise OptionError(
-                f"parameter {parameter!r} of method {name!r} does not read",
+                f"parameter {parameter!r} of {what} {name!r} does not read",
                 found=value,
                 needed=f"a value of type {known_type.__name__}",
             ) from None

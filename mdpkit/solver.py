@@ -17,7 +17,7 @@ from mdpkit.typing import Array, Ints
 if TYPE_CHECKING:
     from mdpkit.operators.task import Task
 
-__all__ = ["Answer", "Checked", "DirectSolver", "Estimator", "IterativeSolver", "Solver"]
+__all__ = ["Answer", "DirectSolver", "Estimator", "IterativeSolver", "Method", "Solver"]
 
 State = TypeVar("State")
 
@@ -40,8 +40,17 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Checked:
-    """Hyper-parameters that can be checked."""
+class Method(ABC):
+    """Base of solvers and learners: hyper-parameters in a frozen dataclass.
+
+    Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
+    docstring) and ``kinds``, the canonical problems it accepts.
+    """
+
+    cites: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[str] = ""
 
     def positive(self, *names: str) -> None:
         """Check that parameters are positive numbers, and finite.
@@ -67,6 +76,18 @@ class Checked:
             if not self._number(name, f"{name} >= 0") >= 0:
                 raise OptionError(f"{name} is negative", found=getattr(self, name), needed=f"{name} >= 0")
 
+    def probability(self, *names: str) -> None:
+        """Check that parameters are numbers strictly between zero and one.
+
+        Raises
+        ------
+        OptionError
+            If one is not.
+        """
+        for name in names:
+            if not 0 < self._number(name, f"0 < {name} < 1") < 1:
+                raise OptionError(f"{name} is no probability", found=getattr(self, name), needed=f"0 < {name} < 1")
+
     def _number(self, name: str, needed: str) -> Any:
         value = getattr(self, name)
         if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
@@ -75,7 +96,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Solver(Checked, ABC):
+class Solver(Method):
     """Base of all solvers.
 
     Class attributes: ``cites`` (keys of ``docs/references.bib``), ``claims`` (ids of the statements promised in the
@@ -85,10 +106,6 @@ class Solver(Checked, ABC):
     ``max_steps``.
     """
 
-    cites: ClassVar[tuple[str, ...]] = ()
-    claims: ClassVar[tuple[str, ...]] = ()
-    kinds: ClassVar[tuple[str, ...]] = ()
-    needs: ClassVar[str] = ""
     randomized: ClassVar[bool] = False
     sublinear: ClassVar[bool] = False
 
@@ -137,7 +154,7 @@ class DirectSolver(Solver):
 
 
 @dataclass(frozen=True)
-class Estimator(Checked, ABC, Generic[State]):
+class Estimator(Method, Generic[State]):
     """A method that estimates the value of a policy, on a :class:`~mdpkit.operators.task.Task`.
 
     Class attributes are those of a :class:`Solver`. The state is a NamedTuple with a field ``draws``: the transitions drawn

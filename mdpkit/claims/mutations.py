@@ -326,6 +326,7 @@ class Stale(_Patched):
     targets = (
         ("mdpkit.kernels.reference", "q_values"),
         ("mdpkit.kernels.occupancy", "evaluate"),
+        ("mdpkit.kernels.optimism", "expected"),
         ("mdpkit.operators.bellman", "Sweeper.backup"),
     )
 
@@ -359,6 +360,7 @@ class ArgMin(_Patched):
         ("mdpkit.kernels.reference", "best"),
         ("mdpkit.kernels.reference", "greedy"),
         ("mdpkit.kernels.reference", "greedy_stable"),
+        ("mdpkit.kernels.optimism", "greedy"),
         ("mdpkit.operators.bellman", "Sweeper.backup"),
         ("mdpkit.operators.bellman", "Sweeper.gauss_seidel"),
     )
@@ -381,6 +383,8 @@ class ArgMin(_Patched):
             finally:
                 self.nested = False
             # What holds values is turned back; pairs are kept.
+            if isinstance(right, tuple):
+                return self._noted(right, (-wrong[0], *wrong[1:]))
             return self._noted(right, -wrong if np.asarray(right).dtype == np.asarray(q).dtype else wrong)
 
         return least
@@ -393,6 +397,26 @@ class ArgMin(_Patched):
             return self._noted(right, (-value, choice, -high, -low))
 
         return least
+
+
+class NoBonus(_Patched):
+    """Bonuses for what is uncertain are zero."""
+
+    name = "dropped bonus"
+    targets = (
+        ("mdpkit.kernels.optimism", "hoeffding_bonus"),
+        ("mdpkit.kernels.optimism", "bernstein_bonus"),
+        ("mdpkit.kernels.extended", "law_width"),
+        ("mdpkit.kernels.extended", "reward_width"),
+        ("mdpkit.kernels.q_learning", "step_bonus"),
+    )
+
+    def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def dropped(*arguments: Any, **options: Any) -> Any:
+            right = original(*arguments, **options)
+            return self._noted(right, right * 0)
+
+        return dropped
 
 
 class SwappedKL(_Patched):
@@ -448,6 +472,7 @@ GENERIC: tuple[type[Fault], ...] = (
     OffByOne,
     Stale,
     ArgMin,
+    NoBonus,
     SwappedKL,
     NoEntropy,
     InitialForVisits,

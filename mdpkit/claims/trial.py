@@ -9,23 +9,66 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from mdpkit.environment import environment_of
 from mdpkit.errors import UnsupportedError
+from mdpkit.learner import Learner, View
 from mdpkit.models.arithmetic import Arithmetic, in_arithmetic
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
 from mdpkit.operators.task import Task
+from mdpkit.play import Round
 from mdpkit.solver import Answer, DirectSolver, Estimator, IterativeSolver, Solver
 
 if TYPE_CHECKING:
     from mdpkit.claims.mutations import Fault
+    from mdpkit.regret import Regret
 
-__all__ = ["answer", "call", "estimates", "iterates", "pose", "pose_task", "under"]
+online: Any = import_module("mdpkit.play")  # by its full name: mdpkit.play is the function
+
+__all__ = ["answer", "call", "estimates", "iterates", "play", "pose", "pose_task", "rounds", "under"]
 
 T = TypeVar("T")
+
+
+def _plain(mdp: MDP) -> MDP:
+    """The model as it is."""
+    return mdp
+
+
+class _Deaf(Learner[Any]):
+    """A learner that is not told of the first rounds."""
+
+    learner: Learner[Any]
+    rounds: int
+
+    def __init__(self, learner: Learner[Any], rounds: int):
+        for name, value in (("learner", learner), ("rounds", rounds), ("series", learner.series)):
+            object.__setattr__(self, name, value)
+
+    def accepts(self, view: View) -> bool:
+        return self.learner.accepts(view)
+
+    def begin(self, view: View, rng: np.random.Generator) -> Any:
+        return self.learner.begin(view, rng)
+
+    def policy(self, state: Any) -> Any:
+        return self.learner.policy(state)
+
+    def observe(self, state: Any, feedback: Any, rng: np.random.Generator) -> Any:
+        first: int = feedback.t if hasattr(feedback, "t") else feedback.k
+        return state if first < self.rounds else self.learner.observe(state, feedback, rng)
+
+    def notes(self, state: Any) -> tuple[float, ...]:
+        return self.learner.notes(state)
+
+    def bound(self, view: View, rounds: Any) -> Any:
+        return self.learner.bound(view, rounds)
+
 
 _fault: ContextVar[Fault | None] = ContextVar("fault", default=None)
 LONGEST = 100_000
@@ -113,6 +156,54 @@ def answer(
                 break
             state = tested.step(problem, state, rng)
         return tested.answer(problem, state)
+
+
+def rounds(
+    mdp: MDP, learner: Learner[Any], n: int, rng: np.random.Generator, *, wrap: Callable[[MDP], Any] = _plain
+) -> Iterator[Round]:
+    """The rounds of a learner, one by one, as its methods define them; its state may be changed in place by the next one.
+
+    ``wrap`` makes the environment from the model: noise, an adversary, delays.
+    """
+    with _inside():
+        tested, learner = _played(mdp, learner)
+        playing = online.rounds(wrap(tested), learner, n, rng)
+    for _ in range(n):
+        with _inside():
+            played = next(playing)
+        yield played
+
+
+def play(
+    mdp: MDP,
+    learner: Learner[Any],
+    n: int,
+    rng: np.random.Generator,
+    *,
+    wrap: Callable[[MDP], Any] = _plain,
+    keep: bool = True,
+    compiled: bool | None = None,
+) -> Regret:
+    """A whole run of a learner, with its history; where faults are to reach its functions, as its methods define it.
+
+    ``compiled=True`` always takes the compiled loop, which only faults of the problem and of parameters reach.
+    """
+    with _inside():
+        tested, learner = _played(mdp, learner, deaf=not compiled)
+        environment = environment_of(wrap(tested))
+        unit = "steps" if environment.base.problem.kind == "average" else "episodes"
+        if compiled is None and _fault.get() is not None:
+            compiled = False
+        options: dict[str, Any] = {unit: n, "rng": rng, "keep": keep, "compiled": compiled}
+        return online.play(environment, learner, **options)
+
+
+def _played(mdp: MDP, learner: Any, *, deaf: bool = True) -> tuple[MDP, Any]:
+    fault = _fault.get()
+    if fault is None:
+        return mdp, learner
+    learner, lost = fault.solver(learner), fault.skipped() if deaf else 0
+    return fault.problem(mdp), _Deaf(learner, lost) if lost else learner
 
 
 def pose_task(

@@ -277,8 +277,8 @@ def mean_rows(
 ) -> Iterator[Row]:
     """Rows that the drawn update has the mean that the judge expects, at each of the first steps of a trajectory.
 
-    ``parts(state, after)`` takes from two states of the estimator what has the mean ``expected(E)``, E being the mean traces.
-    Parameters are held where they are.
+    ``parts(state, after)`` takes from two states of the estimator what has the mean ``expected(E)``, E being the mean traces,
+    times how much shorter the step is than the first. Parameters are held where they are.
     """
     task, tested = setting.pose(estimator)
     first = call(tested.init, task, np.random.default_rng(0))
@@ -289,11 +289,12 @@ def mean_rows(
 
     def move(state: Any, seen: Transition) -> tuple[Any, Any]:
         after = call(tested.update, task, state, seen)
-        return first._replace(walk=after.walk), parts(state, after)
+        return first._replace(walk=after.walk, k=after.k, draws=after.draws), parts(state, after)
 
     traces = setting.traces(estimator.lambda_, steps, emphatic=estimator.emphatic)
     for t, E in enumerate(traces):
-        yield all_equal(setting.mean(t + 1, begin, move), expected(E), f"{at}, mean of step {t}")
+        size = 1 / (1 + t * F(getattr(estimator, "decay", 0)))
+        yield all_equal(setting.mean(t + 1, begin, move), size * expected(E), f"{at}, mean of step {t}")
 
 
 def hold(state: Any, setting: Setting) -> Any:

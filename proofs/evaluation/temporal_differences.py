@@ -12,6 +12,7 @@ import numpy as np
 from mdpkit.claims import Rate, Row, all_equal, claim, equal, fact, leq, mutant, point, precision, premise
 from mdpkit.claims.cases import chosen, joined, named, positive, ragged, tiny
 from mdpkit.claims.claim import Case
+from mdpkit.claims.enclosure import Outcome
 from mdpkit.claims.judge import ball, norm
 from mdpkit.claims.trial import call, estimates
 from mdpkit.instances import make
@@ -497,6 +498,7 @@ def mean_square(mdp: Any, *, slower: Fraction = SLOWER, eta: Fraction = HALF, ro
     task, tested = setting.pose(td)
     zero = call(tested.init, task, np.random.default_rng(0))._replace(w=rest * 0)
     moves: dict[tuple[int, int], list[Any]] = {}
+    sound = True
     for s in range(J.S):
         begin = zero._replace(walk=call(tested.walk_from, task, s))
         for k in J.pairs[s]:
@@ -515,10 +517,17 @@ def mean_square(mdp: Any, *, slower: Fraction = SLOWER, eta: Fraction = HALF, ro
                         ]
                     ).T
                     x = setting.phi[s] - setting.gamma * setting.phi[t]
-                    yield all_equal(X, -np.multiply.outer(setting.phi[s], x), f"{s}, {k}, {t}: slope of step {number}")
-                    yield all_equal(y, setting.phi[s] * J.r_exact[k], f"{s}, {k}, {t}: increment of step {number}")
+                    at = f"{s}, {k}, {t}, step {number}"
+                    for row in (
+                        all_equal(X, -np.multiply.outer(setting.phi[s], x), f"{at}: slope"),
+                        all_equal(y, setting.phi[s] * J.r_exact[k], f"{at}: increment"),
+                    ):
+                        sound = sound and row.outcome is Outcome.HOLDS
+                        yield row
                 chance = setting.pi[k] * J.P_exact[k][t]
                 moves.setdefault((s, t), []).append((chance, X, y + X @ rest))
+    if not sound:  # a fault was noticed: the long recursion would say no more
+        return
     with precision(BITS):
         found = [(k, x.sqrt() if root else x) for k, x in second_moments(setting, rest, moves, eta, slower)]
     for k, error in found:
@@ -540,21 +549,22 @@ def second_moments(
     balls = np.vectorize(ball, otypes=[object])
     S, d = setting.judge.S, len(rest)
     eye: Any = np.eye(d, dtype=int)
+    kron: Any = np.kron
     sums: dict[tuple[int, int], list[Any]] = {}
     for at, each in moves.items():
         p: Any = sum(c for c, _, _ in each)
         MX: Any = sum(c * X for c, X, _ in each)
         Mz: Any = sum(c * z for c, _, z in each)
-        XX: Any = sum(c * np.kron(X, X) for c, X, _ in each)
-        Xz: Any = sum(c * (np.kron(X, z[:, None]) + np.kron(z[:, None], X)) for c, X, z in each)
-        zz: Any = sum(c * np.kron(z, z) for c, _, z in each)
-        X2: Any = np.kron(MX, eye) + np.kron(eye, MX)
-        z2: Any = np.kron(Mz[:, None], eye) + np.kron(eye, Mz[:, None])
+        XX: Any = sum(c * kron(X, X) for c, X, _ in each)
+        Xz: Any = sum(c * (kron(X, z[:, None]) + kron(z[:, None], X)) for c, X, z in each)
+        zz: Any = sum(c * kron(z, z) for c, _, z in each)
+        X2: Any = kron(MX, eye) + kron(eye, MX)
+        z2: Any = kron(Mz[:, None], eye) + kron(eye, Mz[:, None])
         sums[at] = [ball(p), *(balls(v) for v in (MX, Mz, XX, Xz, zz, X2, z2))]
     law = [ball(x) for x in setting.d_state]
     first = [balls(-rest) * p for p in law]
-    second = [balls(np.kron(rest, rest)) * p for p in law]
-    zero = balls(np.kron(rest, rest) * 0)
+    second = [balls(kron(rest, rest)) * p for p in law]
+    zero = balls(kron(rest, rest) * 0)
     for k in range(1, MARKS[-1] + 1):
         e = ball(eta / (1 + (k - 1) * slower))
         new_law, new_first, new_second = [ball(0)] * S, [zero[:d]] * S, [zero] * S

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import mdpkit
+from mdpkit.learner import Learner
 from mdpkit.solver import Estimator, Solver
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ HEAVY = (
 )
 SECTIONS = (".. math::", "**Guarantee.**", "*Departures.*", "Parameters\n", "References\n", "Examples\n")
 NEEDED = (".. math::", "**Guarantee.**", "References\n", "Examples\n")
-BASES = (Solver, Estimator)
+BASES = (Solver, Estimator, Learner)
 """What files of rooms export: final classes below one of these."""
 KINDS = {"upper", "lower", "tight", "identity", "rate", "monotone", "separation", "counterexample"}
 
@@ -144,7 +145,7 @@ def test_solver_file_has_a_test_file(path):
     )
 
 
-PROVEN_ROOMS = ("average_reward", "dynamic_programming", "evaluation")
+PROVEN_ROOMS = ("average_reward", "dynamic_programming", "evaluation", "exploration", "linear")
 
 
 @pytest.mark.parametrize("path", [p for p in SOLVER_FILES if p.parent.name in PROVEN_ROOMS], ids=name)
