@@ -106,7 +106,9 @@ def posterior(
             yield _law_row(state.law, laws, exact.S, f"{at}, laws")
             if noise:
                 r = _coins(own, wins, losses)
-                yield all_near(state.r.ravel().tolist(), [Fraction(x) for row in r for x in row], factors(6), f"{at}, r")
+                yield all_near(
+                    state.r.ravel().tolist(), [Fraction(x) for row in r for x in row], factors(6), f"{at}, r"
+                )
             else:
                 yield all_near(state.r.ravel().tolist(), exact.r, factors(2), f"{at}, known rewards")
             # Plans are made of the laws as they are in floats; they are the judge's up to rounding.
@@ -168,7 +170,9 @@ def dirichlet(
             yield equal(found, a[i] / whole, f"pair {k}, mean of {i}", resolution=0.02)
             for j in range(S):
                 exact = a[i] * (a[j] + one * (i == j)) / (whole * (whole + one))
-                yield equal(bounded_mean(p[:, i, k] * p[:, j, k], 0, 1, share), exact, f"{k}, {i}, {j}", resolution=0.02)
+                yield equal(
+                    bounded_mean(p[:, i, k] * p[:, j, k], 0, 1, share), exact, f"{k}, {i}, {j}", resolution=0.02
+                )
     yield equal(bounded_mean(means, 0, 1, share), Fraction(2, 7), "Beta, mean", resolution=0.02)
     square = Fraction(2 * (2 + one), 7 * (7 + one))
     yield equal(bounded_mean(means**2, 0, 1, share), square, "Beta, second moment", resolution=0.02)
