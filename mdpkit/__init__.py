@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mdpkit.choose import solve, solve_many
 from mdpkit.cite import cite  # this one and simulate not lazily: the modules would take their names
 from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.estimation import Estimate, estimate
 from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
     MDP,
@@ -53,6 +54,7 @@ __all__ = [
     "AverageReward",
     "Discounted",
     "EntropyRegularized",
+    "Estimate",
     "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
@@ -78,6 +80,7 @@ __all__ = [
     "cite",
     "claims",
     "classify",
+    "estimate",
     "evaluate",
     "from_dataframe",
     "from_pymdptoolbox",
@@ -111,10 +114,13 @@ _MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "sol
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
+    from pkgutil import iter_modules
 
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
+            for room in iter_modules(module.__path__):
+                import_module(f"mdpkit.solvers.{room.name}")
             for room in (
                 "dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration", "linear"
             ):  # fmt: skip

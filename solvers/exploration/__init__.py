@@ -1,5 +1,9 @@
 """Exploration: learners that act in an unknown problem, and their regret."""
 
+from mdpkit.solvers.exploration.explore_then_commit import ExploreThenCommit
+from mdpkit.solvers.exploration.psrl import PSRL, TSDE
+from mdpkit.solvers.exploration.q_learning import OptimisticQLearning
 from mdpkit.solvers.exploration.ucbvi import UCBVI
+from mdpkit.solvers.exploration.ucrl2 import UCRL2
 
-__all__ = ["UCBVI"]
+__all__ = ["PSRL", "TSDE", "UCBVI", "UCRL2", "ExploreThenCommit", "OptimisticQLearning"]

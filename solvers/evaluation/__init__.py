@@ -1,0 +1,15 @@
+"""Policy evaluation: temporal differences, least squares, gradient and emphatic methods, on and off policy."""
+
+from mdpkit.solvers.evaluation.emphatic_temporal_differences import EmphaticTemporalDifferences
+from mdpkit.solvers.evaluation.gradient_temporal_differences import GTD, GTD2, TDC
+from mdpkit.solvers.evaluation.least_squares_temporal_differences import LeastSquaresTemporalDifferences
+from mdpkit.solvers.evaluation.temporal_differences import TemporalDifferences
+
+__all__ = [
+    "GTD",
+    "GTD2",
+    "TDC",
+    "EmphaticTemporalDifferences",
+    "LeastSquaresTemporalDifferences",
+    "TemporalDifferences",
+]
