@@ -78,7 +78,6 @@ class LeastSquaresValueIteration(IterativeSolver[State]):
     claims: ClassVar = ("jin2020:linear-backup", "jin2020:exact-moments", "lattimore2020b:generative-model")
     kinds: ClassVar = ("discounted", "finite")
     needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
-    randomized: ClassVar = True
     sublinear: ClassVar = True
 
     samples: int | None = None
