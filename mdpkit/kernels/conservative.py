@@ -19,9 +19,8 @@ __all__ = ["Mixture", "all_or_nothing", "indicator", "mixed", "one_step", "weigh
 class Mixture(NamedTuple):
     """What is mixed.
 
-    ``bounds (H + 1,)`` are lower bounds of the candidates, nan where none was needed; ``first`` and ``share`` say that stages
-    before ``first`` follow the baseline, and stage ``first`` does so with probability ``share``; ``lower`` is the lower bound of
-    the mixture.
+    ``bounds (H + 1,)`` are lower bounds of the candidates, nan where none was needed. Stages before ``first`` follow the
+    baseline, and stage ``first`` does so with probability ``share``; ``lower`` is the lower bound of the mixture.
     """
 
     bounds: Floats
@@ -43,7 +42,7 @@ def weight(threshold: Any, below: Any, above: Any) -> Any:
 
 
 def mixed(baseline: Array, greedy: Array, first: int, share: Any) -> Array:
-    """The baseline before stage ``first``, the greedy policy after it, and in it the baseline with probability ``share``."""
+    """The baseline before stage ``first``, the greedy policy after it, and in it the baseline with a probability."""
     out = greedy.copy()
     out[:first] = baseline[:first]
     if first < len(out):
@@ -55,7 +54,7 @@ def one_step(
     r: Array, model: Array, visits: Array, pair_ptr: Ints, rho: Array, choice: Ints, baseline: Array, threshold: float, *,
     iota: float, scale: float = 1.0,
 ) -> Mixture:  # fmt: skip
-    """The most optimistic candidate whose lower bound meets the threshold, mixed with its neighbor that fails; else the baseline."""
+    """The first candidate whose lower bound meets the threshold, mixed with its neighbor that fails; else the baseline."""
     H, L = baseline.shape
     stage = _stages(r, model, visits, pair_ptr, H, iota, scale)
     tails = _tails(stage, indicator(choice, L), len(pair_ptr) - 1)

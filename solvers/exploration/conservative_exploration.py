@@ -153,8 +153,8 @@ class StepMix(_Conservative):
     :math:`B(K) + \Delta_0 m`, B of order :math:`\sqrt K` and m of order :math:`1/\kappa^2`, where
     :math:`\kappa = V^b - \gamma_0` and :math:`\Delta_0 = V^* - V^b`: ``stepmix:regret``.
 
-    *Departures.* The bonus is that of an empirical law's distance, which serves all policies and values at once; it costs a root
-    of S against the Bernstein bonus of the paper. Lemma and constants of the regret are derived in
+    *Departures.* The bonus is that of an empirical law's distance, which serves all policies and values at once; it costs
+    a root of S against the Bernstein bonus of the paper. Lemma and constants of the regret are derived in
     ``docs/theory/exploration/conservative.md``.
 
     Parameters
@@ -209,8 +209,8 @@ class EpsMix(_Conservative):
 
     **Guarantee.** With probability :math:`1 - \delta` no episode's mean over the coin is worth less than :math:`\gamma_0`,
     provided the baseline is not: ``stepmix:safe``. What is planned is the above: ``stepmix:plan``. An episode in which the
-    baseline has a part explores enough to pay for it, ``stepmix:caution-explores``, so that the regret has the bound of StepMix:
-    ``stepmix:regret``.
+    baseline has a part explores enough to pay for it, ``stepmix:caution-explores``, so that the regret has the bound of
+    StepMix: ``stepmix:regret``.
 
     *Departures.* As in :class:`StepMix`.
 

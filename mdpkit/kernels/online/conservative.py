@@ -62,7 +62,7 @@ def conservative(
     arena, r, visits, moves, model, V, choice, baseline, bounds, mixture, threshold, iota, scale, whole, outer, own, log
 ):
     """Episodes of StepMix, or of EpsMix (``whole``); one for each row of the log."""
-    first, values, series, states, pairs, rewards = log
+    values, series, states, pairs, rewards = log[1:]
     H, S, L = arena.H, model.shape[1], model.shape[2]
     keep = states.shape[0] > 0
     path, taken, paid = np.empty(H + 1, dtype=np.int64), np.empty(H, dtype=np.int64), np.empty(H)
