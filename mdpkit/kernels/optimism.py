@@ -19,6 +19,7 @@ __all__ = [
     "ball_iota",
     "bernstein_bonus",
     "count",
+    "discounted",
     "expected",
     "greedy",
     "hoeffding_bonus",
@@ -153,3 +154,19 @@ def pessimistic(
     width = hoeffding_bonus(np.where(seen, visits, 1), iota, rest)
     value = np.where(seen, np.maximum(flow - scale * width, 0), 0)
     return np.add.reduceat(pi * (r + value), pair_ptr[:-1])
+
+
+def discounted(
+    r: Array, law: Array, visits: Array, V: Array, gamma: float, *, capital: float, top: float, scale: float = 1.0
+) -> Array:
+    r"""Optimistic action values of a discounted problem, ``(L,)``, for rewards in [0, 1] and V in [0, ``top``].
+
+    .. math:: Q = \min\{ r + \gamma \hat P V + b,\; \mathrm{top} \}, \qquad
+        b = \gamma\, \mathrm{top} \sqrt{(\mathrm{capital} + \ln n(n+1)) / 2n}
+
+    The logarithm pays for all counts at once, as :math:`\sum_n \tfrac{1}{n(n+1)} = 1`.
+    """
+    seen = visits > 0
+    n = np.where(seen, visits, 1.0)
+    width = hoeffding_bonus(n, capital + np.log(n * (n + 1.0)), gamma * top)
+    return np.where(seen, np.minimum(r + gamma * expected(law, V) + scale * width, top), top)
