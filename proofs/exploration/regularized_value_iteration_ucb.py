@@ -208,7 +208,7 @@ def divergence(judge: Judge, d: Any, pi: Any, log_pi: Any) -> Any:
     says=r"V^\pi(\rho) - \frac1K \sum_{k<K} V_k(\rho) = \frac{\langle d, V_K - V_0 \rangle + (D_0 - D_K)/\eta - \sum_{k \le K}"
     r" \langle \mu, e_k \rangle}{(1-\gamma) K}, \quad e_{k+1} = Q_{k+1} - r - \gamma P V_k, \quad D_k = \langle d,"
     r" \mathrm{KL}(\pi \| \pi_k) \rangle",
-    where="derived in docs/theory/exploration/ravi_ucb.md; without e_k in the catalogue of systems, derived",
+    where="derived in docs/theory/exploration/ravi_ucb.md",
     kind="identity",
     mode="numeric",
     instances=SMALL,
@@ -384,8 +384,9 @@ def _run(mdp: Any, scale: Fraction, K: int, rng: Any) -> Iterator[Any]:
 @claim(
     "ravi-ucb:regret-decomposition",
     says=r"(1-\gamma)(V_k - V^{\pi_k})(\rho) = \langle d_k, V_k - V_{k+1} \rangle + \langle d_k, V_{k+1} - \langle \pi_k,"
-    r" Q_{k+1} \rangle \rangle + \langle \mu_k, e_{k+1} \rangle, \quad \sum_{k<K} (V^* - V^{\pi_k})(\rho) \le \frac{1}{1-\gamma}"
-    r" \Bigl[ \frac{\ln A}{\eta} + \frac{K \eta}{8 (1-\gamma)^2} + \sum_{k<K} \langle d_k, V_k - V_{k+1} \rangle + \langle"
+    r" Q_{k+1} \rangle \rangle + \langle \mu_k, e_{k+1} \rangle, \quad \sum_{k<K} (V^* - V^{\pi_k})(\rho)"
+    r" \le \frac{1}{1-\gamma} \Bigl[ \frac{\ln A}{\eta} + \frac{K \eta}{8 (1-\gamma)^2}"
+    r" + \sum_{k<K} \langle d_k, V_k - V_{k+1} \rangle + \langle"
     r" \mu_k, e_{k+1} \rangle \Bigr]",
     where="derived in docs/theory/exploration/ravi_ucb.md",
     kind="upper",
