@@ -21,9 +21,9 @@ from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
 from mdpkit.solution import Solution, Status
-from mdpkit.solver import Solver
+from mdpkit.solver import Estimator, Solver
 
-__all__ = ["choose", "learner", "learners", "method", "methods", "solve", "solve_many"]
+__all__ = ["choose", "estimators", "learner", "learners", "method", "methods", "solve", "solve_many"]
 
 DIRECT_STATES = 300
 DIRECT_WORK = 2e10
@@ -201,6 +201,12 @@ def learners(view: View | None = None) -> dict[str, type[Learner[Any]]]:
     """All learners by name, found by walking ``mdpkit.solvers``; only those that play what ``view`` shows if it is given."""
     found = cast("dict[str, type[Learner[Any]]]", _walked(Learner))
     return {name: kind for name, kind in found.items() if view is None or kind().accepts(view)}
+
+
+def estimators(problem: Canonical | None = None) -> dict[str, type[Estimator[Any]]]:
+    """All estimators of the value of a policy by name; only those that accept ``problem`` if it is given."""
+    found = cast("dict[str, type[Estimator[Any]]]", _walked(Estimator))
+    return {name: kind for name, kind in found.items() if problem is None or kind().accepts(problem)}
 
 
 def _walked(base: type) -> dict[str, type]:

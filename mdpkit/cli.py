@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from mdpkit.progress import Progress
     from mdpkit.run import StopRule
     from mdpkit.solution import Solution
-    from mdpkit.solver import Solver
+    from mdpkit.solver import Method, Solver
 
 __all__ = ["app", "main"]
 
@@ -355,15 +355,15 @@ def methods(
     minimize: Minimize = None,
     json: Json = False,
 ) -> None:
-    """List the solvers; with a SOURCE, those that accept the problem, and the one chosen by default."""
+    """List solvers, learners and estimators; with a SOURCE, those that accept the problem, and the solver chosen by default."""
 
     def run() -> int:
-        from mdpkit.choose import choose
+        from mdpkit.choose import choose, estimators, learners
         from mdpkit.choose import methods as known
         from mdpkit.models.canonical import canonical
 
         chosen, why = None, ""
-        problem = None
+        posed = problem = None
         question = _question(property, criterion, gamma, horizon, reward, minimize, None, tau)
         if source is not None:
             posed, _ = _pose(source, question, None)
@@ -374,20 +374,32 @@ def methods(
             raise OptionError(
                 "these options need a SOURCE", way_out="mdpkit methods SOURCE …, or mdpkit methods alone for all"
             )
-        found = known(problem)
+        roles: dict[str, Any] = {
+            "solver": known(problem),
+            "learner": learners() if posed is None else _learners(posed),
+            "estimator": estimators(problem),
+        }
         if json:
-            _write(_json_list([_method_dict(each, kind, kind is chosen) for each, kind in found.items()]))
+            rows = [
+                _method_dict(each, kind, role, kind is chosen)
+                for role, found in roles.items()
+                for each, kind in found.items()
+            ]
+            _write(_json_list(rows))
             return OK
-        table = _grid("method", "what it does; for which problems; parameters")
-        for each, kind in found.items():
-            item = _method_dict(each, kind, kind is chosen)
-            parameters = ", ".join(
-                f"{p['name']} (required)" if p["required"] else f"{p['name']}={p['default']}"
-                for p in item["parameters"]
-            )
-            details = ", ".join(item["kinds"]) + (f"; {parameters}" if parameters else "")
-            table.add_row(each + (" *" if item["chosen"] else ""), _entry(item["summary"], details))
-        _print(table, *([f"* chosen for {source}: {why}"] if chosen else []))
+        tables: list[Any] = []
+        for role, found in roles.items():
+            table = _grid(role if role != "solver" else "method", "what it does; for which problems; parameters")
+            for each, kind in found.items():
+                item = _method_dict(each, kind, role, kind is chosen)
+                parameters = ", ".join(
+                    f"{p['name']} (required)" if p["required"] else f"{p['name']}={p['default']}"
+                    for p in item["parameters"]
+                )
+                details = ", ".join(item["kinds"]) + (f"; {parameters}" if parameters else "")
+                table.add_row(each + (" *" if item["chosen"] else ""), _entry(item["summary"], details))
+            tables += [table] if found else []
+        _print(*tables, *([f"* chosen for {source}: {why}"] if chosen else []))
         return OK
 
     _finish(run)
@@ -1127,7 +1139,18 @@ def _instance_tables(item: Any) -> list[Any]:
     return parts
 
 
-def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
+def _learners(problem: MDP) -> dict[str, Any]:
+    """The learners that play the problem, if any do."""
+    from mdpkit.choose import learners
+    from mdpkit.environment import Environment
+
+    try:
+        return learners(Environment(problem).view(1))
+    except MDPError:
+        return {}
+
+
+def _method_dict(name: str, kind: type[Method], role: str, chosen: bool) -> dict[str, Any]:
     summary = (kind.__doc__ or "").strip().partition("\n")[0].rstrip(".")
     parameters: list[dict[str, Any]] = []
     for spec in fields(kind):
@@ -1145,6 +1168,7 @@ def _method_dict(name: str, kind: type[Solver], chosen: bool) -> dict[str, Any]:
         )
     return {
         "name": name,
+        "role": role,
         "summary": summary,
         "kinds": list(kind.kinds),
         "parameters": parameters,

@@ -15,6 +15,7 @@ import numpy as np
 from mdpkit.kernels import reference
 from mdpkit.typing import Array, Ints
 
+<<<<<<< HEAD
 __all__ = [
     "ball_iota",
     "bernstein_bonus",
@@ -27,6 +28,9 @@ __all__ = [
     "plan",
     "variance",
 ]
+=======
+__all__ = ["backward", "bernstein_bonus", "count", "expected", "greedy", "hoeffding_bonus", "plan", "variance"]
+>>>>>>> main
 
 THETA = 0.6
 C1 = math.sqrt(3.0) / THETA
@@ -130,6 +134,7 @@ def plan(
     return V, choice
 
 
+<<<<<<< HEAD
 def pessimistic(
     r: Array,
     law: Array,
@@ -170,3 +175,18 @@ def discounted(
     n = np.where(seen, visits, 1.0)
     width = hoeffding_bonus(n, capital + np.log(n * (n + 1.0)), gamma * top)
     return np.where(seen, np.minimum(r + gamma * expected(law, V) + scale * width, top), top)
+=======
+def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Ints]:
+    r"""Values ``(H + 1, S)`` and greedy pairs ``(H, S)`` of a model taken at its word: no bonus, no cap.
+
+    .. math:: Q_h = r_h + P_h V_{h+1}, \qquad V_h = \max_a Q_h
+
+    for rewards ``r (n, L)`` and laws ``model (n, S, L)``, n = 1 or H each.
+    """
+    S = len(pair_ptr) - 1
+    V, choice = np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64)
+    for h in range(H - 1, -1, -1):
+        q = r[h if len(r) > 1 else 0] + expected(model[h if len(model) > 1 else 0], V[h + 1])
+        V[h], choice[h] = greedy(q, pair_ptr)
+    return V, choice
+>>>>>>> main

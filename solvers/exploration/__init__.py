@@ -2,7 +2,22 @@
 
 from mdpkit.solvers.exploration.conservative_dual_policy_optimization import ConservativeDualPolicyOptimization
 from mdpkit.solvers.exploration.conservative_exploration import EpsMix, StepMix
+from mdpkit.solvers.exploration.explore_then_commit import ExploreThenCommit
+from mdpkit.solvers.exploration.psrl import PSRL, TSDE
+from mdpkit.solvers.exploration.q_learning import OptimisticQLearning
 from mdpkit.solvers.exploration.regularized_value_iteration_ucb import RAVIUCB
 from mdpkit.solvers.exploration.ucbvi import UCBVI
+from mdpkit.solvers.exploration.ucrl2 import UCRL2
 
-__all__ = ["RAVIUCB", "UCBVI", "ConservativeDualPolicyOptimization", "EpsMix", "StepMix"]
+__all__ = [
+    "PSRL",
+    "RAVIUCB",
+    "TSDE",
+    "UCBVI",
+    "UCRL2",
+    "ConservativeDualPolicyOptimization",
+    "EpsMix",
+    "ExploreThenCommit",
+    "OptimisticQLearning",
+    "StepMix",
+]
