@@ -85,12 +85,8 @@ def reference(r: Array, model: Array, pair_ptr: Ints, H: int, rho: Array) -> tup
 
     The shares are the probabilities of states at each stage, divided by H.
     """
-    S, L = len(pair_ptr) - 1, model.shape[-1]
-    V, choice = np.zeros((H + 1, S), dtype=model.dtype), np.zeros((H, S), dtype=np.int64)
-    for h in range(H - 1, -1, -1):
-        q = r[h if len(r) > 1 else 0] + optimism.expected(model[h if len(model) > 1 else 0], V[h + 1])
-        V[h], choice[h] = optimism.greedy(q, pair_ptr)
-    return V, choice, visits(model[None], taken(choice, L, model.dtype), pair_ptr, rho)[0] / H
+    V, choice = optimism.backward(r, model, pair_ptr, H)
+    return V, choice, visits(model[None], taken(choice, model.shape[-1], model.dtype), pair_ptr, rho)[0] / H
 
 
 def taken(choice: Ints, n_pairs: int, dtype: Any = np.float64) -> Array:

@@ -15,8 +15,8 @@ import numpy as np
 from mdpkit.kernels import reference
 from mdpkit.typing import Array, Ints
 
-<<<<<<< HEAD
 __all__ = [
+    "backward",
     "ball_iota",
     "bernstein_bonus",
     "count",
@@ -28,9 +28,6 @@ __all__ = [
     "plan",
     "variance",
 ]
-=======
-__all__ = ["backward", "bernstein_bonus", "count", "expected", "greedy", "hoeffding_bonus", "plan", "variance"]
->>>>>>> main
 
 THETA = 0.6
 C1 = math.sqrt(3.0) / THETA
@@ -134,7 +131,6 @@ def plan(
     return V, choice
 
 
-<<<<<<< HEAD
 def pessimistic(
     r: Array,
     law: Array,
@@ -175,7 +171,8 @@ def discounted(
     n = np.where(seen, visits, 1.0)
     width = hoeffding_bonus(n, capital + np.log(n * (n + 1.0)), gamma * top)
     return np.where(seen, np.minimum(r + gamma * expected(law, V) + scale * width, top), top)
-=======
+
+
 def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Ints]:
     r"""Values ``(H + 1, S)`` and greedy pairs ``(H, S)`` of a model taken at its word: no bonus, no cap.
 
@@ -184,9 +181,8 @@ def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Int
     for rewards ``r (n, L)`` and laws ``model (n, S, L)``, n = 1 or H each.
     """
     S = len(pair_ptr) - 1
-    V, choice = np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64)
+    V, choice = np.zeros((H + 1, S), dtype=model.dtype), np.zeros((H, S), dtype=np.int64)
     for h in range(H - 1, -1, -1):
         q = r[h if len(r) > 1 else 0] + expected(model[h if len(model) > 1 else 0], V[h + 1])
         V[h], choice[h] = greedy(q, pair_ptr)
     return V, choice
->>>>>>> main

@@ -8,7 +8,8 @@ import numpy as np
 from numba import njit
 
 from mdpkit.kernels.ensemble import LEAST
-from mdpkit.kernels.online.episodes import best_pairs, value_of_law, walk_law
+from mdpkit.kernels.online.episodes import value_of_law, walk_law
+from mdpkit.kernels.online.optimism import backward
 from mdpkit.kernels.online.posterior import draw_laws
 
 __all__ = ["ascent", "cdpo", "reference", "slopes"]
@@ -70,10 +71,7 @@ def slopes(r, models, pi, pair_ptr, rho, G, Q, V, d, e):
 def reference(r, model, pair_ptr, H, rho, V, choice, weights, q, pi):
     """Optimal values, pairs and weights of one model, into V, choice and weights; q ``(L,)``, pi ``(L,)``: work space."""
     S = rho.size
-    V[H] = 0.0
-    for h in range(H - 1, -1, -1):
-        _action_values(r[h if r.shape[0] > 1 else 0], model[h if model.shape[0] > 1 else 0], V[h + 1], q)
-        best_pairs(q, pair_ptr, V[h], choice[h])
+    backward(r, model, pair_ptr, H, V, choice, q)
     weights[0] = rho
     for h in range(H - 1):
         pi[:] = 0.0

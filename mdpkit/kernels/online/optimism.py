@@ -10,11 +10,7 @@ from numba import njit
 from mdpkit.kernels.online.episodes import best_pairs, value_of_choice, walk_choice
 from mdpkit.kernels.optimism import C1, C2
 
-<<<<<<< HEAD
-__all__ = ["count", "pessimistic", "plan", "ucbvi"]
-=======
-__all__ = ["backward", "count", "plan", "ucbvi"]
->>>>>>> main
+__all__ = ["backward", "count", "pessimistic", "plan", "ucbvi"]
 
 
 @njit(cache=True, nogil=True)
@@ -71,7 +67,6 @@ def plan(r, model, visits, pair_ptr, H, iota, scale, bernstein, V, choice, q, sq
 
 
 @njit(cache=True, nogil=True)
-<<<<<<< HEAD
 def pessimistic(r, law, visits, pair_ptr, pi, after, iota, rest, scale, V, q):
     """Values of one stage of a policy from below, written into V ``(S,)``, which is not ``after``; q: work ``(L,)``."""
     S, L = law.shape
@@ -89,7 +84,9 @@ def pessimistic(r, law, visits, pair_ptr, pi, after, iota, rest, scale, V, q):
                     value += max(q[k] - scale * (rest * np.sqrt(iota / (2.0 * visits[k]))), 0.0)
                 total += pi[k] * value
         V[s] = total
-=======
+
+
+@njit(cache=True, nogil=True)
 def backward(r, model, pair_ptr, H, V, choice, q):
     """Values and greedy pairs of a model, written into V ``(H + 1, S)`` and choice ``(H, S)``; q is work space ``(L,)``."""
     S, L = model.shape[1], model.shape[2]
@@ -104,7 +101,6 @@ def backward(r, model, pair_ptr, H, V, choice, q):
         for k in range(L):
             q[k] = reward[k] + q[k]
         best_pairs(q, pair_ptr, V[h], choice[h])
->>>>>>> main
 
 
 @njit(cache=True, nogil=True)
