@@ -198,7 +198,8 @@ class Log(NamedTuple):
 
     ``values (n,)`` are the exact values of the policies played (of a continuing problem, mean rewards), ``series (n, m)`` what
     the learner notes, and, where the whole history is kept, ``states (n, H + 1)``, ``pairs (n, H)``, ``rewards (n, H)``.
-    ``first`` is the number of the first round.
+    ``first`` is the number of the first round. Of discounted epochs ``pairs (n, 1)`` are their lengths, if a compiled loop
+    played them.
     """
 
     first: int

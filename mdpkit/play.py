@@ -478,6 +478,14 @@ class _Epochs(_Runner):
         if self.keep:
             raise OptionError("epochs of different lengths are not kept", found="keep=True", way_out="keep=False")
 
+    def log(self, first: int, n: int) -> Log:
+        """Room for the next epochs, and for their lengths."""
+        return super().log(first, n)._replace(pairs=np.zeros((n, 1), dtype=np.int64))
+
+    def store(self, log: Log) -> None:
+        """Count the steps of a compiled loop."""
+        self.total += int(log.pairs.sum())
+
     def steps(self) -> int:
         """Interactions with the environment."""
         return self.total
