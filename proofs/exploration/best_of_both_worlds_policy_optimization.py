@@ -646,9 +646,9 @@ TWO = np.array([[0.625, 0.0], [0.75, 0.375]])
 
 
 def _worlds(level: Any, rng: Any) -> Iterator[Case]:
-    yield Case("two arms, switching", (2, 300, 500))
+    yield Case("eight arms, switching", (8, 600, 300))
     if level == "full":
-        yield Case("eight arms, switching", (8, 1000, 600))
+        yield Case("two arms, switching", (2, 300, 1000))
 
 
 @claim(
