@@ -21,9 +21,9 @@ from mdpkit.models.mdp import MDP
 from mdpkit.reductions.communicating import communicating
 from mdpkit.run import StopRule, run
 from mdpkit.solution import Solution, Status
-from mdpkit.solver import Solver
+from mdpkit.solver import Estimator, Solver
 
-__all__ = ["choose", "learner", "learners", "method", "methods", "solve", "solve_many"]
+__all__ = ["choose", "estimators", "learner", "learners", "method", "methods", "solve", "solve_many"]
 
 DIRECT_STATES = 300
 DIRECT_WORK = 2e10
@@ -203,6 +203,12 @@ def learners(view: View | None = None) -> dict[str, type[Learner[Any]]]:
     return {name: kind for name, kind in found.items() if view is None or kind().accepts(view)}
 
 
+def estimators(problem: Canonical | None = None) -> dict[str, type[Estimator[Any]]]:
+    """All estimators of the value of a policy by name; only those that accept ``problem`` if it is given."""
+    found = cast("dict[str, type[Estimator[Any]]]", _walked(Estimator))
+    return {name: kind for name, kind in found.items() if problem is None or kind().accepts(problem)}
+
+
 def _walked(base: type) -> dict[str, type]:
     import mdpkit.solvers as rooms
 
@@ -251,6 +257,10 @@ def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
         if parameter not in fields:
             raise OptionError(f"{what} {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
         known_type = cast("Any", fields[parameter].default).__class__
+        if known_type is type(None):  # what may be left out says in its annotation what it is
+            known_type = {"int": int, "float": float, "bool": bool}.get(
+                str(fields[parameter].type).partition(" ")[0], str
+            )
         try:
             if not equals:
                 raise ValueError

@@ -147,6 +147,7 @@ class Environment:
             rounds=int(rounds),
             stages=None if p.P.n_rows == mdp.n_pairs else p.H,
             r=None if hidden else self.tables[0],
+            reward_tables=self.tables.shape[1],
             low=low if self.base.noise is None else 0.0,
             high=high if self.base.noise is None else 1.0,
             P=p.P if self.base.known else None,

@@ -76,6 +76,8 @@ class View:
         H where the laws vary with the stage; None where they are the same in all stages.
     r : (n, L) or None
         Mean rewards to maximize, n = 1 or H, where they are known beforehand.
+    reward_tables : int
+        n, also where the rewards are hidden: H where they vary with the stage, else one.
     low, high : float
         Range of the rewards.
     P : Transitions or None
@@ -99,6 +101,7 @@ class View:
     rounds: int
     stages: int | None = None
     r: Array | None = None
+    reward_tables: int = 1
     low: float = 0.0
     high: float = 1.0
     P: Any = None

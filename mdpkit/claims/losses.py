@@ -141,7 +141,8 @@ def farthest(law: Sequence[Any], radius: Any, V: Sequence[Any]) -> Any:
     """
     gaps = [max(V) - v for v in V]
     return sum((p * v for p, v in zip(law, V, strict=True)), ZERO) + min(
-        x * radius / 2 + sum((p * max(g - x, ZERO) for p, g in zip(law, gaps, strict=True)), ZERO) for x in (ZERO, *gaps)
+        x * radius / 2 + sum((p * max(g - x, ZERO) for p, g in zip(law, gaps, strict=True)), ZERO)
+        for x in (ZERO, *gaps)
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from mdpkit.kernels import reference
 from mdpkit.typing import Array, Ints
 
-__all__ = ["bernstein_bonus", "count", "expected", "greedy", "hoeffding_bonus", "plan", "variance"]
+__all__ = ["backward", "bernstein_bonus", "count", "expected", "greedy", "hoeffding_bonus", "plan", "variance"]
 
 THETA = 0.6
 C1 = math.sqrt(3.0) / THETA
@@ -106,5 +106,20 @@ def plan(
             width = bernstein_bonus(model[i], V[h + 1], n, iota, rest) if bernstein else hoeffding_bonus(n, iota, rest)
             value = np.where(seen, np.minimum(flow + scale * width, rest), rest)
         q = r[h if len(r) > 1 else 0] + value
+        V[h], choice[h] = greedy(q, pair_ptr)
+    return V, choice
+
+
+def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Ints]:
+    r"""Values ``(H + 1, S)`` and greedy pairs ``(H, S)`` of a model taken at its word: no bonus, no cap.
+
+    .. math:: Q_h = r_h + P_h V_{h+1}, \qquad V_h = \max_a Q_h
+
+    for rewards ``r (n, L)`` and laws ``model (n, S, L)``, n = 1 or H each.
+    """
+    S = len(pair_ptr) - 1
+    V, choice = np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64)
+    for h in range(H - 1, -1, -1):
+        q = r[h if len(r) > 1 else 0] + expected(model[h if len(model) > 1 else 0], V[h + 1])
         V[h], choice[h] = greedy(q, pair_ptr)
     return V, choice

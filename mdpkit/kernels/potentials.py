@@ -81,4 +81,3 @@ def _enclosed(level: Array, above: Array, slope: Array) -> Array:
     out = np.empty(len(level), dtype=object)
     out[:] = [segments.widened(x, abs(f) / d) for x, f, d in zip(level, above, slope, strict=True)]
     return out
-

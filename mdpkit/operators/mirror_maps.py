@@ -23,6 +23,7 @@ from mdpkit.typing import Array
 
 __all__ = ["Euclidean", "KullbackLeibler", "MirrorMap", "Tsallis"]
 
+
 class MirrorMap(Protocol):
     """What a mirror map can do."""
 

@@ -59,7 +59,9 @@ def _pointers(exact: Exact) -> Any:
 
 def _law(exact: Exact, H: int) -> Any:
     n = H if len(exact.P) > exact.L else 1
-    return objects([[[row_of(exact, k, i).get(t, ZERO) for k in range(exact.L)] for t in range(exact.S)] for i in range(n)])
+    return objects(
+        [[[row_of(exact, k, i).get(t, ZERO) for k in range(exact.L)] for t in range(exact.S)] for i in range(n)]
+    )
 
 
 def _fractions(x: Any) -> list[list[Fraction]]:
@@ -180,7 +182,9 @@ def update(
                 step = ball(RATE * H) * (inverse[h][s].sqrt() - old.sqrt())
                 yield equal(change[h][s], _widened(step, tiny * (4 * H * (T + 4))), f"{at}, s={s}, change of the rate")
                 right = _leader([G[h][k] for k in own], rate[h][s] / 1, entropy)
-                reach = rate[h][s] * (max(G[h][k] for k in own) - min(G[h][k] for k in own) + max(abs(G[h][k]) for k in own))
+                reach = rate[h][s] * (
+                    max(G[h][k] for k in own) - min(G[h][k] for k in own) + max(abs(G[h][k]) for k in own)
+                )
                 error = factors(math.ceil(8 * A**2 * (A + 16) + 32 * (reach + 1)))
                 yield all_equal([pi[h][k] for k in own], [_widened(x, error) for x in right], f"{at}, s={s}, leader")
                 p = [pi[h][k] for k in own]
@@ -198,9 +202,16 @@ def update(
             B.insert(0, [bonus[h][exact.state[k]] + ball(dilation) * flow[k] for k in range(L)])
             after = [sum((ball(pi[h][k]) * B[0][k] for k in own), ball(0)) for own in exact.pairs]
         size = max(float(abs(x).upper()) for row in B for x in row)
-        wrong = 3 * H * (2 * factors(64 + 8 * A) * 4 * A * (F(size) + 4 * H * A * (T + 4)) + factors(4 * S + A + 12) * F(size))
+        wrong = (
+            3
+            * H
+            * (2 * factors(64 + 8 * A) * 4 * A * (F(size) + 4 * H * A * (T + 4)) + factors(4 * S + A + 12) * F(size))
+        )
         yield fact(
-            all(F(float(x)) == F(float(table[min(h, len(table) - 1), i])) for h, (x, i) in enumerate(zip(rewards, pairs, strict=True))),
+            all(
+                F(float(x)) == F(float(table[min(h, len(table) - 1), i]))
+                for h, (x, i) in enumerate(zip(rewards, pairs, strict=True))
+            ),
             f"episode {t}, rewards",
         )
         before = [[g - F(0) for g in row] for row in G]
@@ -461,9 +472,7 @@ def _runs(level: Any, rng: Any) -> Iterator[Case]:
     },
     about=[BestOfBothWorldsPolicyOptimization],
 )
-def leader_regret(
-    problem: Any, *, noise: Any = F(1), change: int = 1, sign: int = 1, T: int = 30
-) -> Iterator[Row]:
+def leader_regret(problem: Any, *, noise: Any = F(1), change: int = 1, sign: int = 1, T: int = 30) -> Iterator[Row]:
     """In every run the leader of each state and stage loses penalties and noise at most, against every action."""
     mdp, entropy = problem
     exact = Exact.of(mdp)
@@ -497,9 +506,15 @@ def leader_regret(
                 bound += change * ball(seen[t][3][h][s]) * (_psi(u, entropy) - _psi(p, entropy)) + ball(noise) * held
                 # The leader in floats is off by what bobw-po:update allows.
                 reach = rate * 2 * max(abs(seen[t][0][h][k]) for k in own)
-                rounded += 4 * factors(math.ceil(8 * n**2 * (n + 16) + 32 * (reach + 1))) * max(F(float(abs(x).upper())) for x in g)
+                rounded += (
+                    4
+                    * factors(math.ceil(8 * n**2 * (n + 16) + 32 * (reach + 1)))
+                    * max(F(float(abs(x).upper())) for x in g)
+                )
                 if t + 1 == T:
-                    yield leq(lost - ball(rounded), bound, f"h={h}, s={s}, against {best - own[0]}", k=h * exact.S + s + 1)
+                    yield leq(
+                        lost - ball(rounded), bound, f"h={h}, s={s}, against {best - own[0]}", k=h * exact.S + s + 1
+                    )
 
 
 def _noises(level: Any, rng: Any) -> Iterator[Case]:
@@ -561,7 +576,9 @@ def bonus_covers_noise(
             if walk.states[h] == s:
                 mean[walk.pairs[h]] += chance * estimate[h]
         lost = sum((x * (Q[h][k] - mean[k]) for x, k in zip(p, own, strict=True)), ZERO)
-        yield equal(lost, f / wide * sum((x * Q[h][k] for x, k in zip(p, own, strict=True)), ZERO), f"h={h}, s={s}, left out")
+        yield equal(
+            lost, f / wide * sum((x * Q[h][k] for x, k in zip(p, own, strict=True)), ZERO), f"h={h}, s={s}, left out"
+        )
         for entropy, rate in product(ENTROPIES, (wide / (4 * R), wide / R, F(1, 64))):
             small = 4 * R * rate <= wide
             B = [F(int(x), 16) / (4 * H * rate) for x in rng.integers(0, 17, size=len(own))]
@@ -577,7 +594,11 @@ def bonus_covers_noise(
                 held += ball(chance) * _stability([ball(x) for x in p], g, ball(rate), entropy)
             held += ball(1 - weight) * _stability([ball(x) for x in p], [ball(-b) for b in B], ball(rate), entropy)
             noise = call(
-                policy_optimization.variance, np.array([float(x) for x in p]), np.array([0, len(p)]), entropy, np.array([small])
+                policy_optimization.variance,
+                np.array([float(x) for x in p]),
+                np.array([0, len(p)]),
+                entropy,
+                np.array([small]),
             )
             exactly = _noise(p, entropy, small)
             at = f"h={h}, s={s}, {entropy}, {'small' if small else 'large'} rate"
@@ -626,10 +647,16 @@ def _summed(mdp: Any, exact: Exact, left: int, T: int) -> Iterator[Row]:
                 )
                 for h in range(H)
             ])  # fmt: skip
-            yield all_equal(made.ravel(), [Interval(x * (1 - 1e-12) - 1e-15, x * (1 + 1e-12) + 1e-15) for x in b.ravel()], f"{entropy}, episode {t}, bonus")
+            yield all_equal(
+                made.ravel(),
+                [Interval(x * (1 - 1e-12) - 1e-15, x * (1 + 1e-12) + 1e-15) for x in b.ravel()],
+                f"{entropy}, episode {t}, bonus",
+            )
         bound = H * X + math.e * H**2 * S * (4 * math.sqrt(2) * z * math.sqrt(T) + floors + 1)
         offered = call(learner.bound, _adversarial(mdp).view(T), np.array([T]))
-        yield equal(float(offered[0]), Interval(bound * (1 - 1e-12), bound * (1 + 1e-12)), f"{entropy}, the bound offered")
+        yield equal(
+            float(offered[0]), Interval(bound * (1 - 1e-12), bound * (1 + 1e-12)), f"{entropy}, the bound offered"
+        )
         yield leq(H * X + math.e * cost, bound, f"{entropy}, T={T}", k=T, series=entropy)
         yield leq(math.e * cost, bound - H * X, f"{entropy}, bonuses, T={T}")
 
@@ -680,7 +707,11 @@ def bandit_adversarial(
     yield leq(interval, (4 * math.sqrt(n) - 2) * T**power, f"A={n}", k=T)
     if rate == 1 and power == 0.5:
         offered = call(learner.bound, environment.view(T), np.array([T]))
-        yield equal(float(offered[0]), Interval(4 * math.sqrt(n * T) * (1 - 1e-12), 4 * math.sqrt(n * T) * (1 + 1e-12)), "offered")
+        yield equal(
+            float(offered[0]),
+            Interval(4 * math.sqrt(n * T) * (1 - 1e-12), 4 * math.sqrt(n * T) * (1 + 1e-12)),
+            "offered",
+        )
 
 
 @claim(

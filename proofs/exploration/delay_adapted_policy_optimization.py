@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Interval, Row, all_equal, all_leq, claim, equal, fact, leq, mutant
-from mdpkit.claims.cases import chosen
 from mdpkit.claims.claim import Case
 from mdpkit.claims.exact import Exact
 from mdpkit.claims.judge import ball, exp
@@ -185,15 +184,26 @@ def update(
             yield all_equal(G[h], between, f"{at}, accumulated")
             X = max(abs(x) for x in G[h]) * ETA
             error = factors(math.ceil(12 * X) + 8 * A + 64)
-            right = [p + ball(0) + type(p)(0, float(error) * 1.01) for p in _softmax(exact, played.state.total[h].tolist(), ETA)]
+            right = [
+                p + ball(0) + type(p)(0, float(error) * 1.01)
+                for p in _softmax(exact, played.state.total[h].tolist(), ETA)
+            ]
             yield all_equal(pi[h], right, f"{at}, policy")
         states, pairs, rewards = played.history
         table = tables[k % TABLES]
         yield fact(
-            all(F(x) == F(table[min(h, len(table) - 1), i]) for h, (x, i) in enumerate(zip(rewards, pairs, strict=True))),
+            all(
+                F(x) == F(table[min(h, len(table) - 1), i]) for h, (x, i) in enumerate(zip(rewards, pairs, strict=True))
+            ),
             f"episode {k}, rewards",
         )
-        saved[k] = pi, *world.bounds(pi), [int(s) for s in states], [int(i) for i in pairs], [F(float(x)) for x in rewards]
+        saved[k] = (
+            pi,
+            *world.bounds(pi),
+            [int(s) for s in states],
+            [int(i) for i in pairs],
+            [F(float(x)) for x in rewards],
+        )
         due = [j for j in saved if j + DELAYS[j] == k]
         yield fact([f.episode.k for f in played.feedback] == due, f"episode {k}, what arrives")
         before, slack = G, [[ZERO] * L for _ in range(H)]
@@ -232,9 +242,7 @@ def update(
                 before[h][i] += estimates[h][i]
             slack = [
                 [
-                    error_B
-                    + q * (2 * a / EXPLORE + factors(H + 10))
-                    + factors(4) * (abs(g) + most + q)
+                    error_B + q * (2 * a / EXPLORE + factors(H + 10)) + factors(4) * (abs(g) + most + q)
                     for g, q in zip(G[h], estimates[h], strict=True)
                 ]
                 for h in range(H)
@@ -253,7 +261,9 @@ def _estimates(
     """Mean and second moment of the code's estimate over all episodes of p, and the occupancies that it used."""
     H, ptr = len(p), np.array([0, *(pairs[-1] + 1 for pairs in exact.pairs)])
     n = H if len(exact.P) > exact.L else 1
-    law = objects([[[row_of(exact, k, i).get(t, ZERO) for k in range(exact.L)] for t in range(exact.S)] for i in range(n)])
+    law = objects(
+        [[[row_of(exact, k, i).get(t, ZERO) for k in range(exact.L)] for t in range(exact.S)] for i in range(n)]
+    )
     _, upper = call(occupancy_bounds.occupancies, objects(start_of(exact)), law, None, objects(p), ptr)
     ratio = call(policy_optimization.adapted, objects(q if swap else p), objects(p if swap else q), plain)
     if late:
@@ -537,9 +547,7 @@ def _best_values(exact: Exact, table: Any) -> list[Fraction]:
     domain="a known law, constant delay",
     caveat="constants and powers of H are larger than the paper's; with an unknown law no bound is claimed",
 )
-def regret(
-    problem: Any, *, rng: Any = None, delta: float = 1e-3, slow: int = 1, stages: int = 2
-) -> Iterator[Row]:
+def regret(problem: Any, *, rng: Any = None, delta: float = 1e-3, slow: int = 1, stages: int = 2) -> Iterator[Row]:
     """The expected regret against an adversary, with late feedback, is under the derived bound."""
     mdp, d, K, runs = problem
     exact = Exact.of(mdp)

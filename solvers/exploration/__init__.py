@@ -2,6 +2,19 @@
 
 from mdpkit.solvers.exploration.best_of_both_worlds_policy_optimization import BestOfBothWorldsPolicyOptimization
 from mdpkit.solvers.exploration.delay_adapted_policy_optimization import DelayAdaptedPolicyOptimization
+from mdpkit.solvers.exploration.explore_then_commit import ExploreThenCommit
+from mdpkit.solvers.exploration.psrl import PSRL, TSDE
+from mdpkit.solvers.exploration.q_learning import OptimisticQLearning
 from mdpkit.solvers.exploration.ucbvi import UCBVI
+from mdpkit.solvers.exploration.ucrl2 import UCRL2
 
-__all__ = ["UCBVI", "BestOfBothWorldsPolicyOptimization", "DelayAdaptedPolicyOptimization"]
+__all__ = [
+    "PSRL",
+    "TSDE",
+    "UCBVI",
+    "UCRL2",
+    "BestOfBothWorldsPolicyOptimization",
+    "DelayAdaptedPolicyOptimization",
+    "ExploreThenCommit",
+    "OptimisticQLearning",
+]

@@ -57,7 +57,16 @@ def test_compiled_twins_of_occupancies_and_bonuses(seed: int, n: int) -> None:
             compiled.leader_bonus(lower, upper, pi, rate, change, PTR, 0.125, i, 3.0, costs)
             for h in range(3):
                 right = policy_optimization.leader_bonus(
-                    lower[h], upper[h], pi[h], rate[h], change[h], PTR, 3 - h, floor=0.125, entropy=entropy, log_rounds=3.0
+                    lower[h],
+                    upper[h],
+                    pi[h],
+                    rate[h],
+                    change[h],
+                    PTR,
+                    3 - h,
+                    floor=0.125,
+                    entropy=entropy,
+                    log_rounds=3.0,
                 )
                 np.testing.assert_allclose(costs[h], right, rtol=1e-13)
 
