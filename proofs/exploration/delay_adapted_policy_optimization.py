@@ -515,10 +515,10 @@ def chain(S: int) -> MDP:
 
 
 def _mdps(level: Any, rng: Any) -> Iterator[Case]:
-    yield Case("one state, H=2, d=0", (chain(1), 0, 2000, 300))
+    yield Case("one state, H=2, d=0", (chain(1), 0, 2000, 500))
     if level == "full":
-        yield Case("one state, H=2, d=1", (chain(1), 1, 6000, 400))
-        yield Case("two states, H=2, d=0", (chain(2), 0, 4000, 400))
+        yield Case("one state, H=2, d=1", (chain(1), 1, 6000, 600))
+        yield Case("two states, H=2, d=0", (chain(2), 0, 4000, 600))
 
 
 def _best_values(exact: Exact, table: Any) -> list[Fraction]:
