@@ -275,6 +275,11 @@ def operator(
             moved = times(Z, [q - v for q, v in zip(Q, truth, strict=True)])
             yield all_equal([q - v for q, v in zip(state.Q, truth, strict=True)], moved, f"{name}, error of Q_{k}")
             Q = list(state.Q)
+        task, code = task_of(on, MultistepEvaluation(rule, horizon))
+        limit = call(code.fixed_point, task)
+        yield fact((limit is not None) == (rule in LAWFUL), f"{name}, a limit is promised")
+        if limit is not None:
+            yield all_equal(limit, truth, f"{name}, limit")
         if isinstance(rule, PerDecision):  # without a horizon: N = I + gamma N C
             _, N, _ = operator_of(on, rule, None)
             C = [[on.after[x][y] * weight(rule)(on, (y,)) for y in range(L)] for x in range(L)]
