@@ -222,7 +222,7 @@ def certain(exact: Exact, V: Any, gap: float, at: str) -> Row:
 
 
 @claim(
-    "lattimore2020:generative-model",
+    "lattimore2020b:generative-model",
     says=r"""\max_{s,a} |\phi^\top\hat\theta_h - (r_h + \gamma P_h \hat V_{h+1})| \le
              e_h = \gamma B_{h+1} \sqrt{\tfrac g2 \log\tfrac{2NL}{\delta}}, \quad g \le \tfrac{d(1+\varepsilon)}{n}, \qquad
              \|\hat V_0 - V_0^*\| \le \sum_h \gamma^h e_h, \quad V_0^* - V_0^{\hat\pi} \le 2 \sum_h \gamma^h e_h""",

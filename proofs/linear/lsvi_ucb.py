@@ -217,9 +217,9 @@ def lsvi_ucb_plan(
 class Narrow(LSVIUCB):
     """A bonus that is a fortieth of the derived one."""
 
-    def radius(self, view: Any) -> Any:
+    def radius(self, view: Any, sets: float = 0.0) -> Any:
         """The factors, too small."""
-        return super().radius(view) / 40
+        return super().radius(view, sets) / 40
 
 
 def two_coins() -> Case:
