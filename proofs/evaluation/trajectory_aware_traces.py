@@ -518,6 +518,17 @@ def trajectories(on: OffPolicy, s: int, n: int) -> Iterator[tuple[list[tuple[int
                     yield [*steps, (x, t)], p * q * on.behavior[x]
 
 
+def replayed(task: Task, tested: Any, Q: list[Fraction], walks: list[list[Transition]]) -> list[Any]:
+    """The action values after each of some trajectories, from Q on."""
+    out: list[Any] = []
+    for walk in walks:
+        state = tested.begin(task, 0)._replace(Q=as_weights(Q), source=as_weights(Q))
+        for seen in walk:
+            state = tested.observe(task, state, seen)
+        out.append(state.Q)
+    return out
+
+
 def task_of(on: OffPolicy, estimator: Any) -> tuple[Task, Any]:
     """The task and the estimator as the code under test sees them."""
     return pose_task(
@@ -564,11 +575,10 @@ def backward_view(
         beta = traces if traces and isinstance(rule, RecencyBounded) else weight(rule)
         Q = [F(k + 1, 3) for k in range(L)]
         mean = [F(0)] * L
-        for steps, p in trajectories(on, 0, n):
-            state = call(tested.begin, task, 0)._replace(Q=as_weights(Q), source=as_weights(Q))
-            for x, t in steps:
-                state = call(tested.observe, task, state, Transition(on.judge.state[x], x, t))
-            mean = [m + p * q for m, q in zip(mean, state.Q, strict=True)]
+        walks = list(trajectories(on, 0, n))
+        ends = call(replayed, task, tested, Q, [[Transition(on.judge.state[x], x, t) for x, t in w] for w, _ in walks])
+        for (_, p), end in zip(walks, ends, strict=True):
+            mean = [m + p * q for m, q in zip(mean, end, strict=True)]
         laws, delta = on.laws(beta, n), on.errors(Q)
         expected = list(Q)
         at = [on.behavior[x] if on.judge.state[x] == 0 else F(0) for x in range(L)]
