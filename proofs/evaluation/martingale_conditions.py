@@ -184,7 +184,6 @@ def orthogonality(
         mutant("payments of a window are not discounted", flat=True),
         mutant("the penalty is left out", free=True),
     ],
-    survivors={"transposed P": "the transitions are given, and the update reads no others"},
     about=[MartingaleOrthogonality, MartingaleLoss, MeanSquareTDError],
 )
 def online(
@@ -197,7 +196,7 @@ def online(
     free: bool = False,
     n: int = 6,
 ) -> Iterator[Row]:
-    """Along a trajectory each method takes the step that is written."""
+    """Along a trajectory each method takes the step that is written, and the expected loss has its moments."""
     on = Chain(mdp)
     S, eta, window = on.judge.S, F(1, 4), 3
     phi = features(S, 2) or [[F(1), F(0)], [F(1), F(1)]]
@@ -212,6 +211,7 @@ def online(
         c = ball(F(1, 2)) ** ball(F(1, 4)) if forget is None else ball(forget)
         for tested in (
             MartingaleOrthogonality(discounting, "steps", eta, False, F(1, 2), F(1, 4)),
+            MartingaleOrthogonality(discounting, "gradient", eta, False, F(1, 2), F(1, 4)),
             MartingaleLoss(discounting, "steps", eta, False, window, 2),
             MeanSquareTDError(discounting, "steps", eta, False),
         ):
@@ -243,14 +243,34 @@ def online(
                         error = (G - dot(past, w)) / 2
                         added.append((past, past, G))
                         move = [m + error * y for m, y in zip(move, past, strict=True)]
-                w = [v + ball(eta) * m for v, m in zip(w, move, strict=True)]
-                yield all_equal(state.w, w, f"{type(tested).__name__}, {discounting}, i={i}")
                 for x_, y_, paid_ in added:
                     A = [[u + v for u, v in zip(*two, strict=True)] for two in zip(A, outer(x_, y_), strict=True)]
                     b = [u + paid_ * v for u, v in zip(b, x_, strict=True)]
                 n_moments += len(added)
+                if tested.method == "gradient":
+                    short = [u / n_moments - v / n_moments for u, v in zip(b, times(A, w), strict=True)]
+                    move = [u / n_moments for u in times(turned(A), short)]
+                w = [v + ball(eta) * m for v, m in zip(w, move, strict=True)]
+                yield all_equal(state.w, w, f"{type(tested).__name__}, {tested.method}, {discounting}, i={i}")
             yield all_equal(state.A, [[u / n_moments for u in row] for row in A], "mean of A")
             yield all_equal(state.b, [u / n_moments for u in b], "mean of b")
+        if free:
+            continue
+        # The expected loss, with two of three steps counted and without an end.
+        mu, P, r, last = balls(on.law), [balls(row) for row in on.P], balls(on.r), balls([0] * S)
+        to_go: list[Vector] = []
+        for _ in range(window):
+            last = [(x + f * y) / (1 + p) for x, y in zip(r, times(P, last), strict=True)]
+            to_go.append(last)
+        whole = [[(1 + p) * int(s == t) - f * P[s][t] for t in range(S)] for s in range(S)]
+        for n_steps, values in ((window, to_go[1:]), (None, [solved(whole, r)])):
+            task, code = pose_task(
+                mdp, on.policy, MartingaleLoss(discounting, "steps", eta, True, n_steps, n_steps and 2), features=phi
+            )
+            _, found = call(code.moments, task)
+            mean = [sum((V[s] for V in values), ball(0)) / len(values) for s in range(S)]
+            mine = [sum((mu[s] * rows[s][i] * mean[s] for s in range(S)), ball(0)) for i in range(2)]
+            yield all_equal(found, mine, f"loss, {discounting}, window {n_steps}")
 
 
 @claim(
