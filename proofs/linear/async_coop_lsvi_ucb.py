@@ -20,7 +20,7 @@ from mdpkit.claims.rounding import factors
 from mdpkit.claims.statistics import proportion
 from mdpkit.claims.trial import call, play, rounds
 from mdpkit.kernels import optimistic_least_squares as least_squares
-from mdpkit.proofs.linear.lsvi_ucb import Data, eighths, flat, planned, radius, small, two_coins
+from mdpkit.proofs.linear.lsvi_ucb import Data, eighths, flat, followed, planned, radius, small, two_coins
 from mdpkit.proofs.linear.optimal_design import det
 from mdpkit.solvers.linear import LSVIUCB, AsyncCoopLSVIUCB
 
@@ -128,6 +128,9 @@ def nothing_lost(
             yield all_equal(flat(state.server), protocol.server.flat(), f"{at}: the server")
             for m, agent in enumerate(state.agents):
                 yield all_equal(flat(agent.local), protocol.local[m].flat(), f"{at}: agent {m}'s own data")
+                both = protocol.copy(protocol.held[m])
+                both.joined(protocol.local[m])
+                yield from followed(both, protocol.held[m], agent.inverse, agent.ratio, ONE, f"{at}, agent {m}")
             yield equal(F(state.communications), F(protocol.communications), f"{at}: communications")
             yield equal(F(state.k), F(played.k), f"{at}: the count")
             if "order" in options:
