@@ -257,6 +257,10 @@ def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
         if parameter not in fields:
             raise OptionError(f"{what} {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
         known_type = cast("Any", fields[parameter].default).__class__
+        if known_type is type(None):  # what may be left out says in its annotation what it is
+            known_type = {"int": int, "float": float, "bool": bool}.get(
+                str(fields[parameter].type).partition(" ")[0], str
+            )
         try:
             if not equals:
                 raise ValueError
