@@ -167,9 +167,14 @@ def extended_gain(_: Any, *, rng: Any = None, radius: int = 1, empirical: bool =
         models = [worst]
         for _model_ in range(4):
             share = Fraction(int(rng.integers(0, 5)), 4)
-            other = [_most(laws[k], [Fraction(int(x)) for x in rng.permutation(S)], radius * width[k]) for k in range(L)]
+            other = [
+                _most(laws[k], [Fraction(int(x)) for x in rng.permutation(S)], radius * width[k]) for k in range(L)
+            ]
             models.append(
-                [[share * x + (1 - share) * y for x, y in zip(a, b, strict=True)] for a, b in zip(other, worst, strict=True)]
+                [
+                    [share * x + (1 - share) * y for x, y in zip(a, b, strict=True)]
+                    for a, b in zip(other, worst, strict=True)
+                ]
             )
         bound = Fraction(float(high)) + rounding
         for rows in models:
@@ -390,9 +395,7 @@ class Impatient(UCRL2):
     },
     about=[UCRL2],
 )
-def switches(
-    mdp: Any, *, rng: Any = None, kind: Any = UCRL2, together: bool = False, T: int = 30_000
-) -> Iterator[Row]:
+def switches(mdp: Any, *, rng: Any = None, kind: Any = UCRL2, together: bool = False, T: int = 30_000) -> Iterator[Row]:
     """The number of episodes grows with the logarithm of the number of steps."""
     L = 1 if together else mdp.n_pairs
     run = play(mdp, kind(), T, rng, keep=False, compiled=None if kind is Impatient else True)
@@ -430,7 +433,8 @@ def _long(level: Any, rng: Any) -> Iterator[Case]:
     if level == "full":
         seed = int(rng.integers(10**6))
         yield Case(
-            f"random-dense?seed={seed}, average", make("random-dense", S=2, A=3, seed=seed).under(AverageReward(), rho=0)
+            f"random-dense?seed={seed}, average",
+            make("random-dense", S=2, A=3, seed=seed).under(AverageReward(), rho=0),
         )
 
 
@@ -445,7 +449,9 @@ def _long(level: Any, rng: Any) -> Iterator[Case]:
         mutant("nothing is learned: widths that never shrink", scale=1e9),
         mutant("the bound without its root of T", power=0.0),
     ],
-    survivors={"dropped bonus": "it reaches the first plan alone, of no counts, which has no widths: the loop is compiled"},
+    survivors={
+        "dropped bonus": "it reaches the first plan alone, of no counts, which has no widths: the loop is compiled"
+    },
     delta=1e-3,
     about=[UCRL2],
     caveat="mean rewards of the pairs taken stand for the rewards that were paid; from where the bound is below T, of the first"
