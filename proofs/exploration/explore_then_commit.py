@@ -12,7 +12,7 @@ import numpy as np
 from mdpkit.claims import Interval, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import once
 from mdpkit.claims.exact import Exact
-from mdpkit.claims.learning import Counts, episodic, stage_values, value_error, value_of
+from mdpkit.claims.learning import Counts, episodic, value_error, value_of
 from mdpkit.claims.rounding import all_near, factors, near
 from mdpkit.claims.statistics import proportion
 from mdpkit.claims.trial import play, rounds
@@ -227,5 +227,7 @@ def separation(
             # An action whose gap is more than twice the bonus is not taken while the index is optimistic.
             if scale == 1:
                 iota = UCBVI(delta=0.1).iota(run.view)
-                yield leq(run.total, 2 * iota / edge + edge, f"K={K}, edge {edge:.3g}", k=K, series=f"edge {edge > 0.3}")
+                yield leq(
+                    run.total, 2 * iota / edge + edge, f"K={K}, edge {edge:.3g}", k=K, series=f"edge {edge > 0.3}"
+                )
         yield point(K, regret, series="optimism")
