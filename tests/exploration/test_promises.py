@@ -81,7 +81,7 @@ CASES: dict[str, tuple[Any, Any]] = {
     "tsde, noise": (Environment(ragged(mk.AverageReward()), "bernoulli"), TSDE(0.3)),
     "ucrl2": (Environment(ragged(mk.AverageReward()), "bernoulli"), UCRL2(scale=0.05)),
     "ucrl2, paid on arrival": (Environment(paid_on_arrival(mk.AverageReward())), UCRL2(scale=0.05)),
-    "ravi": (Environment(ragged(mk.Discounted("4/5"))), RAVIUCB(eta=0.5, scale=0.05)),
+    "ravi": (Environment(ragged(mk.Discounted("2/3"))), RAVIUCB(eta=0.5, scale=0.05)),
     "stepmix": (Environment(ragged(H3)), StepMix(threshold=0.9, scale=0.1)),
     "epsmix": (Environment(ragged(H3)), EpsMix(threshold=0.9, scale=0.1)),
     "cdpo": (Environment(staged(3, 3)), ConservativeDualPolicyOptimization(eta=0.3, models=3, prior=0.3)),
