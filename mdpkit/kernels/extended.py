@@ -17,7 +17,6 @@ from mdpkit.typing import Array, Ints
 __all__ = ["backup", "empirical", "iterate", "law_width", "optimistic_law", "ranked", "reward_width"]
 
 
-
 def law_width(visits: Array, n_states: int, log: Any) -> Array:
     r""":math:`\sqrt{14 S \ell / n}`, the radius of the L1 ball around the empirical law of n next states, ``(L,)``."""
     return np.sqrt(14 * n_states * log / visits)

@@ -173,9 +173,9 @@ def commit_regret(
     mode="statistical",
     instances=once("two coins, edges 2/5 and 2 K^(-1/3)"),
     controls=[
-        mutant("the root of K explores", power=0.5, runs=20),
-        mutant("an optimist whose bonus never shrinks", scale=1e6, runs=20),
-        mutant("a gap that stays in place of one that falls", falling=False, runs=20),
+        mutant("the root of K explores", power=0.5, runs=20, optimists=1),
+        mutant("an optimist whose bonus never shrinks", scale=1e6, runs=20, optimists=1),
+        mutant("a gap that stays in place of one that falls", falling=False, runs=20, optimists=1),
     ],
     survivors={"dropped bonus": "the loop is compiled, and has its own bonus"},
     delta=1e-3,
@@ -194,9 +194,10 @@ def separation(
     scale: float = 1.0,
     falling: bool = True,
     runs: int = 60,
+    optimists: int = 10,
 ) -> Iterator[Row]:
     """No length of exploration is good for a large and for a small gap: the worse of the two costs K^(2/3), optimism the root."""
-    grid = [10_000, 30_000, 100_000, 300_000]
+    grid = np.geomspace(10_000, 300_000, 6).astype(int).tolist()
     for K in grid:
         edges = (0.4, 2 * K ** (-1 / 3)) if falling else (0.4, 0.4)
         lengths = {p: math.ceil(round(K**p, 9)) for p in (0.4, power, 5 / 6)}
@@ -216,12 +217,14 @@ def separation(
             yield leq(K ** (2 / 3) / 20, least, f"K={K}, m={m}")
             if p == power:
                 yield point(K, worst, series="explore-then-commit")
-        regret = 0.0
-        for edge in edges:
-            run = play(coins(edge), UCBVI(delta=0.1, scale=scale), K, rng, keep=False, compiled=True)
-            regret = max(regret, run.total)
-            # An action whose gap is more than twice the bonus is not taken while the index is optimistic.
-            if scale == 1:
-                iota = UCBVI(delta=0.1).iota(run.view)
-                yield leq(run.total, 2 * iota / edge + edge, f"K={K}, edge {edge:.3g}", k=K, series=f"edge {edge > 0.3}")
-        yield point(K, regret, series="optimism")
+        lost = [0.0, 0.0]
+        for i, edge in enumerate(edges):
+            mdp, times = coins(edge), min(optimists, 3) if edge == 0.4 else optimists
+            for _run in range(times):
+                run = play(mdp, UCBVI(delta=delta / 100, scale=scale), K, rng, keep=False, compiled=True)
+                lost[i] += run.total / times
+                # An action whose gap is more than twice the bonus is not taken while the index is optimistic.
+                if scale == 1:
+                    iota = UCBVI(delta=delta / 100).iota(run.view)
+                    yield leq(run.total - 1e-9 * K, 2 * iota / edge + edge, f"K={K}, edge {edge:.3g}")
+        yield point(K, max(lost), series="optimism")
