@@ -469,7 +469,10 @@ Jobs = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", help="Keep every finished run here, go on from here, or draw what is here.", show_default=False
+        "--data",
+        metavar="DIR",
+        help="Keep every finished run here, go on from here, or draw what is here.",
+        show_default=False,
     ),
 ]
 Plot = Annotated[
@@ -485,9 +488,7 @@ UnitRewards = Annotated[bool, typer.Option("--unit-rewards", help="Map rewards o
 Delay = Annotated[
     int | None, typer.Option("--delay", metavar="D", help="Feedback on an episode comes D episodes later.", min=0)
 ]
-Confidence = Annotated[
-    float, typer.Option("--confidence", metavar="P", help="Of bands and intervals; 0 < P < 1.")
-]
+Confidence = Annotated[float, typer.Option("--confidence", metavar="P", help="Of bands and intervals; 0 < P < 1.")]
 PICTURES = (".png", ".pdf", ".svg")
 DRAWN = "drawn by mdpkit"
 
@@ -546,7 +547,9 @@ def regret(
                 )
             found = experiments.load_regret(data, confidence)
         else:
-            question = _question(None, "average" if steps is not None else None, gamma, horizon, reward, minimize, initial, None)
+            question = _question(
+                None, "average" if steps is not None else None, gamma, horizon, reward, minimize, initial, None
+            )
             where = _places(instance, question, noise, known, unit_rewards, delay)
             with _progress("playing", quiet) as progress:
                 found = _kept(
@@ -671,7 +674,9 @@ def sample_complexity(
             axes = _grid_of(grid or [])
             eps = axes.pop("eps", None)
             if eps is None:
-                raise OptionError("no accuracy is given", needed="--grid eps=0.1, or several values: --grid eps=0.1,0.2")
+                raise OptionError(
+                    "no accuracy is given", needed="--grid eps=0.1, or several values: --grid eps=0.1,0.2"
+                )
             (source,) = _required([instance] if instance else None, "--instance SOURCE", "mdpkit instances lists them")
             if learner and method:
                 raise OptionError("learners count episodes, solvers samples", needed="--learner or --method, not both")
@@ -1125,7 +1130,14 @@ def _family(
         if stages is not None and not str(stages).isdigit():
             raise OptionError("the horizon in the grid is no number of stages", found=stages, needed="an integer >= 0")
         question = _question(
-            None, criterion, point.pop("gamma", gamma), None if stages is None else int(stages), reward, minimize, initial, None
+            None,
+            criterion,
+            point.pop("gamma", gamma),
+            None if stages is None else int(stages),
+            reward,
+            minimize,
+            initial,
+            None,
         )
         if point and not is_instance(source):
             raise OptionError(f"{source} has no parameters", found=", ".join(point), needed="gamma or horizon")
@@ -1144,7 +1156,11 @@ def _count_tables(found: Any, axis: str | None) -> list[Any]:
     several = any(found.points)
     table = _grid(*(["problem"] if several else []), "method", "eps", "got there", "mean", "median")
     for row in found.table():
-        mean = _interval(row["mean"], row["lower"], row["upper"]) if row["mean"] is not None else f"> {row['more_than']:,.6g}"
+        mean = (
+            _interval(row["mean"], row["lower"], row["upper"])
+            if row["mean"] is not None
+            else f"> {row['more_than']:,.6g}"
+        )
         median = f"{row['median']:,.6g}" if math.isfinite(row["median"]) else f"> {found.limit:,}"
         table.add_row(
             *([row["point"]] if several else []), row["method"], f"{row['eps']:g}", f"{row['reached']} of {row['seeds']}",

@@ -153,8 +153,8 @@ def estimate(
     >>> td = TemporalDifferences(eta=0.2, decay=0.001)
     >>> phi = [[1, 0], [1, 0], [0, 1], [0, 1]]
     >>> found = mk.estimate(mdp, [1, 1, 1, 1], td, steps=10_000, rng=np.random.default_rng(0), features=phi)
-    >>> found.draws, found.error > 1, found.fixed_point_error > 1
-    (10000, True, True)
+    >>> found.draws, found.fixed_point_error > 0.8
+    (10000, True)
     >>> bool(np.max(np.abs(found.value - found.fixed_point)) < 0.5)
     True
     """

@@ -35,12 +35,16 @@ class Step(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets."""
+    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets.
+
+    ``table (1 or H, L)`` are the mean rewards of all pairs, where the environment reveals them.
+    """
 
     k: int
     states: Ints
     pairs: Ints
     rewards: Floats
+    table: Floats | None = None
 
 
 class Delayed(NamedTuple):
@@ -72,6 +76,8 @@ class View:
         H where the laws vary with the stage; None where they are the same in all stages.
     r : (n, L) or None
         Mean rewards to maximize, n = 1 or H, where they are known beforehand.
+    reward_tables : int
+        n, also where the rewards are hidden: H where they vary with the stage, else one.
     low, high : float
         Range of the rewards.
     P : Transitions or None
@@ -80,6 +86,8 @@ class View:
         Features, where the model has them.
     delays : bool
         Whether feedback may come late.
+    revealed : bool
+        Whether feedback on an episode tells the mean rewards of all pairs.
     """
 
     kind: str
@@ -93,11 +101,13 @@ class View:
     rounds: int
     stages: int | None = None
     r: Array | None = None
+    reward_tables: int = 1
     low: float = 0.0
     high: float = 1.0
     P: Any = None
     phi: Array | None = None
     delays: bool = False
+    revealed: bool = False
 
     @property
     def n_pairs(self) -> int:
@@ -188,7 +198,8 @@ class Log(NamedTuple):
 
     ``values (n,)`` are the exact values of the policies played (of a continuing problem, mean rewards), ``series (n, m)`` what
     the learner notes, and, where the whole history is kept, ``states (n, H + 1)``, ``pairs (n, H)``, ``rewards (n, H)``.
-    ``first`` is the number of the first round.
+    ``first`` is the number of the first round. Of discounted epochs ``pairs (n, 1)`` are their lengths, if a compiled loop
+    played them.
     """
 
     first: int

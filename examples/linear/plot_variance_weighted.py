@@ -19,11 +19,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import mdpkit as mk
-from mdpkit.kernels import least_squares
 from mdpkit.models.canonical import canonical
 from mdpkit.operators.backups import SampledBackup
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.operators.weighted_regression import Differences, Moments, WeightedRegression
+from mdpkit.operators.weighted_regression import Differences, Moments, WeightedRegression, deviation
 from mdpkit.solvers.linear import VarianceWeightedMDVI, WeightedLeastSquaresMDVI
 
 
@@ -46,7 +45,7 @@ H = 100
 on = OnPolicy(canonical(square(H)))
 V = np.array([mk.solve(square(H)).V[0], 0.0])
 variance = np.maximum(on.P @ V**2 - (on.P @ V) ** 2, 0.0)
-f = least_squares.deviation(variance, H)
+f = deviation(variance, H)
 pairs = ["(-1, -1)", "(1, -1)", "(-1, 1)", "(1, 1)", "absorbing"]
 figure, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
 places = np.arange(5)

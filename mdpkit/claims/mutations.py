@@ -406,6 +406,11 @@ class NoBonus(_Patched):
     targets = (
         ("mdpkit.kernels.optimism", "hoeffding_bonus"),
         ("mdpkit.kernels.optimism", "bernstein_bonus"),
+        ("mdpkit.kernels.extended", "law_width"),
+        ("mdpkit.kernels.extended", "reward_width"),
+        ("mdpkit.kernels.q_learning", "step_bonus"),
+        ("mdpkit.kernels.policy_optimization", "delay_bonus"),
+        ("mdpkit.kernels.policy_optimization", "leader_bonus"),
     )
 
     def _wrapper(self, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -36,7 +36,7 @@ def fit(rows: Sequence[Row], scale: str = "power") -> Slope | None:
     if scale == "power":
         usable = [row for row in usable if row.k and row.k > 0]
     k = np.array([row.k for row in usable], dtype=float)
-    ends = np.array([row.ends for row in usable], dtype=float).reshape(-1, 2)
+    ends = np.array([row.ends[:2] for row in usable], dtype=float).reshape(-1, 2)
     return slope(k, np.array([row.left for row in usable], dtype=float), scale, np.diff(np.log(ends), axis=1)[:, 0])
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "stored_cells",
 ]
 
+
 class MixedVersionsWarning(ModelWarning):
     """Stored cells were computed by other versions of the code than the rest."""
 

@@ -153,7 +153,9 @@ def named(things: Any, kinds: tuple[type, ...], what: str) -> dict[str, Any]:
     else:
         alone = isinstance(things, (str, *kinds))
         if not alone and not isinstance(things, Iterable):
-            raise OptionError(f"this is no {what}", found=repr(things)[:60], needed=f"one, a sequence or a mapping of {what}s")
+            raise OptionError(
+                f"this is no {what}", found=repr(things)[:60], needed=f"one, a sequence or a mapping of {what}s"
+            )
         entries: list[Any] = [things] if alone else list(cast("Iterable[Any]", things))
         labels = [_label(entry, k, what) for k, entry in enumerate(entries)]
         twice = {label for label in labels if labels.count(label) > 1}

@@ -36,7 +36,17 @@ from mdpkit.play import play, rounds
 from mdpkit.regret import Regret
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Curve", "RegretExperiment", "Run", "gathered", "is_instance", "load_regret", "regret", "rounds_of", "source_of"]
+__all__ = [
+    "Curve",
+    "RegretExperiment",
+    "Run",
+    "gathered",
+    "is_instance",
+    "load_regret",
+    "regret",
+    "rounds_of",
+    "source_of",
+]
 
 KIND = "regret"
 DECADE = 10
@@ -495,9 +505,7 @@ def regret(
             for one in players.values():
                 next(rounds(place, one, n, np.random.default_rng(0)))
 
-    out = conduct(
-        KIND, manifest, tasks, data=data, jobs=jobs, progress=progress, command=command, ready=ready
-    )
+    out = conduct(KIND, manifest, tasks, data=data, jobs=jobs, progress=progress, command=command, ready=ready)
     return _experiment(manifest, out, data, confidence)
 
 
@@ -553,7 +561,9 @@ def gathered(results: Any, confidence: float = 0.95) -> RegretExperiment:
     every = [one for part in groups.values() for one in part]
     if not every or not all(isinstance(one, Regret) for one in every):
         raise OptionError(
-            "there are no runs to gather", found=repr(results)[:60], needed="results of mdpkit.play, or lists of them by label"
+            "there are no runs to gather",
+            found=repr(results)[:60],
+            needed="results of mdpkit.play, or lists of them by label",
         )
     shapes = {(len(one), one.unit) for one in every}
     if len(shapes) > 1:
@@ -571,9 +581,7 @@ def gathered(results: Any, confidence: float = 0.95) -> RegretExperiment:
     )  # fmt: skip
 
 
-def _cell(
-    label: str, problem: Any, name: str, method: Any, n: int, unit: str, root: int, number: int
-) -> Cell:
+def _cell(label: str, problem: Any, name: str, method: Any, n: int, unit: str, root: int, number: int) -> Cell:
     who = {key: method[key] for key in ("class", "parameters")}
     key = {
         "kind": KIND, "problem": problem["digest"], "learner": who, "rounds": n, "unit": unit, "root_seed": root,

@@ -170,7 +170,9 @@ class SampleComplexity:
         """Abscissas along which something varies: ``"eps"``, parameters of the grid, and S, A, H, d and the horizon."""
         found = ["eps"] if len(self.eps) > 1 else []
         seen: list[list[float | None]] = []
-        for name in dict.fromkeys(name for point in self.points.values() for name in (*point["parameters"], *point["sizes"])):
+        for name in dict.fromkeys(
+            name for point in self.points.values() for name in (*point["parameters"], *point["sizes"])
+        ):
             values = [self._x(point, name) for point in self.points]
             if len(set(values)) > 1 and None not in values and values not in seen:
                 found.append(name)
@@ -204,7 +206,9 @@ class SampleComplexity:
         name = against or (self.axes[0] if self.axes else "eps")
         if name not in (*self.axes, "eps"):
             raise OptionError(
-                f"nothing varies along {name!r}", needed=", ".join(self.axes) or "a grid", way_out=nearest(name, self.axes)
+                f"nothing varies along {name!r}",
+                needed=", ".join(self.axes) or "a grid",
+                way_out=nearest(name, self.axes),
             )
         groups: dict[tuple[str, str], list[tuple[float, Floats]]] = {}
         for point, method, eps in product(self.points, self.methods, self.eps):
@@ -219,7 +223,11 @@ class SampleComplexity:
                 others = list(own)
             else:  # a size that varies stands for the parameters that move it
                 others = [key for key in own if key != name and not self._moves(key, name)]
-            fixed += [f"{key} = {own[key]}" for key in others if len({str(p["parameters"].get(key)) for p in self.points.values()}) > 1]
+            fixed += [
+                f"{key} = {own[key]}"
+                for key in others
+                if len({str(p["parameters"].get(key)) for p in self.points.values()}) > 1
+            ]
             groups.setdefault((method, ", ".join(fixed)), []).append((x, counts))
         found: list[Line] = []
         for (method, fixed), entries in groups.items():
@@ -275,9 +283,13 @@ class SampleComplexity:
             )
         short = [line for name in self.axes for line in self.lines(name) if line.slope is None and len(line.x) > 1]
         if short:
-            found.append(f"Slopes take {rates.FEWEST} abscissas that all seeds reached, more than {_count(len(short), 'line')} had.")
+            found.append(
+                f"Slopes take {rates.FEWEST} abscissas that all seeds reached, more than {_count(len(short), 'line')} had."
+            )
         if any(line.slope is not None for name in self.axes for line in self.lines(name)):
-            found.append("Slopes are of log counts against log abscissas, means over the seeds' own, with Student's intervals.")
+            found.append(
+                "Slopes are of log counts against log abscissas, means over the seeds' own, with Student's intervals."
+            )
         if self.missing:
             found.append(f"{_count(len(self.missing), 'cell')} are missing.")
         return found
@@ -309,7 +321,15 @@ class SampleComplexity:
         """One row a point, method, eps and seed, as a pandas DataFrame; counts are missing where not reached."""
         pandas: Any = pandas_package()
         rows = [
-            {"point": p, **self.points[p]["parameters"], **self.points[p]["sizes"], "method": m, "eps": e, "seed": s, **counts}
+            {
+                "point": p,
+                **self.points[p]["parameters"],
+                **self.points[p]["sizes"],
+                "method": m,
+                "eps": e,
+                "seed": s,
+                **counts,
+            }
             for (p, m, e, s), counts in self.counts.items()
         ]
         return pandas.DataFrame(rows)
@@ -432,7 +452,8 @@ def _trace(
                 break
         if not made:
             raise UnsupportedError(
-                f"{type(solver).__name__} drew no sample", needed="parameters with which it draws from a generative model"
+                f"{type(solver).__name__} drew no sample",
+                needed="parameters with which it draws from a generative model",
             )
         yield made, last
         if samples is None:
@@ -531,7 +552,9 @@ def sample_complexity(
     places: dict[str, Any] = {}
     if learns:
         if samples is not None:
-            raise OptionError("learners are given rounds, not samples", found=f"samples={samples}", needed="episodes or steps")
+            raise OptionError(
+                "learners are given rounds, not samples", found=f"samples={samples}", needed="episodes or steps"
+            )
         places = {label: environment_of(place) for label, (_, place) in points.items()}
         unit, limit = rounds_of(places, episodes, steps)
         if when != "average" and (unit == "step" or any(place.adversarial for place in places.values())):
@@ -542,12 +565,16 @@ def sample_complexity(
             )
     else:
         if samples is None or episodes is not None or steps is not None:
-            raise OptionError("solvers are given a number of samples", needed="samples=…, and neither episodes nor steps")
+            raise OptionError(
+                "solvers are given a number of samples", needed="samples=…, and neither episodes nor steps"
+            )
         if when not in ("first", "settled"):
             raise OptionError(f"solvers have no {when!r}", needed="'first' or 'settled'")
         check_count(samples, "samples", 1)
         unit, limit = "sample", int(samples)
-        places = {label: place.base.mdp if isinstance(place, Environment) else place for label, (_, place) in points.items()}
+        places = {
+            label: place.base.mdp if isinstance(place, Environment) else place for label, (_, place) in points.items()
+        }
     for label, (point, _) in points.items():
         place = places[label]
         mdp = place.base.mdp if learns else place
@@ -614,14 +641,18 @@ def _method(one: Any) -> Any:
 
 def _check_solver(mdp: MDP, one: Any) -> None:
     if not isinstance(one, IterativeSolver):
-        raise UnsupportedError(f"{type(one).__name__} has no samples to count", needed="a solver that draws step by step")
+        raise UnsupportedError(
+            f"{type(one).__name__} has no samples to count", needed="a solver that draws step by step"
+        )
     state = next(iterates(mdp, cast("IterativeSolver[Any]", one), np.random.default_rng(0)))
     if not hasattr(state, "draws"):
         raise UnsupportedError(
             f"{type(one).__name__} does not count samples", needed="a solver that draws from a generative model"
         )
     if canonical(mdp).kind not in ("finite", "discounted"):
-        raise UnsupportedError(f"samples are not counted under {mdp.criterion}", needed="a finite horizon or discounting")
+        raise UnsupportedError(
+            f"samples are not counted under {mdp.criterion}", needed="a finite horizon or discounting"
+        )
 
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -645,7 +676,9 @@ def _built(problem: Any, point: Mapping[str, Any]) -> Any:
     elif isinstance(problem, str):
         found = _instance(problem, point)
     elif point:
-        raise OptionError("a model has no parameters", found=_point(point), needed="the name of an instance, or a function")
+        raise OptionError(
+            "a model has no parameters", found=_point(point), needed="the name of an instance, or a function"
+        )
     else:
         found = problem
     if not isinstance(found, (MDP, Environment)):
@@ -735,7 +768,9 @@ def load_sample_complexity(data: Any, when: str = "first", confidence: float = 0
     folder = Folder(data, KIND)
     manifest = folder.manifest()
     if manifest is None:
-        raise ExperimentError(f"{folder.path} holds no experiment", way_out="run one: mdpkit sample-complexity … --data DIR")
+        raise ExperimentError(
+            f"{folder.path} holds no experiment", way_out="run one: mdpkit sample-complexity … --data DIR"
+        )
     out = stored_cells(folder, {cell.name: cell.key for *_, cell in _cells(manifest)})
     if not out.cells:
         raise ExperimentError(f"{folder.path} holds no finished run", way_out="run the command of its manifest again")

@@ -107,7 +107,11 @@ class Comparison(NamedTuple):
         if self.separated:
             low, high = (self.b, self.a) if self.difference > 0 else (self.a, self.b)
             return f"{low} has less {what} than {high}, by {size} over {seeds}."
-        more = "" if self.needed is None else f"; a difference and a spread like these would take about {self.needed} seeds"
+        more = (
+            ""
+            if self.needed is None
+            else f"; a difference and a spread like these would take about {self.needed} seeds"
+        )
         least = (self.upper - self.lower) / 2
         return (
             f"{seeds[0].upper()}{seeds[1:]} do not tell {self.a} from {self.b}: the difference of {size}, contains 0. "
@@ -121,9 +125,7 @@ def _ends(c: Comparison) -> str:
     return f"{low:.4g}, {high:.4g}"
 
 
-def compared(
-    problem: str, a: str, b: str, first: Floats, second: Floats, confidence: float = 0.95
-) -> Comparison:
+def compared(problem: str, a: str, b: str, first: Floats, second: Floats, confidence: float = 0.95) -> Comparison:
     """Compare two learners on common seeds, pair by pair.
 
     Parameters

@@ -119,7 +119,9 @@ class Folder:
         self.path, self.kind = Path(path), kind
         self.broken: list[str] = []
         if self.path.exists() and not self.path.is_dir():
-            raise OptionError(f"{self.path} is a file", needed="a folder for the results, which is made if it is missing")
+            raise OptionError(
+                f"{self.path} is a file", needed="a folder for the results, which is made if it is missing"
+            )
 
     def manifest(self) -> dict[str, Any] | None:
         """What the folder holds, or None where nothing was stored yet.

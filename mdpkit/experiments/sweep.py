@@ -166,9 +166,7 @@ def _one_thread() -> AbstractContextManager[Any]:
 class _Clock:
     """What is known about the time that is left: the seconds that tasks of the same group took."""
 
-    def __init__(
-        self, tasks: Sequence[Task], stored: int, jobs: int | None, progress: Callable[[Status], None] | None
-    ):
+    def __init__(self, tasks: Sequence[Task], stored: int, jobs: int | None, progress: Callable[[Status], None] | None):
         self.progress, self.stored, self.jobs = progress, stored, jobs or 1
         self.total, self.done = len(tasks) + stored, stored
         self.waiting: dict[str, int] = {}

@@ -51,8 +51,10 @@ class LinearFeatures:
         """A number or an array in the problem's arithmetic."""
         return number(self.problem, x)
 
-    def core(self, eps: Any) -> Array:
+    def core(self, eps: Any, scale: Array | None = None) -> Array:
         r"""Weights of an optimal design of the features, in the problem's arithmetic, ``(L,)``.
+
+        With a ``scale`` (L,), positive numbers f, of the features divided by f.
 
         Raises
         ------
@@ -60,7 +62,7 @@ class LinearFeatures:
             If the features are of deficient rank: says which, and what to do.
         """
         self.mdp.need_full_rank("a design of the features")
-        found = OptimalDesign.of(self.mdp.phi, eps=eps)
+        found = OptimalDesign.of(self.mdp.phi, scale=None if scale is None else segments.floats(scale), eps=eps)
         if arithmetic_of(self.problem) == "float":
             return found.weights
         return self.number(found.certificate().weights)

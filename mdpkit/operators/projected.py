@@ -35,16 +35,17 @@ def emphasis(task: Task, lambda_: Any) -> Array:
     interest is one in every node.
     """
     lambda_, d = task.on.number(lambda_), task.weights
-    follow = segments.solve(_identity(task) - task.gamma * task.P.T, d)
+    follow: Array = segments.solve(_identity(task) - task.gamma * task.P.T, d)
     return lambda_ * d + (1 - lambda_) * follow
 
 
 def moments(task: Task, lambda_: Any, *, emphatic: bool = False) -> Moments:
     """The moments of temporal differences with traces of rate ``lambda_``, kept by the task."""
     key = ("moments", lambda_, emphatic)
-    if key not in task.kept:
-        task.kept[key] = _moments(task, task.phi, lambda_, emphatic)
-    return task.kept[key]
+    found: Moments | None = task.kept.get(key)
+    if found is None:
+        found = task.kept[key] = _moments(task, task.phi, lambda_, emphatic)
+    return found
 
 
 def _moments(task: Task, phi: Array, lambda_: Any, emphatic: bool) -> Moments:
@@ -62,7 +63,8 @@ def independent(phi: Array) -> Ints:
     """Indices of features that span all of them and are linearly independent, decided in floats."""
     values = segments.floats(phi)
     if np.linalg.matrix_rank(values) == values.shape[1]:
-        return np.arange(values.shape[1])
+        everything: Ints = np.arange(values.shape[1], dtype=np.int64)
+        return everything
     chosen: list[int] = []
     for j in range(values.shape[1]):
         if np.linalg.matrix_rank(values[:, [*chosen, j]]) > len(chosen):

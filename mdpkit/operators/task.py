@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.errors import ModelError, OptionError, UnsupportedError
-from mdpkit.kernels import occupancy, segments, stationary
+from mdpkit.kernels import occupancy, segments, stationary, trajectories
 from mdpkit.models.arithmetic import arithmetic_of
 from mdpkit.models.canonical import Canonical
 from mdpkit.models.policy import Stationary
@@ -173,7 +173,8 @@ class Task:
         """The transition matrix of a policy, ``(S, S)``."""
         one = self.on.number(np.ones(self.n_pairs))
         P = occupancy.induced(self.on.P, one, pi, self.pair_ptr)
-        return P if isinstance(P, np.ndarray) else P.toarray()
+        dense: Array = P.toarray() if hasattr(P, "toarray") else P
+        return dense
 
     @cached_property
     def P(self) -> Array:
@@ -214,9 +215,11 @@ class Task:
 
     @cached_property
     def _rows(self) -> tuple[Floats, Floats, Any]:
+        from mdpkit.kernels import sampling
+
+        kernels: Any = sampling
         law = np.cumsum(segments.floats(self.on.rho))
-        choice = np.concatenate([_cumulative(x) for x in np.split(segments.floats(self.mu), self.pair_ptr[1:-1])])
-        return law / law[-1], choice, self.problem.mdp.P
+        return law / law[-1], kernels.cumulative(self.pair_ptr, segments.floats(self.mu)), self.problem.mdp.P
 
     def start(self, rng: np.random.Generator | None) -> int:
         """A state drawn from the initial law.
@@ -226,18 +229,16 @@ class Task:
         OptionError
             Without a generator.
         """
-        return int(np.searchsorted(self._rows[0], _checked(rng).random(), side="right"))
+        return trajectories.place(self._rows[0], _checked(rng).random())
 
     def draw(self, state: int, rng: np.random.Generator | None) -> Transition:
         """One step of the behavior from a state: an action, then a next state."""
         _, choice, P = self._rows
         u = _checked(rng).random(2)
-        i, j = self.pair_ptr[state], self.pair_ptr[state + 1]
-        k = int(i) + int(np.searchsorted(choice[i:j], u[0], side="right"))
-        i, j = P.indptr[k], P.indptr[k + 1]
-        return Transition(
-            state, k, int(P.indices[int(i) + int(np.searchsorted(P.cumulative[i:j], u[1], side="right"))])
-        )
+        i, j = int(self.pair_ptr[state]), int(self.pair_ptr[state + 1])
+        k = i + trajectories.place(choice[i:j], u[0])
+        i, j = int(P.indptr[k]), int(P.indptr[k + 1])
+        return Transition(state, k, int(P.indices[i + trajectories.place(P.cumulative[i:j], u[1])]))
 
 
 def stationary_law(P: Array) -> Array:
@@ -266,11 +267,6 @@ def stationary_law(P: Array) -> Array:
     b = P[0] * 0
     b[-1] = b[-1] + 1
     return segments.solve(A, b)
-
-
-def _cumulative(weights: Floats) -> Floats:
-    total = np.cumsum(weights)
-    return total / total[-1]
 
 
 def _checked(rng: np.random.Generator | None) -> np.random.Generator:

@@ -16,21 +16,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.kernels import least_squares, segments
-from mdpkit.models.linear import LinearMDP
+from mdpkit.kernels import gram, segments
 from mdpkit.models.sampling import GenerativeModel, check_count, check_generator
+from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.operators.optimal_design import OptimalDesign
-from mdpkit.typing import Array, Ints
+from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Differences", "Moments", "VarianceRule", "Variances", "WeightedRegression", "features"]
+__all__ = ["Differences", "Moments", "VarianceRule", "Variances", "WeightedRegression", "deviation"]
 
 
-def features(on: OnPolicy) -> Array:
-    """The features of a linear MDP in the problem's arithmetic, ``(L, d)``."""
-    mdp = on.problem.mdp
-    assert isinstance(mdp, LinearMDP)
-    return mdp.phi if on.r.dtype != object or mdp.phi_exact is None else on.number(np.asarray(mdp.phi_exact))
+def deviation(variance: Floats, horizon: float) -> Floats:
+    r""":math:`f = \min\{\sqrt{\max(v, 0)} + \sqrt{H},\, H\}` of each estimated variance v, in floats."""
+    return np.minimum(np.sqrt(np.maximum(variance, 0.0)) + np.sqrt(horizon), horizon)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +52,7 @@ class WeightedRegression:
     scale: Array
 
     @classmethod
-    def of(cls, on: OnPolicy, scale: Array | None = None, eps: Any = 1e-2) -> WeightedRegression:
+    def of(cls, on: OnPolicy, scale: Array | None = None, eps: Any = HUNDREDTH) -> WeightedRegression:
         """The regression of a linear MDP: the design for the scale, which is one by default.
 
         Raises
@@ -63,11 +60,10 @@ class WeightedRegression:
         ModelError
             If the features are of deficient rank, or the scale is not a positive number for each pair.
         """
-        phi = features(on)
-        f = on.number(np.ones(len(phi))) if scale is None else scale
-        design = OptimalDesign.of(segments.floats(phi), scale=segments.floats(f), eps=eps)
-        core = design.support
-        return cls(phi, core, on.number(design.weights[core]), f)
+        of = LinearFeatures(on.problem)
+        rho = of.core(eps, scale)
+        core = np.flatnonzero(segments.floats(rho) > 0)
+        return cls(of.phi, core, rho[core], on.number(np.ones(on.n_pairs)) if scale is None else scale)
 
     @property
     def weights(self) -> Array:
@@ -77,7 +73,7 @@ class WeightedRegression:
 
     def fit(self, y: Array) -> Array:
         """The coefficients from what is observed at the core set, ``(d,)``."""
-        return least_squares.fit(self.phi[self.core], self.weights, y)
+        return gram.least_squares(self.phi[self.core], self.weights, y)
 
 
 @dataclass(frozen=True)

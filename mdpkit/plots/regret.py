@@ -83,9 +83,7 @@ def regret(
     return ax
 
 
-def suboptimality(
-    result: Any, ax: Any = None, *, problem: str | None = None, scale: str = "log"
-) -> Any:
+def suboptimality(result: Any, ax: Any = None, *, problem: str | None = None, scale: str = "log") -> Any:
     """What is lost in a round: the value of the best policy less that of the policy played, exact.
 
     Each point is the mean over the rounds since the point before, so that none is left out.
@@ -242,7 +240,9 @@ def _bounds(ax: Any, curves: dict[str, Curve], found: RegretExperiment, log: boo
         )  # fmt: skip
         if start is not None and start <= curve.at[-1]:
             height = float(np.interp(start, curve.at, curve.bound))
-            ax.plot([start], [height], marker="o", markersize=7, fillstyle="none", color=colors[i % len(colors)], zorder=4)
+            ax.plot(
+                [start], [height], marker="o", markersize=7, fillstyle="none", color=colors[i % len(colors)], zorder=4
+            )
     if bounded and log:
         run = bounded[0][2].runs[0]
         each = {"episode": "episodes, H × range of rewards", "step": "steps × range of rewards"}

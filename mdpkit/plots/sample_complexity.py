@@ -82,7 +82,9 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
             mean = mean_of(line.counts[:, whole], result.confidence)
             low = np.maximum(np.asarray(mean.lower), np.asarray(mean.value) / 10)
             spread = np.stack((np.asarray(mean.value) - low, np.asarray(mean.upper) - np.asarray(mean.value)))
-            ax.errorbar(x[whole], height[whole], spread, fmt="none", ecolor=color, elinewidth=1.1, capsize=3, zorder=2.8)
+            ax.errorbar(
+                x[whole], height[whole], spread, fmt="none", ecolor=color, elinewidth=1.1, capsize=3, zorder=2.8
+            )
         for at, most in zip(x[~whole], height[~whole], strict=True):
             censored = True
             ax.annotate(

@@ -95,7 +95,7 @@ class Chain:
         self.gain = sum((m * x for m, x in zip(self.law, self.h, strict=True)), F(0))
         self.f = [x - self.gain for x in self.h]
         I_P = [[F(int(s == t)) - self.P[s][t] + self.law[t] for t in range(self.S)] for s in range(self.S)]
-        (self.bias,) = solve(I_P, self.f)
+        self.bias: list[Fraction] = solve(I_P, self.f)[0]
 
     def matrix(self, pi: Sequence[Fraction]) -> Matrix:
         """The chain of a policy."""
@@ -289,7 +289,7 @@ def bias(
     yield from the_estimator(4, weights)
     along = chain.powers(chain.bias, 2**most)
     for j in range(most + 1):
-        n = 2**j
+        n: int = 2**j
         g = call(multilevel.expectation, means[: j + 1], F(1))
         off = [x - chain.gain for x in g]
         if single:
@@ -299,8 +299,9 @@ def bias(
         yield leq(sup(off), span(chain.bias) / n, f"n={n}", k=n)
     for j in range(6, most + 1):
         g = call(multilevel.expectation, means[: j + 1], F(1))
-        yield equal(F(2**j) * abs(g[0] - chain.gain), abs(chain.bias[0] - along[2**j - less][0]), f"n bias, n={2**j}")
-        yield point(2**j, abs(chain.f[0]) if single else abs(g[0] - chain.gain), f"n={2**j}")
+        n: int = 2**j
+        yield equal(n * abs(g[0] - chain.gain), abs(chain.bias[0] - along[n - less][0]), f"n times the bias, n={n}")
+        yield point(n, abs(chain.f[0]) if single else abs(g[0] - chain.gain), f"n={n}")
 
 
 @claim(

@@ -79,10 +79,12 @@ def hurwitz(G: Any) -> bool:
     """Whether all eigenvalues of a rational matrix have negative real parts: by the determinants of Routh and Hurwitz."""
     n, eye = len(G), identity(len(G))
     # Faddeev and LeVerrier: the coefficients of the characteristic polynomial, the leading one first.
-    c, M = [F(1)], eye * 0
+    c: list[Any] = [F(1)]
+    M = eye * 0
     for k in range(1, n + 1):
         M = G @ M + c[-1] * eye
-        c.append(-sum((G @ M)[i, i] for i in range(n)) / k)
+        trace: Any = sum((G @ M)[i, i] for i in range(n))
+        c.append(-trace / k)
     H = matrix([[c[2 * j - i + 1] if 0 <= 2 * j - i + 1 <= n else 0 for j in range(n)] for i in range(n)])
     while len(H):  # leading minors are products of pivots
         if H[0, 0] <= 0:
@@ -275,8 +277,8 @@ def mean_rows(
 ) -> Iterator[Row]:
     """Rows that the drawn update has the mean that the judge expects, at each of the first steps of a trajectory.
 
-    ``parts(state, after)`` takes from two states of the estimator what has the mean ``expected(E)``, E being the mean traces.
-    Parameters are held where they are.
+    ``parts(state, after)`` takes from two states of the estimator what has the mean ``expected(E)``, E being the mean traces,
+    times how much shorter the step is than the first. Parameters are held where they are.
     """
     task, tested = setting.pose(estimator)
     first = call(tested.init, task, np.random.default_rng(0))
@@ -287,11 +289,12 @@ def mean_rows(
 
     def move(state: Any, seen: Transition) -> tuple[Any, Any]:
         after = call(tested.update, task, state, seen)
-        return first._replace(walk=after.walk), parts(state, after)
+        return first._replace(walk=after.walk, k=after.k, draws=after.draws), parts(state, after)
 
     traces = setting.traces(estimator.lambda_, steps, emphatic=estimator.emphatic)
     for t, E in enumerate(traces):
-        yield all_equal(setting.mean(t + 1, begin, move), expected(E), f"{at}, mean of step {t}")
+        size = 1 / (1 + t * F(getattr(estimator, "decay", 0)))
+        yield all_equal(setting.mean(t + 1, begin, move), size * expected(E), f"{at}, mean of step {t}")
 
 
 def hold(state: Any, setting: Setting) -> Any:

@@ -27,8 +27,8 @@ F = Fraction
 HALF = F(1, 2)
 ETA, BETA, SLOWER = F(1, 5), F(2, 7), F(1, 3)
 RANDOM = joined(
-    positive(sizes=((2, 2), (3, 2), (4, 2)), gammas=(F(9, 10), F(99, 100)), fast=2, full=12),
-    ragged(fast=1, full=3),
+    positive(sizes=((2, 2), (3, 2), (4, 2)), gammas=(F(9, 10), F(99, 100)), fast=2, full=8),
+    ragged(fast=1, full=2),
     named("tsitsiklis-van-roy?end=1/100&gamma=99/100", "tsitsiklis-van-roy?end=1/5&gamma=99/100"),
 )
 Moves = Callable[[Any, Any, Any, Any, Any], tuple[Any, Any]]
@@ -314,4 +314,4 @@ def gtd2_convergence(mdp: Any, *, sign: int = 1, plain: bool = False) -> Iterato
 )
 def tdc_convergence(mdp: Any, *, sign: int = 1, always: bool = False, whole: int = 1) -> Iterator[Row]:
     """The expected steps of TDC converge to the same fixed point if the auxiliary weights are fast enough."""
-    yield from converging(mdp, TDC, (F(1, 10), F(2)), sign=sign, always=always, whole=whole)
+    yield from converging(mdp, TDC, (F(3, 20), F(3, 10)), sign=sign, always=always, whole=whole)

@@ -67,8 +67,8 @@ def along(setting: Setting, lstd: LeastSquaresTemporalDifferences, lam: Fraction
     J, seen = setting.judge, path(setting, 4, 1)
     task, tested = setting.pose(lstd)
     state = call(tested.init, task, np.random.default_rng(0))
-    yield all_equal(state.A, 0, f"{at}: A_0")
-    yield all_equal(state.b, 0, f"{at}: b_0")
+    yield all_equal(state.A, [0], f"{at}: A_0")
+    yield all_equal(state.b, [0], f"{at}: b_0")
     state = state._replace(walk=call(tested.walk_from, task, seen[0].state))
     node = [each.pair if setting.pairs else each.state for each in seen]
     rho = [setting.pi[each.pair] / setting.mu[each.pair] for each in seen]

@@ -13,11 +13,12 @@ from mdpkit.claims import Row, all_equal, all_leq, claim, equal, fact, leq, muta
 from mdpkit.claims.claim import Case, Level, Rate
 from mdpkit.claims.enclosure import Interval
 from mdpkit.claims.judge import array
+from mdpkit.claims.statistics import bounded_mean
 from mdpkit.claims.trial import call, iterates
 from mdpkit.instances import make
-from mdpkit.kernels import least_squares
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
+from mdpkit.operators import weighted_regression
 from mdpkit.operators.backups import SampledBackup
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, Moments, Variances, WeightedRegression
@@ -65,7 +66,7 @@ class Unweighted(VarianceWeightedMDVI):
         """As the first run."""
         new = super().step(problem, state, rng)
         if state.k == self.first:
-            one = OnPolicy(problem).number(np.ones(len(new.scale)))
+            one = OnPolicy(problem).number(np.ones(len(problem.r)))
             inner = new.inner._replace(regression=WeightedRegression.of(OnPolicy(problem), one, self.eps))
             return new._replace(inner=inner)
         return new
@@ -152,9 +153,21 @@ def phases(mdp: Any, *, rng: Any, solver: VarianceWeightedMDVI = VWLS) -> Iterat
         new = linear.largest(s)
         v = [x - gamma * y for x, y in zip(new, w, strict=True)]
         w = new
-        yield all_equal(state.inner.v, v, f"v, k={k}")
+        yield all_equal(state.inner.V, v, f"v, k={k}")
         yield fact((state.scale is None) == (k <= VWLS.first), f"f is there from the second run on, k={k}")
         yield equal(state.draws, 0, f"draws, k={k}")
+    H = 1 / (1 - gamma)
+    odd = [
+        F(-3),
+        F(0),
+        F(1, 4),
+        H,
+        H * H / 4,
+        H * H,
+        4 * H * H,
+    ]  # also estimates below zero, and above what is possible
+    found = call(weighted_regression.deviation, np.array([float(x) for x in odd]), float(H))
+    yield all_equal([F(x) for x in found], deviations(odd, gamma), "f of any estimate")
     for rule, copies in ((Differences(3), 2), (Moments(3), 1)):
         drawn = variant(VarianceWeightedMDVI, backup=SampledBackup(2), variance=rule)
         count = 0
@@ -177,6 +190,13 @@ def horizons(level: Level, rng: Any) -> Iterator[Case]:
 def square(H: int) -> Any:
     """The square whose horizon is H."""
     return make("linear-square", leave=F(1, H), gamma=1 - F(1, H))
+
+
+def drawn_models(level: Level, rng: Any) -> Iterator[Case]:
+    """The square, and a hypercube."""
+    yield Case("linear-square", make("linear-square"))
+    if level == "full":
+        yield Case("linear-hypercube?m=2&hidden=1", make("linear-hypercube", m=2, hidden=1))
 
 
 def large(level: Level, rng: Any) -> Iterator[Case]:
@@ -228,6 +248,73 @@ def regressed_variance(mdp: Any, *, rule: Any = None) -> Iterator[Row]:
         yield leq(high, most, f"from above, pair {k}")
 
 
+class Twice(Differences):
+    """Differences of draws that are the same in every second pair."""
+
+    def __call__(self, on: Any, regression: Any, V: Any, rng: Any = None) -> Variances:
+        """Half of the differences are zero."""
+        right = super().__call__(on, regression, V, rng)
+        return Variances(right.values / 2, right.draws)
+
+
+@claim(
+    "vwls-mdvi:drawn-variance",
+    says=r"\mathbb{E}\, \phi^\top\hat\omega = \phi^\top\omega, \qquad "
+    r"\mathbb{E}\bigl[\phi^\top\hat\omega_2 - (\phi^\top\hat\omega_1)^2\bigr] = \mathrm{Var}(v) "
+    r"- \tfrac1n \sum_{i \in C} c_i^2 \mathrm{Var}_i(v)",
+    where="Algorithm 2, recalled, drawn; derived, see docs",
+    kind="identity",
+    mode="statistical",
+    instances=drawn_models,
+    delta=1e-3,
+    controls=[
+        mutant("half of the differences left out", differences=Twice(1)),
+        mutant("moments without the bias of the square", unbiased=True),
+        mutant("twice the draws", count=2),
+    ],
+    about=[VarianceWeightedMDVI],
+)
+def drawn_variance(
+    mdp: Any,
+    *,
+    rng: Any,
+    delta: float,
+    differences: Any = None,
+    unbiased: bool = False,
+    count: int = 1,
+    times: int = 2000,
+) -> Iterator[Row]:
+    """Drawn estimates have the means that follow from the exact moments, and draw what they say."""
+    linear = Linear(mdp)
+    V = [F(2 * s + 1 - linear.S, 2) for s in range(linear.S)]
+    on = OnPolicy(canonical(mdp))
+    regression = call(WeightedRegression.of, on, None, EPS)
+    core = [int(i) for i in regression.core]
+    counts = linear.coefficients(core, [F(x) for x in regression.rho])
+    variance, values = linear.variance(V), np.array([float(x) for x in V])
+    rules = (differences or Differences(count), Moments(count))
+    found = np.empty((2, times, linear.L))
+    for i, rule in enumerate(rules):
+        for j in range(times):
+            drawn = call(rule, on, regression, values, rng)
+            found[i, j] = drawn.values
+            if j == 0:
+                yield equal(drawn.draws, (2 if i == 0 else 1) * len(core), f"transitions drawn, {type(rule).__name__}")
+    span = max(V) - min(V)
+    top = max(abs(x) for x in V)
+    share = delta / (2 * linear.L)
+    for k, row in enumerate(counts):
+        total = sum((abs(c) for c in row), F(0))
+        mean = sum((c * variance[i] for c, i in zip(row, core, strict=True)), F(0))
+        size = float(total * span**2 / 2)
+        yield equal(bounded_mean(found[0, :, k], -size, size, share), mean, f"differences, pair {k}", resolution=10.0)
+        off = F(0) if unbiased else sum((c * c * variance[i] for c, i in zip(row, core, strict=True)), F(0))
+        size = float(total * top**2 + total**2 * top**2)
+        yield equal(
+            bounded_mean(found[1, :, k], -size, size, share), variance[k] - off, f"moments, pair {k}", resolution=10.0
+        )
+
+
 # -- what weighting gains --------------------------------------------------------------------------------------------
 
 
@@ -256,7 +343,7 @@ def needed(linear: Linear, regression: Any, pair: int) -> Fraction:
 def weighted(on: Any, first: Any, V: Any, gamma: Fraction, rule: Any) -> Any:
     """The second run's regression from a rule that sees the optimal value."""
     found = call(rule, on, first, array(V)).values
-    f = call(least_squares.deviation, np.array([float(x) for x in found]), float(1 / (1 - gamma)))
+    f = call(weighted_regression.deviation, np.array([float(x) for x in found]), float(1 / (1 - gamma)))
     return call(WeightedRegression.of, on, on.number(f), EPS)
 
 
@@ -354,7 +441,7 @@ def anchors(mdp: Any, *, inside: bool = False, other: bool = False, share: int =
     core = [int(i) for i in regression.core]
     if not (inside or other):
         yield fact(all(sorted(linear.phi[i])[-1] == 1 for i in core), "the core set is in the corners")
-    columns = []
+    columns: list[list[Fraction]] = []
     for i in range(len(core)):
         y = [F(0)] * len(core)
         y[i] = F(1)

@@ -149,7 +149,7 @@ class Undiminished(WeightedLeastSquaresMDVI):
     def step(self, problem: Any, state: Any, rng: Any = None) -> Any:
         """v = w."""
         new = super().step(problem, state, rng)
-        return new._replace(v=new.w)
+        return new._replace(V=new.w)
 
 
 class Undiscounted(WeightedLeastSquaresMDVI):
@@ -161,7 +161,7 @@ class Undiscounted(WeightedLeastSquaresMDVI):
         new = super().step(problem, state, rng)
         total = new.theta + state.total
         w = self.largest(on, new.regression.phi @ total)
-        return new._replace(total=total, w=w, v=w - self.decay(on) * state.w)
+        return new._replace(total=total, w=w, V=w - self.decay(on) * state.w)
 
 
 def variant(kind: type[WeightedLeastSquaresMDVI], solver: WeightedLeastSquaresMDVI) -> WeightedLeastSquaresMDVI:
@@ -193,7 +193,7 @@ def uneven(L: int) -> list[Fraction]:
     about=[WeightedLeastSquaresMDVI],
 )
 def telescoping(
-    mdp: Any, *, kind: type[WeightedLeastSquaresMDVI] = WeightedLeastSquaresMDVI, steps: int = 12
+    mdp: Any, *, kind: type[WeightedLeastSquaresMDVI] = WeightedLeastSquaresMDVI, steps: int = 10
 ) -> Iterator[Row]:
     """With exact backups the scale of the regression makes no difference, and the sums telescope."""
     linear = Linear(mdp)
@@ -223,7 +223,7 @@ def telescoping(
             new = linear.largest(s)
             yield all_equal(state.w, new, f"w, {at}")
             v = [x - decay * y for x, y in zip(new, w, strict=True)] if k else [F(0)] * linear.S
-            yield all_equal(state.v, v, f"v, {at}")
+            yield all_equal(state.V, v, f"v, {at}")
             w = new
             if alpha is None:
                 error = sup(x - H * q for x, q in zip(s, best, strict=True))
@@ -310,7 +310,7 @@ def weighted_design(mdp: Any, *, regression: Any = WeightedRegression.of, root: 
     on = OnPolicy(in_arithmetic(canonical(mdp), "rational"))
     code = call(regression, on, array(scale), eps)
     core = [int(k) for k in code.core]
-    columns = []
+    columns: list[list[Fraction]] = []
     for i in range(len(core)):
         unit = [F(0)] * len(core)
         unit[i] = F(1)
@@ -374,7 +374,7 @@ def one_hot(mdp: Any, *, exchanged: bool = False, second: int = 1, hard: bool = 
             yield all_equal(state.total, [ball(0)] * judge.L, "start")
         else:
             yield all_equal(state.theta, judge.q(v), f"regression, k={k}")
-        v = state.v
+        v = state.V
         yield all_equal(judge.log_softmax(state.total, kappa), tabular.log_pi, f"log pi_{k + 1}")
         yield all_equal(v, tabular.V, f"V_{k + 1}")
         yield all_equal(judge.q(v), tabular.q, f"q_{k + 1}")

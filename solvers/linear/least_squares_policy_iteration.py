@@ -78,7 +78,6 @@ class LeastSquaresPolicyIteration(IterativeSolver[State]):
     claims: ClassVar = ("lagoudakis2003:exact-moments", "lagoudakis2003:first-policy")
     kinds: ClassVar = ("discounted",)
     needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
-    randomized: ClassVar = True
 
     samples: int | None = None
     eps: Any = HUNDREDTH

@@ -7,11 +7,12 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from mdpkit.kernels import least_squares, segments
+from mdpkit.kernels import segments
 from mdpkit.models.canonical import Canonical
-from mdpkit.models.linear import LinearMDP
 from mdpkit.models.sampling import check_count
+from mdpkit.operators import weighted_regression
 from mdpkit.operators.backups import BackupRule, ExactBackup
+from mdpkit.operators.linear_features import HUNDREDTH, has_features
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, VarianceRule
 from mdpkit.solver import Answer, IterativeSolver
@@ -32,6 +33,11 @@ class State(NamedTuple):
     draws: int
     gap: float
 
+    @property
+    def V(self) -> Array:
+        """The value that the run backs up next."""
+        return self.inner.V
+
 
 @dataclass(frozen=True)
 class VarianceWeightedMDVI(IterativeSolver[State]):
@@ -45,9 +51,9 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
     :class:`WeightedLeastSquaresMDVI` with f = 1 and ``first`` steps; the second one, with this f, begins anew and goes on.
 
     **Guarantee.** Both runs and the change between them are pinned down by ``vwls-mdvi:phases``. Half the squared difference
-    of two draws has the variance for its mean, but the variance is not linear in the features, and its regression may be off
-    by a constant share of :math:`H^2` (``vwls-mdvi:regressed-variance``). On a family of models weighting by the standard
-    deviation, or by f from regressed moments, takes :math:`H^3/\varepsilon^2` samples for a value where f = 1 takes
+    of two draws has the variance for its mean (``vwls-mdvi:drawn-variance``), but the variance is not linear in the features,
+    and its regression may be off by a constant share of :math:`H^2` (``vwls-mdvi:regressed-variance``). On a family of models
+    weighting by f from regressed moments takes :math:`H^3/\varepsilon^2` samples for a value where f = 1 takes
     :math:`H^4/\varepsilon^2` (``vwls-mdvi:horizon``); where the features are in a simplex with its corners, f = 1 is as good
     (``vwls-mdvi:anchors``).
 
@@ -83,19 +89,20 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
     cites: ClassVar = ("vwls-mdvi",)
     claims: ClassVar = (
         "vwls-mdvi:phases",
+        "vwls-mdvi:drawn-variance",
         "vwls-mdvi:regressed-variance",
         "vwls-mdvi:horizon",
         "vwls-mdvi:anchors",
     )
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor and features (mk.LinearMDP)"
+    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
 
     first: int = 100
     backup: BackupRule = field(default_factory=ExactBackup)
     variance: VarianceRule = field(default_factory=Differences)
     alpha: Any = None
-    eps: Any = 1e-2
+    eps: Any = HUNDREDTH
 
     def __post_init__(self) -> None:
         check_count(self.first, "the steps of the first run", 1)
@@ -107,7 +114,7 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the model has features, and one discount factor."""
-        return super().accepts(problem) and problem.one_discount and isinstance(problem.mdp, LinearMDP)
+        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The first run's start."""
@@ -119,10 +126,10 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
         run = self.run()
         if state.k == self.first:
             on = OnPolicy(problem)
-            found = self.variance(on, inner.regression, inner.v, rng)
+            found = self.variance(on, inner.regression, inner.V, rng)
             variance, draws = found.values, draws + found.draws
             horizon = 1 / (1 - float(segments.floats(on.gamma)[0]))
-            scale = on.number(least_squares.deviation(segments.floats(variance), horizon))
+            scale = on.number(weighted_regression.deviation(segments.floats(variance), horizon))
             inner = replace(run, scale=scale).init(problem, rng)
         before = inner.draws
         inner = run.step(problem, inner, rng)

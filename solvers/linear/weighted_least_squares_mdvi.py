@@ -10,8 +10,8 @@ import numpy as np
 from mdpkit.errors import ModelError, OptionError
 from mdpkit.kernels import reference, softmax
 from mdpkit.models.canonical import Canonical
-from mdpkit.models.linear import LinearMDP
 from mdpkit.operators.backups import BackupRule, ExactBackup
+from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures, has_features
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import WeightedRegression
 from mdpkit.solver import Answer, IterativeSolver
@@ -23,14 +23,14 @@ __all__ = ["State", "WeightedLeastSquaresMDVI"]
 class State(NamedTuple):
     r"""The last regression's coefficients and the discounted sum of all of them, with the values of both kinds.
 
-    ``w`` (S,) is the maximum of the summed action values, ``v`` its increment, which is backed up next; ``mass`` is
+    ``w`` (S,) is the maximum of the summed action values, ``V`` (S,) its increment v, which is backed up next; ``mass`` is
     :math:`A_k = \sum_{j<k} \alpha^j`.
     """
 
     theta: Array
     total: Array
     w: Array
-    v: Array
+    V: Array
     mass: Any
     k: int
     draws: int
@@ -95,14 +95,14 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
         "vwls-mdvi:one-hot",
     )
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "one discount factor and features (mk.LinearMDP)"
+    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
 
     alpha: Any = None
     scale: Any = None
     backup: BackupRule = field(default_factory=ExactBackup)
     temperature: Any = 0
-    eps: Any = 1e-2
+    eps: Any = HUNDREDTH
 
     def __post_init__(self) -> None:
         self.positive("eps")
@@ -116,7 +116,7 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
 
     def accepts(self, problem: Canonical) -> bool:
         """Whether the model has features, and one discount factor."""
-        return super().accepts(problem) and problem.one_discount and isinstance(problem.mdp, LinearMDP)
+        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The design, and coefficients of zero.
@@ -127,16 +127,15 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
             If the features are of deficient rank, or the scale is not a positive number for each pair.
         """
         on = OnPolicy(problem)
-        mdp = problem.mdp
-        assert isinstance(mdp, LinearMDP)
-        mdp.need_full_rank(type(self).__name__)
         scale = None
         if self.scale is not None:
             if len(self.scale) != on.n_pairs:
-                raise ModelError("scale and pairs differ in number", found=len(self.scale), needed=on.n_pairs)
+                raise ModelError(
+                    "scale and pairs differ in number", found=len(self.scale), needed=f"{on.n_pairs} numbers"
+                )
             scale = on.number(np.array(self.scale, dtype=object))
         regression = WeightedRegression.of(on, scale, self.eps)
-        zero = on.number(np.zeros(mdp.dim))
+        zero = on.number(np.zeros(LinearFeatures(problem).dim))
         w = self.largest(on, on.number(np.zeros(on.n_pairs)))
         v = w - self.decay(on) * w
         return State(zero, zero, w, v, on.number(0.0), 0, 0, np.inf, regression)
@@ -154,15 +153,15 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
     def step(self, problem: Canonical, state: State, rng: np.random.Generator | None = None) -> State:
         """One regression."""
         on, alpha = OnPolicy(problem), self.decay(OnPolicy(problem))
-        y, draws = self.backup(on, state.v, state.k + 1, rng, state.regression.core)
+        y, draws = self.backup(on, state.V, state.k + 1, rng, state.regression.core)
         theta = state.regression.fit(y)
         total = theta + alpha * state.total
         w = self.largest(on, state.regression.phi @ total)
         mass = 1 + alpha * state.mass
         gap = np.inf
         if isinstance(self.backup, ExactBackup) and y.dtype != object:
-            V = w / mass
-            gap = on.span_gap(V, on.q(V))
+            mean = w / mass
+            gap = on.span_gap(mean, on.q(mean))
         v = w - alpha * state.w
         return State(theta, total, w, v, mass, state.k + 1, state.draws + draws, gap, state.regression)
 

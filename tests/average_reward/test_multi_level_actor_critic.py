@@ -82,7 +82,7 @@ def test_steps_are_counted() -> None:
 
 def test_the_critic_finds_gain_and_bias_of_a_policy_that_rests() -> None:
     mdp = mk.instances.make("two-cliques", n=2, p="1/8").under(mk.AverageReward())
-    solver = MultiLevelActorCritic(eta=1e-9, alpha=0.2, beta=0.2, power=0.5, longest=64)
+    solver = MultiLevelActorCritic(eta=1e-9, alpha=0.02, beta=0.02, power=0, longest=64)
     rng, problem = np.random.default_rng(0), canonical(mdp)
     state = solver.init(problem, rng)
     gains, values = [], []

@@ -112,6 +112,25 @@ def test_drawn_estimates_come_near() -> None:
         assert found.weighted_errors[-1] <= found.error
 
 
+def test_draws_are_those_of_the_generator() -> None:
+    # Independent: the same uniform numbers, inverted by hand: one for the start, then two a step.
+    mdp = mk.instances.make("random-dense", S=3, A=2, gamma="4/5", seed=1).under(rho=[0.2, 0.5, 0.3])
+    pi, mu = np.array([[0.5, 0.5], [0.9, 0.1], [0.3, 0.7]]), np.array([[0.4, 0.6], [0.5, 0.5], [0.7, 0.3]])
+    td = TemporalDifferences(lambda_=0.7, eta=0.2, decay=0.1)
+    found = mk.estimate(mdp, pi, td, behavior=mu, steps=60, rng=np.random.default_rng(4), marks=range(61))
+    rng, P, r = np.random.default_rng(4), mdp.P.toarray().reshape(3, 2, 3), mdp.r.reshape(3, 2)
+    s, w, e, rho = int(np.searchsorted([0.2, 0.7, 1.0], rng.random(), side="right")), np.zeros(3), np.zeros(3), 1.0
+    for k in range(60):
+        u = rng.random(2)
+        a = int(u[0] >= mu[s, 0])
+        t = int(np.searchsorted(np.cumsum(P[s, a]), u[1], side="right"))
+        rho = pi[s, a] / mu[s, a]
+        e = rho * (0.8 * 0.7 * e + np.eye(3)[s])
+        w = w + 0.2 / (1 + 0.1 * k) * (r[s, a] + 0.8 * w[t] - w[s]) * e
+        assert found.values[k + 1] == pytest.approx(w, rel=1e-12)
+        s = t
+
+
 def test_options_are_checked() -> None:
     with pytest.raises(OptionError, match="eta is not positive"):
         TemporalDifferences(eta=0)

@@ -57,7 +57,6 @@ def test_runs_are_those_of_play():
 
 def test_learners_of_a_seed_share_their_luck(monkeypatch):
     seen = []
-    from mdpkit.experiments import regret as _  # the function: the module is reached by its name
 
     module = sys.modules["mdpkit.experiments.regret"]
     real = module.play
@@ -227,7 +226,10 @@ def start(tmp_path: Path, data: Path, jobs: int) -> subprocess.Popen:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     return subprocess.Popen(
-        [sys.executable, str(script), str(data), str(jobs), "100"], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, str(script), str(data), str(jobs), "100"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -269,7 +271,10 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path, jobs):
     regret({"river": RIVER}, LEARNERS, episodes=300, seeds=6, data=whole)
     assert cells(data) == cells(whole)
     assert not list(data.rglob("*.part"))
-    assert [one["state"] for one in json.loads((data / "experiment.json").read_text())["runs"]] == ["killed", "complete"]
+    assert [one["state"] for one in json.loads((data / "experiment.json").read_text())["runs"]] == [
+        "killed",
+        "complete",
+    ]
 
 
 def test_an_interrupted_run_keeps_what_is_finished(tmp_path):
@@ -351,7 +356,9 @@ def test_no_learner():
 
 
 def test_comparisons_and_sentences():
-    found = regret({"river": RIVER}, {"a": UCBVI(), "b": UCBVI(scale=0.1), "c": UCBVI(scale=0.1)}, episodes=300, seeds=4)
+    found = regret(
+        {"river": RIVER}, {"a": UCBVI(), "b": UCBVI(scale=0.1), "c": UCBVI(scale=0.1)}, episodes=300, seeds=4
+    )
     c = found.compare("a", "b")
     by_hand = [found.runs["river", "a", s].total - found.runs["river", "b", s].total for s in range(4)]
     assert c.difference == pytest.approx(np.mean(by_hand)) and c.separated

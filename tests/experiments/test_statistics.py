@@ -42,7 +42,10 @@ def test_pairs_are_compared_and_not_totals():
     a, b = luck + 1 + 0.01 * np.arange(10), luck
     c = compared("p", "a", "b", a, b)
     assert c.separated and c.lower > 0.9 and c.upper < 1.2
-    assert c.sentence() == f"b has less regret than a, by 1.045, 95 % interval [{c.lower:.4g}, {c.upper:.4g}] over 10 common seeds."
+    assert (
+        c.sentence()
+        == f"b has less regret than a, by 1.045, 95 % interval [{c.lower:.4g}, {c.upper:.4g}] over 10 common seeds."
+    )
     reverse = compared("p", "b", "a", b, a)
     assert reverse.separated and reverse.sentence() == c.sentence()
     # Without pairing, the luck would hide it.

@@ -10,7 +10,7 @@ import pytest
 
 import mdpkit as mk
 from mdpkit.errors import ModelError, OptionError, UnsupportedError
-from mdpkit.kernels import least_squares
+from mdpkit.kernels import gram
 from mdpkit.models.canonical import canonical
 from mdpkit.models.linear import LinearMDP
 from mdpkit.operators.backups import ExactBackup, SampledBackup
@@ -25,9 +25,13 @@ F = Fraction
 def test_least_squares_by_hand() -> None:
     # A line through weighted points: the weighted mean of x is 1, of y is 2, the slope 1/2.
     X = np.array([[F(1), F(0)], [F(1), F(1)], [F(1), F(2)]], dtype=object)
-    theta = least_squares.fit(X, np.array([F(1), F(1), F(1)], dtype=object), np.array([F(1), F(3), F(2)], dtype=object))
+    theta = gram.least_squares(
+        X, np.array([F(1), F(1), F(1)], dtype=object), np.array([F(1), F(3), F(2)], dtype=object)
+    )
     assert theta.tolist() == [F(3, 2), F(1, 2)]
-    heavy = least_squares.fit(X, np.array([F(1), F(0), F(1)], dtype=object), np.array([F(1), F(9), F(2)], dtype=object))
+    heavy = gram.least_squares(
+        X, np.array([F(1), F(0), F(1)], dtype=object), np.array([F(1), F(9), F(2)], dtype=object)
+    )
     assert heavy.tolist() == [F(1), F(1, 2)]
 
 
@@ -62,7 +66,7 @@ def test_with_one_hot_features_it_is_mirror_descent_value_iteration(gamma: str) 
         s = state.total / kappa
         totals = np.logaddexp.reduceat(s, plain.pair_ptr[:-1])[plain.state]
         assert np.allclose(s - totals, other.log_pi, atol=1e-10)
-        assert np.allclose(state.v, other.V, atol=1e-10)
+        assert np.allclose(state.V, other.V, atol=1e-10)
 
 
 def test_draws_are_those_of_the_core_set() -> None:
