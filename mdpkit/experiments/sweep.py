@@ -102,8 +102,8 @@ def sweep(
     if jobs == 1 or not tasks:
         for task in tasks:
             seconds, arrays = _timed(task.work, task.arguments, task.what, os.getpid())
-            clock.end(task, seconds)
             yield task, arrays
+            clock.end(task, seconds)  # once it is stored
         return
     joblib = _joblib()
     pool: Any = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, max_nbytes=None)
@@ -111,8 +111,8 @@ def sweep(
     here = os.getpid()
     calls = (joblib.delayed(_numbered)(i, t.work, t.arguments, t.what, here) for i, t in enumerate(tasks))
     for i, seconds, arrays in pool(calls):
-        clock.end(tasks[i], seconds)
         yield tasks[i], arrays
+        clock.end(tasks[i], seconds)
 
 
 def _workers(joblib: Any, jobs: int | None) -> int:

@@ -279,7 +279,7 @@ def _finish(ax: Any, found: RegretExperiment, log: bool, label: str) -> None:
         ax.set_yscale("log")
     else:
         ax.set_xlim(left=0)
-        if ax.dataLim.y0 >= 0:
+        if all(np.nanmin(line.get_ydata(), initial=0.0) >= 0 for line in ax.get_lines()):
             ax.set_ylim(bottom=0)
     ax.set_xlabel(f"{found.unit}s")
     ax.set_ylabel(label)
