@@ -281,7 +281,9 @@ def regret(
     """The regret of a run stays under the derived bound, and what is reported is exact."""
     exact = Exact.of(mdp)
     H, L, S = exact.H or 0, exact.L, exact.S
-    small = float(delta) / 16  # the bound holds for each K: twelve of them are looked at, and the sets are valid but for 2 small
+    small = (
+        float(delta) / 16
+    )  # the bound holds for each K: twelve of them are looked at, and the sets are valid but for 2 small
     learner = kind(delta=small)
     by_stage = len(exact.P) > exact.L
     run = play(mdp, learner, K, rng, keep=False, compiled=None if kind is Forgetful else True)

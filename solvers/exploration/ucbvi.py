@@ -75,7 +75,13 @@ class UCBVI(Learner[State]):
     scale: float = 1.0
 
     cites: ClassVar = ("azar2017",)
-    claims: ClassVar = ("azar2017:optimism", "azar2017:plan", "azar2017:episode-gap", "azar2017:regret", "azar2017:slope")
+    claims: ClassVar = (
+        "azar2017:optimism",
+        "azar2017:plan",
+        "azar2017:episode-gap",
+        "azar2017:regret",
+        "azar2017:slope",
+    )
     kinds: ClassVar = ("finite",)
     series: ClassVar = ("index",)
     optimistic: ClassVar = True
