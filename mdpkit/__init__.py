@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mdpkit.choose import solve, solve_many
 from mdpkit.cite import cite  # this one and simulate not lazily: the modules would take their names
 from mdpkit.errors import MDPError, ModelError, ModelWarning
+from mdpkit.estimation import Estimate, estimate
 from mdpkit.evaluation import Evaluation, evaluate
 from mdpkit.models import (
     MDP,
@@ -16,6 +17,8 @@ from mdpkit.models import (
     FiniteHorizon,
     FiniteMemory,
     Invariance,
+    LinearMDP,
+    LinearMixture,
     Markov,
     MarkovChain,
     Mixture,
@@ -30,7 +33,7 @@ from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
-    from mdpkit import certificates, claims, instances, io, operators, plots, proofs, solvers
+    from mdpkit import certificates, claims, experiments, instances, io, operators, plots, proofs, solvers
     from mdpkit.io import (
         from_dataframe,
         from_pymdptoolbox,
@@ -51,11 +54,14 @@ __all__ = [
     "AverageReward",
     "Discounted",
     "EntropyRegularized",
+    "Estimate",
     "Evaluation",
     "FiniteHorizon",
     "FiniteMemory",
     "Gap",
     "Invariance",
+    "LinearMDP",
+    "LinearMixture",
     "MDPError",
     "Markov",
     "MarkovChain",
@@ -74,7 +80,9 @@ __all__ = [
     "cite",
     "claims",
     "classify",
+    "estimate",
     "evaluate",
+    "experiments",
     "from_dataframe",
     "from_pymdptoolbox",
     "from_quantecon",
@@ -102,16 +110,21 @@ _IO = (
     "to_quantecon",
 )  # fmt: skip
 _FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
-_MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "solvers", "operators")
+_MODULES = ("certificates", "claims", "experiments", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
+    from pkgutil import iter_modules
 
     if name in _MODULES:
         module = import_module(f"mdpkit.{name}")
         if name == "solvers":
-            for room in ("dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration"):
+            for room in iter_modules(module.__path__):
+                import_module(f"mdpkit.solvers.{room.name}")
+            for room in (
+                "dynamic_programming", "average_reward", "regularized_dp", "policy_gradient", "exploration", "linear"
+            ):  # fmt: skip
                 import_module(f"mdpkit.solvers.{room}")
         return module
     if name in _FUNCTIONS:

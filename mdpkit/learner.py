@@ -35,12 +35,16 @@ class Step(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets."""
+    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets.
+
+    ``table (1 or H, L)`` are the mean rewards of all pairs, where the environment reveals them.
+    """
 
     k: int
     states: Ints
     pairs: Ints
     rewards: Floats
+    table: Floats | None = None
 
 
 class Delayed(NamedTuple):
@@ -82,6 +86,8 @@ class View:
         Features, where the model has them.
     delays : bool
         Whether feedback may come late.
+    revealed : bool
+        Whether feedback on an episode tells the mean rewards of all pairs.
     """
 
     kind: str
@@ -101,6 +107,7 @@ class View:
     P: Any = None
     phi: Array | None = None
     delays: bool = False
+    revealed: bool = False
 
     @property
     def n_pairs(self) -> int:
@@ -191,7 +198,8 @@ class Log(NamedTuple):
 
     ``values (n,)`` are the exact values of the policies played (of a continuing problem, mean rewards), ``series (n, m)`` what
     the learner notes, and, where the whole history is kept, ``states (n, H + 1)``, ``pairs (n, H)``, ``rewards (n, H)``.
-    ``first`` is the number of the first round.
+    ``first`` is the number of the first round. Of discounted epochs ``pairs (n, 1)`` are their lengths, if a compiled loop
+    played them.
     """
 
     first: int

@@ -414,7 +414,8 @@ class _Episodes(_Runner):
                 pairs[h] = self.act(chosen[h], s, outer)
                 s, rewards[h] = self.step(table, h, int(pairs[h]), outer)
                 states[h + 1] = s
-            feedback = self.feedback(Episode(k, states, pairs, rewards))
+            told = arena.tables[table] if self.view.revealed else None
+            feedback = self.feedback(Episode(k, states, pairs, rewards, told))
             yield Round(k, state, policy, value, (states, pairs, rewards), feedback)
             for each in feedback:
                 state = self.learner.observe(state, each, own)
@@ -476,6 +477,14 @@ class _Epochs(_Runner):
         self.total = 0
         if self.keep:
             raise OptionError("epochs of different lengths are not kept", found="keep=True", way_out="keep=False")
+
+    def log(self, first: int, n: int) -> Log:
+        """Room for the next epochs, and for their lengths."""
+        return super().log(first, n)._replace(pairs=np.zeros((n, 1), dtype=np.int64))
+
+    def store(self, log: Log) -> None:
+        """Count the steps of a compiled loop."""
+        self.total += int(log.pairs.sum())
 
     def steps(self) -> int:
         """Interactions with the environment."""

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from mdpkit.errors import OptionError
 from mdpkit.models.canonical import Canonical
 from mdpkit.typing import Array, Ints
 
-__all__ = ["Answer", "DirectSolver", "IterativeSolver", "Method", "Solver"]
+if TYPE_CHECKING:
+    from mdpkit.operators.task import Task
+
+__all__ = ["Answer", "DirectSolver", "Estimator", "IterativeSolver", "Method", "Solver"]
 
 State = TypeVar("State")
 
@@ -148,3 +151,38 @@ class DirectSolver(Solver):
     @abstractmethod
     def run(self, problem: Canonical, rng: np.random.Generator | None = None) -> Answer:
         """Solve the problem."""
+
+
+@dataclass(frozen=True)
+class Estimator(Method, Generic[State]):
+    """A method that estimates the value of a policy, on a :class:`~mdpkit.operators.task.Task`.
+
+    Class attributes are those of a :class:`Solver`. The state is a NamedTuple with a field ``draws``: the transitions drawn
+    so far, which stays zero for exact (expected) updates. Those are written once for floats, Fractions and balls.
+    """
+
+    cites: ClassVar[tuple[str, ...]] = ()
+    claims: ClassVar[tuple[str, ...]] = ()
+    kinds: ClassVar[tuple[str, ...]] = ("discounted",)
+    needs: ClassVar[str] = "one discount factor"
+    randomized: ClassVar[bool] = False
+
+    def accepts(self, problem: Canonical) -> bool:
+        """Whether the estimator values policies of problems of this kind."""
+        return problem.kind in self.kinds and problem.one_discount
+
+    @abstractmethod
+    def init(self, task: Task, rng: np.random.Generator | None = None) -> State:
+        """The first state."""
+
+    @abstractmethod
+    def step(self, task: Task, state: State, rng: np.random.Generator | None = None) -> State:
+        """The next state."""
+
+    @abstractmethod
+    def answer(self, task: Task, state: State) -> Array:
+        """The estimate on the task's nodes, ``(S,)`` or, of action values, ``(L,)``."""
+
+    def fixed_point(self, task: Task) -> Array | None:
+        """What the estimates tend to, exactly, on the task's nodes; None where no such thing is known."""
+        return None

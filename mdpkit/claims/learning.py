@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -61,8 +61,7 @@ def initial(exact: Exact, V: Sequence[Any]) -> Any:
 def value_of(exact: Exact, policy: Any, r: Any = None) -> Fraction:
     """Exact value at the initial law of what was played, also of a list of ``(weight, policy)``."""
     if isinstance(policy, list):
-        parts: Any = policy
-        return sum((Fraction(w) * value_of(exact, part, r) for w, part in parts), Fraction(0))
+        return sum((Fraction(w) * value_of(exact, part, r) for w, part in cast("list[Any]", policy)), Fraction(0))
     return initial(exact, stage_values(exact, policy, r)[0])
 
 

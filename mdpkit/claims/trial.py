@@ -20,8 +20,9 @@ from mdpkit.learner import Learner, View
 from mdpkit.models.arithmetic import Arithmetic, in_arithmetic
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
+from mdpkit.operators.task import Task
 from mdpkit.play import Round
-from mdpkit.solver import Answer, DirectSolver, IterativeSolver, Solver
+from mdpkit.solver import Answer, DirectSolver, Estimator, IterativeSolver, Solver
 
 if TYPE_CHECKING:
     from mdpkit.claims.mutations import Fault
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 online: Any = import_module("mdpkit.play")  # by its full name: mdpkit.play is the function
 
-__all__ = ["answer", "call", "iterates", "play", "pose", "rounds", "under"]
+__all__ = ["answer", "call", "estimates", "iterates", "play", "pose", "pose_task", "rounds", "under"]
 
 T = TypeVar("T")
 
@@ -93,7 +94,9 @@ def _inside() -> Generator[None]:
             yield
 
 
-def pose(mdp: MDP, solver: Solver | None = None, arithmetic: Arithmetic = "float") -> tuple[Canonical, Any]:
+def pose(
+    mdp: MDP, solver: Solver | Estimator[Any] | None = None, arithmetic: Arithmetic = "float"
+) -> tuple[Canonical, Any]:
     """The canonical problem in an arithmetic, and the solver, both as the code under test sees them.
 
     Raises
@@ -201,6 +204,51 @@ def _played(mdp: MDP, learner: Any, *, deaf: bool = True) -> tuple[MDP, Any]:
         return mdp, learner
     learner, lost = fault.solver(learner), fault.skipped() if deaf else 0
     return fault.problem(mdp), _Deaf(learner, lost) if lost else learner
+
+
+def pose_task(
+    mdp: MDP,
+    policy: Any,
+    estimator: Estimator[Any] | None = None,
+    *,
+    behavior: Any = None,
+    features: Any = None,
+    weights: Any = None,
+    arithmetic: Arithmetic = "ball",
+) -> tuple[Task, Any]:
+    """The evaluation of a policy as a task in an arithmetic, and the estimator, as the code under test sees them."""
+    with _inside():
+        problem, tested = pose(mdp, estimator, arithmetic)
+        return Task(problem, policy, behavior, features, weights), tested
+
+
+def estimates(
+    mdp: MDP,
+    policy: Any,
+    estimator: Estimator[Any],
+    n: int,
+    *,
+    behavior: Any = None,
+    features: Any = None,
+    weights: Any = None,
+    arithmetic: Arithmetic = "ball",
+    rng: np.random.Generator | None = None,
+) -> Iterator[Any]:
+    """The states 0 to n of an estimator, in floats, Fractions or balls."""
+    with _inside():
+        task, tested = pose_task(
+            mdp, policy, estimator, behavior=behavior, features=features, weights=weights, arithmetic=arithmetic
+        )
+        state = tested.init(task, rng)
+    fault = _fault.get()
+    for _ in range(0 if fault is None else fault.skipped()):
+        with _inside():
+            state = tested.step(task, state, rng)
+    yield state
+    for _ in range(n):
+        with _inside():
+            state = tested.step(task, state, rng)
+        yield state
 
 
 def call(function: Callable[..., T], *arguments: Any, **options: Any) -> T:

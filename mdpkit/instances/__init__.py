@@ -10,6 +10,7 @@ Fraction(1588, 119)
 from mdpkit.instances import chains as chains
 from mdpkit.instances import generators as generators
 from mdpkit.instances import gridworlds as gridworlds
+from mdpkit.instances import linear as linear
 from mdpkit.instances import long_run as long_run
 from mdpkit.instances import operations as operations
 from mdpkit.instances import queues as queues

@@ -11,6 +11,7 @@ from mdpkit.errors import OptionError
 from mdpkit.instances.build import assemble, check_size, fill, tabulate
 from mdpkit.instances.registry import Known, in_range, instance
 from mdpkit.models.criterion import Discounted, Reachability
+from mdpkit.models.linear import LinearMDP
 from mdpkit.models.mdp import MDP
 
 F = Fraction
@@ -280,3 +281,32 @@ def tsitsiklis_van_roy(*, end: Fraction = Fraction(1, 100), gamma: Fraction = Fr
     in_range("end", end, 0, 1)
     rows = [(0, 0, 1, 1, 0), (1, 0, 1, 1 - end, 0), (1, 0, 2, end, 0), (2, 0, 2, 1, 0)]
     return tabulate(3, rows, Discounted(gamma), rho=0)
+
+
+@instance(
+    "linear-square",
+    source="Defined here: the four corners of a square share three features, and their variances differ",
+    known=[
+        Known({}, "discounted", "V", (F(100, 19), F(0)), "closed form: 1 / (1 - gamma (1 - leave))"),
+        Known({}, "discounted", "policy", (3, 0), "the corner (1, 1), and the only action"),
+        Known({"leave": "1/100", "gamma": "99/100"}, "discounted", "V(0)", F(10000, 199), "closed form"),
+    ],
+)
+def linear_square(*, leave: Fraction = Fraction(1, 10), gamma: Fraction = Fraction(9, 10)) -> LinearMDP:
+    """A linear MDP in which weighting by the variance pays: quiet pairs that a regression learns from noisy ones.
+
+    State 0 pays one, state 1 is absorbing and pays nothing. The actions of state 0 are the corners z of the square
+    {-1, 1}**2, with features (1, z, 0): one stays with probability (1 - leave) (2 + z_1 + z_2) / 4. The best corner, (1, 1),
+    stays with probability 1 - leave; at the corners (1, -1) and (-1, 1) the next state is most uncertain; at (-1, -1) it is
+    certain. With ``leave`` of the order of 1 - gamma the variance at the best corner is of the order of the horizon, and at
+    the uncertain ones of its square.
+    """
+    in_range("leave", leave, 0, 1, open_low=True)
+    z = np.array([[F(2 * (a & 1) - 1), F(2 * (a >> 1) - 1)] for a in range(4)], dtype=object)
+    phi = fill(5 * 4, 0).reshape(5, 4)
+    phi[:4, 0], phi[:4, 1:3], phi[4, 3] = F(1), z, F(1)
+    stay = np.array([(1 - leave) / 2, (1 - leave) / 4, (1 - leave) / 4, F(0)], dtype=object)
+    total = np.array([F(1), F(0), F(0), F(1)], dtype=object)
+    theta = np.array([F(1), F(0), F(0), F(0)], dtype=object)
+    mu = np.array([stay, total - stay]).T
+    return LinearMDP(phi, mu, theta, Discounted(gamma), state=[0, 0, 0, 0, 1], action=[0, 1, 2, 3, 0], rho=0)

@@ -27,6 +27,7 @@ from mdpkit.io.files import atomic
 from mdpkit.kernels.rational import to_fraction
 from mdpkit.models import criterion as criteria
 from mdpkit.models.criterion import Criterion, Discounted
+from mdpkit.models.linear import LinearMDP, LinearMixture
 from mdpkit.models.mdp import MDP
 from mdpkit.models.rewards import UNIT, Reward
 from mdpkit.models.transitions import Transitions
@@ -112,6 +113,16 @@ def read(path: str | os.PathLike[str]) -> MDP:
             return reader.model() if {"mdpkit_format", "meta"} & set(names) else reader.plain()
 
 
+STRUCTURES: dict[str, Any] = {"MDP": MDP, "LinearMDP": LinearMDP, "LinearMixture": LinearMixture}
+
+
+def _structure(mdp: MDP) -> list[tuple[str, Any, Any]]:
+    """The arrays of a model that is linear in features: name, floats, rationals."""
+    if not isinstance(mdp, (LinearMDP, LinearMixture)):
+        return []
+    return [(name, getattr(mdp, name), getattr(mdp, f"{name}_exact")) for name in mdp.arrays]
+
+
 # ------------------------------------------------------------------------------------------------------------ writing
 
 
@@ -151,6 +162,10 @@ class _Writer:
             arrays["labels"] = np.packbits(np.array(list(mdp.labels.values())), axis=1)
         if mdp.rho is not None:
             self.numbers("rho", mdp.rho, mdp.rho_exact)
+        for name, values, exact in _structure(mdp):
+            self.numbers(name, values, exact)
+        if isinstance(mdp, (LinearMDP, LinearMixture)):
+            meta["structure"] = type(mdp).__name__
         if self.codes:
             arrays["rationals"] = _text("\n".join(map(_rational_text, self.codes)))
         meta["arrays"] = sorted(arrays)
@@ -429,8 +444,16 @@ class _Reader:
             "origin": str(meta["origin"]),
             "base": base,
         }
-        mdp = MDP.__new__(MDP)
+        kind = STRUCTURES[meta.get("structure", "MDP")]
+        if kind is not MDP:
+            for name in kind.arrays:
+                fields[name], fields[f"{name}_exact"] = self.numbers(name)
+        mdp: Any = kind.__new__(kind)
         mdp.__setstate__(fields)
+        if kind is not MDP and not mdp.fits():
+            self.fail(
+                "the features do not fit the model", found=f"a {kind.__name__}", needed="rows that are their products"
+            )
         c = meta["criterion"]
         return mdp if c is None else mdp.under(self.criterion(c))
 

@@ -1,6 +1,6 @@
 r"""Directions of stochastic gradient methods with a memory: averages, transport, recursion, and normalized steps.
 
-All are affine in the gradients, in floats or balls.
+In floats or balls.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from mdpkit.kernels import segments
 from mdpkit.typing import Array
 
-__all__ = ["average", "length", "normalized", "recursive", "transport"]
+__all__ = ["adapted", "average", "length", "normalized", "recursive", "transport", "within"]
 
 
 def average(d: Array, g: Array, eta: Any) -> Array:
@@ -39,3 +40,14 @@ def normalized(theta: Array, d: Array, step: Any) -> Array:
     if np.all(d == 0):
         return theta
     return theta + step / length(d) * d
+
+
+def adapted(theta: Array, d: Array, step: Any, square: Any) -> Array:
+    r""":math:`\theta + \alpha\, d / \sqrt{G}` (AdaGrad-norm), G the sum of all :math:`\|d\|^2`; no step where that is zero."""
+    return theta if square == 0 else theta + step / np.sqrt(square) * d
+
+
+def within(x: Array, radius: Any) -> Array:
+    """The nearest point of the Euclidean ball around zero."""
+    norm = length(x)
+    return radius / norm * x if segments.at_least(norm, radius, strict=True) else x

@@ -15,7 +15,19 @@ import numpy as np
 from mdpkit.kernels import reference
 from mdpkit.typing import Array, Ints
 
-__all__ = ["backward", "bernstein_bonus", "count", "expected", "greedy", "hoeffding_bonus", "plan", "variance"]
+__all__ = [
+    "backward",
+    "ball_iota",
+    "bernstein_bonus",
+    "count",
+    "discounted",
+    "expected",
+    "greedy",
+    "hoeffding_bonus",
+    "pessimistic",
+    "plan",
+    "variance",
+]
 
 THETA = 0.6
 C1 = math.sqrt(3.0) / THETA
@@ -60,6 +72,15 @@ def variance(law: Array, V: Array) -> Array:
 def hoeffding_bonus(visits: Array, iota: Any, rest: Any) -> Array:
     r""":math:`R \sqrt{\iota / 2n}`, how far a mean of n numbers of range R may lie below its expectation, ``(L,)``."""
     return rest * np.sqrt(iota / (2 * visits))
+
+
+def ball_iota(n_states: int, logarithm: Any) -> Any:
+    r""":math:`S \ln 2 + \ln(1/\delta)`, with which Hoeffding's bonus serves all values of the range at once.
+
+    An empirical law of n draws is off by at most :math:`\sqrt{2 \iota / n}` in the 1-norm (Weissman et al. 2003, recalled), and
+    the expectation of values of range R by R/2 times that: :math:`\tfrac R2 \sqrt{2 \iota / n} = R \sqrt{\iota / 2n}`.
+    """
+    return n_states * math.log(2) + logarithm
 
 
 def bernstein_bonus(law: Array, V: Array, visits: Array, iota: Any, rest: Any) -> Array:
@@ -110,6 +131,48 @@ def plan(
     return V, choice
 
 
+def pessimistic(
+    r: Array,
+    law: Array,
+    visits: Array,
+    pair_ptr: Ints,
+    pi: Array,
+    after: Array,
+    *,
+    iota: Any,
+    rest: Any,
+    scale: Any = 1.0,
+) -> Array:
+    r"""Values of one stage of a policy from below, ``(S,)``, for rewards in [0, 1] and ``after``, those of the next stage.
+
+    .. math:: \underline V(s) = \sum_a \pi(a|s) \bigl[ r + \max\{\hat P \underline V_+ - b,\; 0\} \bigr], \qquad
+        b = R \sqrt{\iota/2n}
+
+    with R = ``rest``, the range of ``after``; a pair that was never taken is worth its reward.
+    """
+    flow = expected(law, after)
+    seen = visits > 0
+    width = hoeffding_bonus(np.where(seen, visits, 1), iota, rest)
+    value = np.where(seen, np.maximum(flow - scale * width, 0), 0)
+    return np.add.reduceat(pi * (r + value), pair_ptr[:-1])
+
+
+def discounted(
+    r: Array, law: Array, visits: Array, V: Array, gamma: float, *, capital: float, top: float, scale: float = 1.0
+) -> Array:
+    r"""Optimistic action values of a discounted problem, ``(L,)``, for rewards in [0, 1] and V in [0, ``top``].
+
+    .. math:: Q = \min\{ r + \gamma \hat P V + b,\; \mathrm{top} \}, \qquad
+        b = \gamma\, \mathrm{top} \sqrt{(\mathrm{capital} + \ln n(n+1)) / 2n}
+
+    The logarithm pays for all counts at once, as :math:`\sum_n \tfrac{1}{n(n+1)} = 1`.
+    """
+    seen = visits > 0
+    n = np.where(seen, visits, 1.0)
+    width = hoeffding_bonus(n, capital + np.log(n * (n + 1.0)), gamma * top)
+    return np.where(seen, np.minimum(r + gamma * expected(law, V) + scale * width, top), top)
+
+
 def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Ints]:
     r"""Values ``(H + 1, S)`` and greedy pairs ``(H, S)`` of a model taken at its word: no bonus, no cap.
 
@@ -118,7 +181,7 @@ def backward(r: Array, model: Array, pair_ptr: Ints, H: int) -> tuple[Array, Int
     for rewards ``r (n, L)`` and laws ``model (n, S, L)``, n = 1 or H each.
     """
     S = len(pair_ptr) - 1
-    V, choice = np.zeros((H + 1, S)), np.zeros((H, S), dtype=np.int64)
+    V, choice = np.zeros((H + 1, S), dtype=model.dtype), np.zeros((H, S), dtype=np.int64)
     for h in range(H - 1, -1, -1):
         q = r[h if len(r) > 1 else 0] + expected(model[h if len(model) > 1 else 0], V[h + 1])
         V[h], choice[h] = greedy(q, pair_ptr)

@@ -23,6 +23,7 @@ __all__ = [
     "entropy",
     "log_softmax",
     "log_sum_exp",
+    "mirror_backup",
     "mirror_step",
     "penalized_step",
     "relative_entropy",
@@ -56,6 +57,14 @@ def mirror_step(
 ) -> Array:
     r"""Logarithms of the step from :math:`\pi_k`; ``tau`` pulls to the reference, uniform where it is left out, ``(L,)``."""
     return penalized_step(log_pi, eta * q, 1, pair_ptr, eta * tau, log_reference)
+
+
+def mirror_backup(log_pi: Array, q: Array, eta: Any, pair_ptr: Ints) -> tuple[Array, Array]:
+    r"""The value of the mirror step from :math:`\pi_k`, ``(S,)``, and the logarithms of that step, ``(L,)``.
+
+    .. math:: V = \tfrac1\eta \log \sum_a \pi_k e^{\eta Q}, \qquad \pi_{k+1} = \pi_k e^{\eta (Q - V)}
+    """
+    return log_sum_exp(log_pi + eta * q, pair_ptr) / eta, mirror_step(log_pi, q, eta, pair_ptr)
 
 
 def penalized_step(

@@ -1,4 +1,4 @@
-r"""Sums of temporal differences along episodes, with weights that decay backward."""
+r"""Sums of temporal differences along episodes, with weights that decay backward, and eligibility traces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mdpkit.typing import Array
 
-__all__ = ["generalized_advantages"]
+__all__ = ["accumulated", "generalized_advantages"]
 
 
 def generalized_advantages(delta: Array, decay: Any) -> Array:
@@ -22,3 +22,8 @@ def generalized_advantages(delta: Array, decay: Any) -> Array:
     for t in range(T - 2, -1, -1):
         out[..., t] = delta[..., t] + decay[t] * out[..., t + 1]
     return out
+
+
+def accumulated(trace: Any, decay: Any, added: Any) -> Any:
+    """An accumulating trace after one step, ``decay * trace + added``: a number or an array."""
+    return decay * trace + added

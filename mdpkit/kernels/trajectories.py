@@ -19,6 +19,7 @@ __all__ = [
     "curvature",
     "discounts",
     "paths",
+    "place",
     "probability",
     "rewards_to_go",
     "rollouts",
@@ -33,19 +34,20 @@ def rollouts(
     n, H = len(u), (u.shape[1] - 1) // 2
     states, pairs = np.empty((n, H + 1), dtype=np.int64), np.empty((n, H), dtype=np.int64)
     for i in range(n):
-        s = states[i, 0] = _place(start, u[i, 0])
+        s = states[i, 0] = place(start, u[i, 0])
         for h in range(H):
             first, last = pair_ptr[s], pair_ptr[s + 1]
-            k = pairs[i, h] = int(first) + _place(choice[first:last], u[i, 1 + 2 * h])
+            k = pairs[i, h] = int(first) + place(choice[first:last], u[i, 1 + 2 * h])
             first, last = indptr[k], indptr[k + 1]
-            entry = int(first) + _place(cum[first:last], u[i, 2 + 2 * h])
+            entry = int(first) + place(cum[first:last], u[i, 2 + 2 * h])
             s = states[i, h + 1] = int(indices[entry])
     return states, pairs
 
 
-def _place(cumulative: Array, u: float) -> int:
-    place: Any = np.searchsorted(cumulative, u, side="right")
-    return int(place)
+def place(cumulative: Array, u: float) -> int:
+    """The first entry whose cumulative sum exceeds a uniform number of [0, 1)."""
+    found: Any = np.searchsorted(cumulative, u, side="right")
+    return int(found)
 
 
 def paths(support: Bools, pair_ptr: Ints, H: int, starts: Ints) -> tuple[Ints, Ints]:

@@ -10,6 +10,7 @@ from mdpkit.models.criterion import (
     Reachability,
     TotalReward,
 )
+from mdpkit.models.linear import LinearMDP, LinearMixture
 from mdpkit.models.markov import MarkovChain
 from mdpkit.models.mdp import MDP
 from mdpkit.models.policy import FiniteMemory, Markov, Mixture, Policy, Stationary
@@ -26,6 +27,8 @@ __all__ = [
     "FiniteMemory",
     "GenerativeModel",
     "Invariance",
+    "LinearMDP",
+    "LinearMixture",
     "Markov",
     "MarkovChain",
     "Mixture",

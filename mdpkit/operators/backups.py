@@ -15,7 +15,7 @@ import numpy as np
 from mdpkit.errors import OptionError
 from mdpkit.models.sampling import GenerativeModel, check_count, check_generator
 from mdpkit.operators.on_policy import OnPolicy
-from mdpkit.typing import Array
+from mdpkit.typing import Array, Ints
 
 __all__ = ["ActionValues", "BackupRule", "DisturbedBackup", "ExactBackup", "SampledBackup"]
 
@@ -30,8 +30,10 @@ class ActionValues(NamedTuple):
 class BackupRule(Protocol):
     """What every backup can do."""
 
-    def __call__(self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None) -> ActionValues:
-        """The k-th backup of V."""
+    def __call__(
+        self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None, pairs: Ints | None = None
+    ) -> ActionValues:
+        """The k-th backup of V, at all pairs or at those that are given."""
         ...
 
     def gap(self, on: OnPolicy, V: Array, q: Array) -> float:
@@ -39,13 +41,19 @@ class BackupRule(Protocol):
         ...
 
 
+def _at(q: Array, pairs: Ints | None) -> Array:
+    return q if pairs is None else q[pairs]
+
+
 @dataclass(frozen=True)
 class ExactBackup:
     r""":math:`r + \gamma PV`, in the problem's arithmetic."""
 
-    def __call__(self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None) -> ActionValues:
+    def __call__(
+        self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None, pairs: Ints | None = None
+    ) -> ActionValues:
         """The exact backup."""
-        return ActionValues(on.q(V))
+        return ActionValues(_at(on.q(V), pairs))
 
     def gap(self, on: OnPolicy, V: Array, q: Array) -> float:
         """From the least and the largest change."""
@@ -80,9 +88,11 @@ class DisturbedBackup:
         out[:] = [scale * Fraction(int(x), 1000) for x in draw.integers(-1000, 1001, size=n_pairs)]
         return out
 
-    def __call__(self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None) -> ActionValues:
+    def __call__(
+        self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None, pairs: Ints | None = None
+    ) -> ActionValues:
         """The exact backup and the k-th errors."""
-        return ActionValues(on.q(V) + on.number(self.errors(on.n_pairs, k)))
+        return ActionValues(_at(on.q(V) + on.number(self.errors(on.n_pairs, k)), pairs))
 
     def gap(self, on: OnPolicy, V: Array, q: Array) -> float:
         """Unknown."""
@@ -104,16 +114,18 @@ class SampledBackup:
     def __post_init__(self) -> None:
         check_count(self.n, "the number of draws n", 1)
 
-    def __call__(self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None) -> ActionValues:
+    def __call__(
+        self, on: OnPolicy, V: Array, k: int, rng: np.random.Generator | None = None, pairs: Ints | None = None
+    ) -> ActionValues:
         """Means over fresh draws."""
         if V.dtype == object:
             raise OptionError(
                 "transitions are drawn in floats only", found="another arithmetic", needed="a problem in floats"
             )
         oracle = GenerativeModel(on.problem.mdp)
-        pairs = np.repeat(np.arange(on.n_pairs), self.n).reshape(on.n_pairs, self.n)
-        following, rewards = oracle.sample_pairs(pairs, check_generator(rng))
-        q = on.problem.sign * rewards + on.gamma[:, None] * V[following]
+        drawn = np.arange(on.n_pairs) if pairs is None else pairs
+        following, rewards = oracle.sample_pairs(np.repeat(drawn, self.n).reshape(-1, self.n), check_generator(rng))
+        q = on.problem.sign * rewards + on.gamma[drawn, None] * V[following]
         return ActionValues(q.mean(axis=1), oracle.calls)
 
     def gap(self, on: OnPolicy, V: Array, q: Array) -> float:

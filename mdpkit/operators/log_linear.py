@@ -182,6 +182,23 @@ class LogLinear:
         )  # fmt: skip
         return Trajectories(states, pairs)
 
+    def follow(self, pi: Array, s: int, u: Array) -> Trajectories:
+        """The path from state s: two uniform numbers a step, ``u (H, 2)``, for the action and for the next state."""
+        from mdpkit.kernels import sampling
+
+        kernels: Any = sampling
+        P, H = self.on.problem.mdp.P, len(u)
+        choice = kernels.cumulative(self.ptr, segments.floats(pi))[None]
+        states, pairs, entries = (
+            np.empty(H + 1, dtype=np.int64),
+            np.empty(H, dtype=np.int64),
+            np.empty(H, dtype=np.int64),
+        )
+        states[0] = s
+        ptr = np.asarray(self.ptr, dtype=np.int64)
+        kernels.walk(s, 0, 0, u, ptr, choice, P.indptr, P.indices, P.cumulative, 0, states[1:], pairs, entries)
+        return Trajectories(states[None], pairs[None])
+
     def enumerate(self, H: int) -> Trajectories:
         """All trajectories of H steps that are possible under a policy of full support: for tiny models."""
         on = self.on

@@ -12,7 +12,7 @@ import numpy as np
 from mdpkit.claims import Interval, Rate, Row, all_equal, claim, equal, fact, leq, mutant, point
 from mdpkit.claims.cases import once
 from mdpkit.claims.exact import Exact
-from mdpkit.claims.learning import Counts, episodic, stage_values, value_error, value_of
+from mdpkit.claims.learning import Counts, episodic, value_error, value_of
 from mdpkit.claims.rounding import all_near, factors, near
 from mdpkit.claims.statistics import proportion
 from mdpkit.claims.trial import play, rounds
@@ -181,7 +181,7 @@ def commit_regret(
     delta=1e-3,
     rate=[
         Rate(2 / 3, "exactly", 0.03, series="explore-then-commit"),
-        Rate(0.5, "at_most", 0.05, series="optimism"),
+        Rate(0.5, "at_most", 0.1, series="optimism"),
     ],
     about=[ExploreThenCommit, UCBVI],
 )
@@ -193,11 +193,11 @@ def separation(
     power: float = 2 / 3,
     scale: float = 1.0,
     falling: bool = True,
-    runs: int = 60,
-    optimists: int = 10,
+    runs: int = 40,
+    optimists: int = 16,
 ) -> Iterator[Row]:
     """No length of exploration is good for a large and for a small gap: the worse of the two costs K^(2/3), optimism the root."""
-    grid = np.geomspace(10_000, 300_000, 6).astype(int).tolist()
+    grid = np.geomspace(5_000, 80_000, 5).astype(int).tolist()
     for K in grid:
         edges = (0.4, 2 * K ** (-1 / 3)) if falling else (0.4, 0.4)
         lengths = {p: math.ceil(round(K**p, 9)) for p in (0.4, power, 5 / 6)}
@@ -206,7 +206,7 @@ def separation(
             for edge in edges:
                 cost, wrong, low, tried = edge / 2, 0, 0.0, 1
                 if p <= power:  # otherwise exploring alone costs enough
-                    tried = 4 if edge == 0.4 else runs
+                    tried = 4 if edge == 0.4 else runs if p < power else 6
                     cost, wrong = committed(edge, m, tried, rng)
                     yield near(cost, Fraction(edge) / 2, Fraction(1, 2**40), f"K={K}, cost of exploring")
                     if abs(cost - edge / 2) > 1e-9:

@@ -165,7 +165,7 @@ def extended_gain(_: Any, *, rng: Any = None, radius: int = 1, empirical: bool =
         gain = min(tilde.gain(choice.tolist()))
         yield leq(Fraction(float(low)) - rounding, gain, f"{trial}, attained")
         models = [worst]
-        for _model_ in range(4):
+        for _ in range(4):
             share = Fraction(int(rng.integers(0, 5)), 4)
             other = [
                 _most(laws[k], [Fraction(int(x)) for x in rng.permutation(S)], radius * width[k]) for k in range(L)
@@ -259,8 +259,8 @@ def around(x: Any, error: Any) -> Any:
 
 @claim(
     "jaksch2010:plan",
-    says=r"t_{k+1} = \min\{t : v_k(s_t, \tilde\pi_k(s_t)) \ge \max(1, N_k(s_t, \tilde\pi_k(s_t)))\}, \qquad \tilde \pi_k \text{ greedy"
-    r" for } u_i, \; \mathrm{sp}(\tilde T u_i - u_i) < 1/\sqrt{t_k}",
+    says=r"t_{k+1} = \min\{t : v_k(s_t, \tilde\pi_k(s_t)) \ge \max(1, N_k(s_t, \tilde\pi_k(s_t)))\}, \qquad \tilde \pi_k"
+    r" \text{ greedy for } u_i, \; \mathrm{sp}(\tilde T u_i - u_i) < 1/\sqrt{t_k}",
     where="Figures 1 and 2, recalled",
     kind="identity",
     mode="numeric",

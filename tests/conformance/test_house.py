@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 import mdpkit
-from mdpkit.solver import Solver
+from mdpkit.learner import Learner
+from mdpkit.solver import Estimator, Solver
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (
@@ -38,6 +39,8 @@ HEAVY = (
 )
 SECTIONS = (".. math::", "**Guarantee.**", "*Departures.*", "Parameters\n", "References\n", "Examples\n")
 NEEDED = (".. math::", "**Guarantee.**", "References\n", "Examples\n")
+BASES = (Solver, Estimator, Learner)
+"""What files of rooms export: final classes below one of these."""
 KINDS = {"upper", "lower", "tight", "identity", "rate", "monotone", "separation", "counterexample"}
 
 SOLVER_FILES = sorted(p for p in (ROOT / "solvers").glob("*/*.py") if not p.name.startswith("_"))
@@ -59,10 +62,10 @@ def module_of(path: Path):
     return importlib.import_module("mdpkit." + ".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
-def classes_of(path: Path) -> list[type[Solver]]:
+def classes_of(path: Path) -> list[type]:
     module = module_of(path)
     exported = [getattr(module, item) for item in getattr(module, "__all__", ())]
-    return [c for c in exported if inspect.isclass(c) and issubclass(c, Solver) and not inspect.isabstract(c)]
+    return [c for c in exported if inspect.isclass(c) and issubclass(c, BASES) and not inspect.isabstract(c)]
 
 
 def bib_keys() -> list[str]:
@@ -142,7 +145,7 @@ def test_solver_file_has_a_test_file(path):
     )
 
 
-PROVEN_ROOMS = ("average_reward", "dynamic_programming")
+PROVEN_ROOMS = ("average_reward", "dynamic_programming", "evaluation", "exploration", "linear")
 
 
 @pytest.mark.parametrize("path", [p for p in SOLVER_FILES if p.parent.name in PROVEN_ROOMS], ids=name)

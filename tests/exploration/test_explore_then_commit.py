@@ -42,6 +42,6 @@ def test_refusals() -> None:
         ExploreThenCommit(0)
     with pytest.raises(UnsupportedError, match="does not play"):
         mk.play(river.under(mk.AverageReward()), ExploreThenCommit(), steps=3, rng=np.random.default_rng(0))
+    noisy = Environment(river.under(mk.FiniteHorizon(3)), "bernoulli")
     with pytest.raises(UnsupportedError, match="needs to know the rewards"):
-        noisy = Environment(river.under(mk.FiniteHorizon(3)), "bernoulli")
         mk.play(noisy, ExploreThenCommit(), episodes=3, rng=np.random.default_rng(0))

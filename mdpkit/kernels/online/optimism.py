@@ -10,7 +10,7 @@ from numba import njit
 from mdpkit.kernels.online.episodes import best_pairs, value_of_choice, walk_choice
 from mdpkit.kernels.optimism import C1, C2
 
-__all__ = ["backward", "count", "plan", "ucbvi"]
+__all__ = ["backward", "count", "pessimistic", "plan", "ucbvi"]
 
 
 @njit(cache=True, nogil=True)
@@ -64,6 +64,26 @@ def plan(r, model, visits, pair_ptr, H, iota, scale, bernstein, V, choice, q, sq
             else:
                 q[k] = reward[k] + rest
         best_pairs(q, pair_ptr, V[h], choice[h])
+
+
+@njit(cache=True, nogil=True)
+def pessimistic(r, law, visits, pair_ptr, pi, after, iota, rest, scale, V, q):
+    """Values of one stage of a policy from below, written into V ``(S,)``, which is not ``after``; q: work ``(L,)``."""
+    S, L = law.shape
+    q[:] = 0.0
+    for t in range(S):
+        v = after[t]
+        for k in range(L):
+            q[k] += law[t, k] * v
+    for s in range(S):
+        total = 0.0
+        for k in range(pair_ptr[s], pair_ptr[s + 1]):
+            if pi[k] > 0.0:
+                value = r[k]
+                if visits[k] > 0.0:
+                    value += max(q[k] - scale * (rest * np.sqrt(iota / (2.0 * visits[k]))), 0.0)
+                total += pi[k] * value
+        V[s] = total
 
 
 @njit(cache=True, nogil=True)

@@ -1,0 +1,1 @@
+"""Claims about methods that estimate the value of a policy."""
