@@ -24,7 +24,8 @@ from mdpkit.solvers.exploration.ucbvi import UCBVI
 
 @claim(
     "lattimore2020:plan",
-    says=r"\pi_k(a|s) = 1/|A(s)| \; (k < m), \qquad \pi_k \in \arg\max_\pi V^\pi_{\hat P} \; (k \ge m), \qquad m = \lceil K^{2/3} \rceil",
+    says=r"\pi_k(a|s) = 1/|A(s)| \; (k < m), \qquad \pi_k \in \arg\max_\pi V^\pi_{\hat P} \; (k \ge m), \qquad"
+    r" m = \lceil K^{2/3} \rceil",
     where="Algorithm 1 of chapter 6, recalled, for episodes",
     kind="identity",
     mode="numeric",
@@ -166,8 +167,8 @@ def commit_regret(
 
 @claim(
     "lattimore2020:separation",
-    says=r"\max_{\Delta \in \{2/5, 2K^{-1/3}\}} \mathrm{E} R_K \ge K^{2/3}/20 \text{ for each tried length } m, \text{ of order }"
-    r" K^{2/3} \text{ at } m = \lceil K^{2/3} \rceil; \qquad R_K(\text{UCBVI}) = O(\sqrt K)",
+    says=r"\max_{\Delta \in \{2/5, 2K^{-1/3}\}} \mathrm{E} R_K \ge K^{2/3}/20 \text{ for each tried length } m, \text{ of"
+    r" order } K^{2/3} \text{ at } m = \lceil K^{2/3} \rceil; \qquad R_K(\text{UCBVI}) = O(\sqrt K)",
     where="Section 6.1 for one gap, recalled; the pair of gaps is derived in docs/theory/exploration",
     kind="rate",
     mode="statistical",
@@ -196,7 +197,7 @@ def separation(
     runs: int = 40,
     optimists: int = 16,
 ) -> Iterator[Row]:
-    """No length of exploration is good for a large and for a small gap: the worse of the two costs K^(2/3), optimism the root."""
+    """No length of exploration suits a large and a small gap: the worse costs K^(2/3), and optimism the root of K at most."""
     grid = np.geomspace(5_000, 80_000, 5).astype(int).tolist()
     for K in grid:
         edges = (0.4, 2 * K ** (-1 / 3)) if falling else (0.4, 0.4)
