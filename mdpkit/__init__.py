@@ -33,7 +33,7 @@ from mdpkit.simulate import simulate
 from mdpkit.solution import Solution, Status
 
 if TYPE_CHECKING:
-    from mdpkit import certificates, claims, instances, io, operators, plots, proofs, solvers
+    from mdpkit import certificates, claims, experiments, instances, io, operators, plots, proofs, solvers
     from mdpkit.io import (
         from_dataframe,
         from_pymdptoolbox,
@@ -82,6 +82,7 @@ __all__ = [
     "classify",
     "estimate",
     "evaluate",
+    "experiments",
     "from_dataframe",
     "from_pymdptoolbox",
     "from_quantecon",
@@ -109,7 +110,7 @@ _IO = (
     "to_quantecon",
 )  # fmt: skip
 _FUNCTIONS = dict.fromkeys(_IO, "mdpkit.io") | {"classify": "mdpkit.reductions.communicating"}
-_MODULES = ("certificates", "claims", "instances", "io", "plots", "proofs", "solvers", "operators")
+_MODULES = ("certificates", "claims", "experiments", "instances", "io", "plots", "proofs", "solvers", "operators")
 
 
 def __getattr__(name: str) -> Any:

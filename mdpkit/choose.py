@@ -246,9 +246,11 @@ def learner(text: str) -> Learner[Any]:
 
 def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
     name, _, query = text.partition("?")
-    key = name.strip().replace("-", "_").lower()
-    if key not in known:
-        raise OptionError(f"unknown {what} {name!r}", way_out=nearest(key, known))
+    # Underscores are where a reader puts them: step_mix, stepmix and step-mix are one.
+    spelled = {each.replace("_", ""): each for each in known}
+    key = spelled.get(name.strip().lower().replace("-", "").replace("_", ""))
+    if key is None:
+        raise OptionError(f"unknown {what} {name!r}", way_out=nearest(name.strip().replace("-", "_").lower(), known))
     kind = known[key]
     fields = {spec.name: spec for spec in dataclasses.fields(kind) if spec.init}
     values: dict[str, Any] = {}
@@ -257,6 +259,10 @@ def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
         if parameter not in fields:
             raise OptionError(f"{what} {name!r} has no parameter {parameter!r}", way_out=nearest(parameter, fields))
         known_type = cast("Any", fields[parameter].default).__class__
+        if known_type is type(None):  # what may be left out says in its annotation what it is
+            known_type = {"int": int, "float": float, "bool": bool}.get(
+                str(fields[parameter].type).partition(" ")[0], str
+            )
         try:
             if not equals:
                 raise ValueError

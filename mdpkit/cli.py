@@ -1,4 +1,4 @@
-"""The command line: ``mdpkit solve``, ``check``, ``instances``, ``methods``, ``convert``, ``claims`` and ``verify``.
+"""The command line: ``mdpkit solve``, ``check``, ``regret``, ``sample-complexity``, ``instances``, ``methods``, ``claims`` …
 
 Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
 rule was not met or a claim does not stand, 2 bad input or usage, 130 interrupted.
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 OK, FAILED, BAD, INTERRUPTED = 0, 1, 2, 130
+_given: list[str] = []
 BY_STATE = ("V", "policy", "bias", "exact_V", "exact_bias")
 SHOWN = 12
 LONG = 120
@@ -118,6 +119,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stan
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    _given[:] = arguments
     digits = sys.get_int_max_str_digits()
     sys.set_int_max_str_digits(0)  # exact answers may be long
     try:
@@ -435,6 +437,292 @@ def convert(
     _finish(run, quiet)
 
 
+Instances = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--instance",
+        metavar="SOURCE",
+        help="A problem: a named instance such as 'riverswim?variant=ucrl2', a model file or gym:ID; repeatable.",
+        show_default=False,
+    ),
+]
+LearnerNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--learner", metavar="NAME", help="A learner, 'name' or 'name?parameter=value'; repeatable.", show_default=False
+    ),
+]
+Episodes = Annotated[int | None, typer.Option("--episodes", metavar="K", help="Episodes of each run.", min=1)]
+StepCount = Annotated[
+    int | None, typer.Option("--steps", metavar="T", help="Steps of each run of a continuing problem.", min=1)
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", metavar="N", help="How many seeds; 10 by default.", min=1, show_default=False)
+]
+RootSeed = Annotated[
+    int | None, typer.Option("--seed", metavar="S", help="The root seed; 0 by default.", min=0, show_default=False)
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", help="Runs at a time; as many as cores by default.", show_default=False),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Keep every finished run here, go on from here, or draw what is here.",
+        show_default=False,
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw a picture: .png, .pdf or .svg.", show_default=False),
+]
+Dark = Annotated[bool, typer.Option("--dark", help="A picture for dark pages.")]
+Noise = Annotated[
+    str | None, typer.Option("--noise", metavar="LAW", help="bernoulli: rewards are coins of their mean, and hidden.")
+]
+Known = Annotated[bool, typer.Option("--known", help="Tell learners the transition law.")]
+UnitRewards = Annotated[bool, typer.Option("--unit-rewards", help="Map rewards onto [0, 1], in proportion.")]
+Delay = Annotated[
+    int | None, typer.Option("--delay", metavar="D", help="Feedback on an episode comes D episodes later.", min=0)
+]
+Confidence = Annotated[float, typer.Option("--confidence", metavar="P", help="Of bands and intervals; 0 < P < 1.")]
+PICTURES = (".png", ".pdf", ".svg")
+DRAWN = "drawn by mdpkit"
+
+
+@app.command()
+def regret(
+    instance: Instances = None,
+    learner: LearnerNames = None,
+    episodes: Episodes = None,
+    steps: StepCount = None,
+    horizon: Horizon = None,
+    gamma: Gamma = None,
+    reward: RewardName = None,
+    minimize: Minimize = None,
+    initial: Initial = None,
+    noise: Noise = None,
+    known: Known = False,
+    unit_rewards: UnitRewards = False,
+    delay: Delay = None,
+    seeds: Seeds = None,
+    seed: RootSeed = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    plot: Plot = None,
+    note: Annotated[
+        list[str] | None,
+        typer.Option("--note", metavar="NAME", help="Also draw what learners note, for example index; repeatable."),
+    ] = None,
+    dark: Dark = False,
+    confidence: Confidence = 0.95,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Play learners on problems over seeds: exact regret, bands, comparisons, pictures.
+
+    Problems are of episodes (--horizon H --episodes K), continuing (--steps T), or discounted with resets (--gamma X
+    --episodes K). With --data, finished runs are kept: the same command goes on where a run was stopped, with more seeds or
+    learners it adds them, and with --data alone it draws what is there without running anything.
+
+    Exit codes: 0 done, 1 drawn from a folder in which runs are missing, 2 bad input or usage, 130 interrupted.
+    """
+
+    def run() -> int:
+        from mdpkit import experiments
+
+        _check_picture(plot, force)
+        asked = [horizon, gamma, reward, minimize, initial, noise, delay, seeds, seed, episodes, steps]
+        if not instance and not learner:
+            if any(option is not None for option in asked) or known or unit_rewards or data is None:
+                raise OptionError(
+                    "nothing to play",
+                    needed="--instance SOURCE and --learner NAME",
+                    way_out="mdpkit instances and mdpkit methods list them; --data DIR alone draws what a folder holds",
+                )
+            found = experiments.load_regret(data, confidence)
+        else:
+            question = _question(
+                None, "average" if steps is not None else None, gamma, horizon, reward, minimize, initial, None
+            )
+            where = _places(instance, question, noise, known, unit_rewards, delay)
+            with _progress("playing", quiet) as progress:
+                found = _kept(
+                    lambda: experiments.regret(
+                        where,
+                        _required(learner, "--learner NAME", "mdpkit methods lists the learners"),
+                        episodes=episodes,
+                        steps=steps,
+                        seeds=10 if seeds is None else seeds,
+                        seed=seed or 0,
+                        jobs=jobs or os.cpu_count() or 1,
+                        data=data,
+                        confidence=confidence,
+                        progress=_sweeping(progress),
+                        command=_command(),
+                    ),
+                    data,
+                )
+        if found is None:
+            return INTERRUPTED
+        if plot is not None:
+            from mdpkit.plots.regret import regret_figure
+
+            _draw(lambda: regret_figure(found, notes=tuple(note or ())), plot, dark)
+        if json:
+            _write(_json(_finite(found.summary())))
+        else:
+            _print(_regret_table(found), *found.sentences())
+            _print(*_kept_where(found, data, plot))
+        return FAILED if found.missing else OK
+
+    _finish(run, quiet, verbose)
+
+
+@app.command("sample-complexity")
+def sample_complexity(
+    instance: Annotated[
+        str | None,
+        typer.Option(
+            "--instance",
+            metavar="SOURCE",
+            help="A named instance such as 'riverswim?variant=ucrl2', a model file or gym:ID.",
+            show_default=False,
+        ),
+    ] = None,
+    learner: LearnerNames = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="A solver that draws from a generative model, in place of learners; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="NAME=A,B,…",
+            help="eps=0.1,0.2 (needed); gamma, horizon, or a parameter of the instance such as n_states=4,6,8; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    episodes: Episodes = None,
+    steps: StepCount = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", metavar="N", help="The most draws of a solver.", min=1)
+    ] = None,
+    when: Annotated[
+        str, typer.Option("--when", metavar="WHAT", help="What is counted: first, settled, average or mistakes.")
+    ] = "first",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="NAME", help="Abscissa: eps, horizon for 1/(1-gamma), H, S, A, d, or one of the grid."
+        ),
+    ] = None,
+    horizon: Horizon = None,
+    gamma: Gamma = None,
+    reward: RewardName = None,
+    minimize: Minimize = None,
+    initial: Initial = None,
+    noise: Noise = None,
+    known: Known = False,
+    unit_rewards: UnitRewards = False,
+    delay: Delay = None,
+    seeds: Seeds = None,
+    seed: RootSeed = None,
+    jobs: Jobs = None,
+    data: Data = None,
+    plot: Plot = None,
+    dark: Dark = False,
+    confidence: Confidence = 0.95,
+    force: Force = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Count episodes, steps or samples until eps-optimality, over a grid of problems.
+
+    Losses are exact. What is not reached within the run is reported as more than its length. With --data, finished runs are
+    kept; with --data alone, what is there is shown and drawn without running anything.
+
+    Exit codes: 0 done, 1 shown from a folder in which runs are missing, 2 bad input or usage, 130 interrupted.
+    """
+
+    def run() -> int:
+        from mdpkit import experiments
+
+        _check_picture(plot, force)
+        options = [horizon, gamma, reward, minimize, initial, noise, delay, seeds, seed, episodes, steps, samples, grid]
+        if not instance and not learner and not method:
+            if any(option is not None for option in options) or known or unit_rewards or data is None:
+                raise OptionError(
+                    "nothing to count",
+                    needed="--instance SOURCE, --grid eps=…, and --learner NAME or --method NAME",
+                    way_out="mdpkit instances and mdpkit methods list them; --data DIR alone shows what a folder holds",
+                )
+            found = experiments.load_sample_complexity(data, when, confidence)
+        else:
+            axes = _grid_of(grid or [])
+            eps = axes.pop("eps", None)
+            if eps is None:
+                raise OptionError(
+                    "no accuracy is given", needed="--grid eps=0.1, or several values: --grid eps=0.1,0.2"
+                )
+            (source,) = _required([instance] if instance else None, "--instance SOURCE", "mdpkit instances lists them")
+            if learner and method:
+                raise OptionError("learners count episodes, solvers samples", needed="--learner or --method, not both")
+            criterion = "average" if steps is not None else None
+            place = _family(
+                source, (criterion, gamma, horizon, reward, minimize, initial), noise, known, unit_rewards, delay
+            )
+            who = _required(learner or method, "--learner NAME or --method NAME", "mdpkit methods lists them")
+            with _progress("counting", quiet) as progress:
+                found = _kept(
+                    lambda: experiments.sample_complexity(
+                        place,
+                        who,
+                        eps=eps,
+                        grid=axes,
+                        episodes=episodes,
+                        steps=steps,
+                        samples=samples,
+                        when=when,
+                        seeds=10 if seeds is None else seeds,
+                        seed=seed or 0,
+                        jobs=jobs or os.cpu_count() or 1,
+                        data=data,
+                        confidence=confidence,
+                        progress=_sweeping(progress),
+                        command=_command(),
+                    ),
+                    data,
+                )
+        if found is None:
+            return INTERRUPTED
+        axis = against or (found.axes[0] if found.axes else None)
+        if axis is not None:
+            found.lines(axis)  # says what there is, if this is none
+        if plot is not None:
+            _draw(lambda: found.plot(axis).figure, plot, dark)
+        if json:
+            _write(_json(_finite(found.summary())))
+        else:
+            _print(*_count_tables(found, axis), *found.sentences())
+            _print(*_kept_where(found, data, plot))
+        return FAILED if found.missing else OK
+
+    _finish(run, quiet, verbose)
+
+
 @app.command()
 def claims(
     patterns: Annotated[
@@ -662,6 +950,239 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return found.stdout.strip()
+
+
+# -- experiments -------------------------------------------------------------------------------------------------------
+
+
+def _required(names: list[str] | None, needed: str, way_out: str) -> list[str]:
+    if not names:
+        raise OptionError("something is missing", needed=needed, way_out=way_out)
+    return names
+
+
+def _places(
+    sources: list[str] | None,
+    question: Question,
+    noise: str | None,
+    known: bool,
+    unit_rewards: bool,
+    delay: int | None,
+) -> dict[str, Any]:
+    """Environments by source."""
+    from mdpkit.experiments.regret import source_of
+
+    names = _required(sources, "--instance SOURCE", "mdpkit instances lists the named ones")
+    found: dict[str, Any] = {}
+    for text in names:
+        label = text.removeprefix("instance:")
+        if label in found:
+            raise OptionError(f"--instance {text} is given twice", needed="different ones")
+        problem, _ = question.pose(source_of(text))
+        found[label] = _place_of(problem, noise, known, unit_rewards, delay)
+    return found
+
+
+def _place_of(problem: MDP, noise: str | None, known: bool, unit_rewards: bool, delay: int | None) -> Any:
+    from mdpkit.environment import Delayed, Environment
+    from mdpkit.environment import unit_rewards as rescaled
+
+    place = Environment(rescaled(problem) if unit_rewards else problem, noise, known=known)
+    return place if delay is None else Delayed(place, delay)
+
+
+def _command() -> str:
+    """What was typed, for shells."""
+    import shlex
+
+    return shlex.join(["mdpkit", *_given])
+
+
+def _sweeping(progress: Progress) -> Callable[[Any], None]:
+    """The progress line as a sweep tells it."""
+
+    def tell(status: Any) -> None:
+        stored = f", {status.stored} of them stored before" if status.stored else ""
+        progress.enter(f"{status.done} of {status.total} runs done{stored}", status.left)
+
+    return tell
+
+
+def _kept(run: Callable[[], Any], data: Path | None) -> Any:
+    """What a sweep gives, or None after Ctrl-C, with a word on what was kept."""
+    try:
+        return run()
+    except KeyboardInterrupt:
+        if data is None:
+            _say("interrupted; nothing was kept: --data DIR keeps finished runs")
+        else:
+            done = sum(1 for _ in data.glob("cells/*/*/*.npz"))
+            _say(f"interrupted: {_count(done, 'finished run')} kept in {data}; the same command goes on from there")
+        return None
+
+
+def _check_picture(path: Path | None, force: bool) -> None:
+    """Refuse a picture before anything is computed; one that was drawn here before is drawn again."""
+    from importlib.util import find_spec
+
+    from mdpkit.io.files import check_target
+
+    if path is None:
+        return
+    if path.suffix.lower() not in PICTURES:
+        raise OptionError(
+            f"--plot {path} has another ending", found=path.suffix or "none", needed=" or ".join(PICTURES)
+        )
+    if find_spec("matplotlib") is None:
+        raise UnsupportedError("pictures need matplotlib", way_out="pip install 'mdpkit[experiments]'")
+    ours = path.is_file() and not path.is_symlink() and DRAWN.encode() in path.read_bytes()
+    try:
+        check_target(path, force or ours)
+    except OutputExistsError:
+        raise OutputExistsError(
+            f"{path} exists, and was not drawn by mdpkit", way_out="choose another name for --plot, or pass --force"
+        ) from None
+
+
+def _draw(figure: Callable[[], Any], path: Path, dark: bool) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from mdpkit.io.files import atomic
+
+    ending = path.suffix.lower()[1:]
+    style: Any = ["dark_background"] if dark else []
+    with plt.style.context(style):
+        drawn = figure()
+        with atomic(path, overwrite=True) as file:
+            words = {"Software": DRAWN} if ending == "png" else {"Creator": DRAWN}
+            drawn.savefig(file, format=ending, dpi=150, metadata=words, transparent=False)
+        plt.close(drawn)
+
+
+def _finite(value: Any) -> Any:
+    """Plain types for JSON: numbers that are none become null, infinities text."""
+    if isinstance(value, dict):
+        return {str(key): _finite(entry) for key, entry in cast("dict[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in cast("Sequence[Any]", value)]
+    return _plain(value) if isinstance(value, (float, np.floating)) else value
+
+
+def _interval(value: float | None, lower: float | None, upper: float | None, digits: int = 4) -> str:
+    if value is None:
+        return ""
+    if lower is None or upper is None:
+        return f"{value:.{digits}g}"
+    return f"{value:.{digits}g} [{lower:.{digits}g}, {upper:.{digits}g}]"
+
+
+def _regret_table(found: Any) -> Table:
+    unit, several = found.unit, len(found.problems) > 1
+    table = _grid(
+        *(["problem"] if several else []), "learner", "seeds", f"regret after {_count(found.rounds, unit)}",
+        f"lost in the last {unit}", "slope of the last decade",
+    )  # fmt: skip
+    for row in found.table():
+        table.add_row(
+            *([row["problem"]] if several else []), row["learner"], str(row["seeds"]),
+            _interval(row["regret"], row["lower"], row["upper"]), f"{row['last_gap']:.3g}",
+            _interval(row["slope"], row["slope_lower"], row["slope_upper"], 3),
+        )  # fmt: skip
+    return table
+
+
+def _grid_of(texts: Sequence[str]) -> dict[str, list[str]]:
+    """``name=a,b`` as lists of texts."""
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name, parts = name.strip(), [part.strip() for part in values.split(",")]
+        if not equals or not name or not all(parts):
+            raise OptionError("--grid does not read", found=text, needed="NAME=A,B,… such as eps=0.1,0.2")
+        if name in found or len(set(parts)) < len(parts):
+            raise OptionError(f"--grid {name} gives something twice", found=text, needed="each name and value once")
+        found[name] = parts
+    return found
+
+
+def _family(
+    source: str,
+    posed: tuple[Any, ...],
+    noise: str | None,
+    known: bool,
+    unit_rewards: bool,
+    delay: int | None,
+) -> Callable[..., Any]:
+    """The problem at a point of a grid."""
+    from mdpkit import instances as named
+    from mdpkit.experiments.regret import is_instance, source_of
+
+    criterion, gamma, horizon, reward, minimize, initial = posed
+
+    def build(**point: str) -> Any:
+        for name, option in (("gamma", gamma), ("horizon", horizon)):
+            if name in point and option is not None:
+                raise OptionError(f"--{name} is also in the grid", needed="one of them")
+        stages = point.pop("horizon", horizon)
+        if stages is not None and not str(stages).isdigit():
+            raise OptionError("the horizon in the grid is no number of stages", found=stages, needed="an integer >= 0")
+        question = _question(
+            None,
+            criterion,
+            point.pop("gamma", gamma),
+            None if stages is None else int(stages),
+            reward,
+            minimize,
+            initial,
+            None,
+        )
+        if point and not is_instance(source):
+            raise OptionError(f"{source} has no parameters", found=", ".join(point), needed="gamma or horizon")
+        if point:
+            name, given = named.parse(source)
+            model = named.make(name, **{**given, **point})
+        else:
+            model = source_of(source)
+        problem, _ = question.pose(model)
+        return _place_of(problem, noise, known, unit_rewards, delay)
+
+    return build
+
+
+def _count_tables(found: Any, axis: str | None) -> list[Any]:
+    several = any(found.points)
+    table = _grid(*(["problem"] if several else []), "method", "eps", "got there", "mean", "median")
+    for row in found.table():
+        mean = (
+            _interval(row["mean"], row["lower"], row["upper"])
+            if row["mean"] is not None
+            else f"> {row['more_than']:,.6g}"
+        )
+        median = f"{row['median']:,.6g}" if math.isfinite(row["median"]) else f"> {found.limit:,}"
+        table.add_row(
+            *([row["point"]] if several else []), row["method"], f"{row['eps']:g}", f"{row['reached']} of {row['seeds']}",
+            mean, median,
+        )  # fmt: skip
+    rows = [] if axis is None else [row for row in found.slopes(axis) if row["slope"] is not None]
+    if not rows:
+        return [table]
+    slopes = _grid(f"slope against {axis}", "where", "slope", "abscissas")
+    for row in rows:
+        used = f"{row['used']} of {row['abscissas']}"
+        slopes.add_row(row["method"], row["fixed"], _interval(row["slope"], row["lower"], row["upper"]), used)
+    return [table, slopes]
+
+
+def _kept_where(found: Any, data: Path | None, plot: Path | None) -> list[str]:
+    said: list[str] = []
+    if data is not None:
+        said.append(f"{data}: {_count(found.computed, 'run')} computed, {found.stored} found there.")
+    if plot is not None:
+        said.append(f"The picture is {plot}.")
+    return said
 
 
 # -- from options to an answer -----------------------------------------------------------------------------------------

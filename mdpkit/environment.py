@@ -16,10 +16,19 @@ from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.learner import Arena, View
 from mdpkit.models.canonical import Canonical, canonical
 from mdpkit.models.mdp import MDP
-from mdpkit.models.sampling import initial_law
+from mdpkit.models.sampling import check_count, initial_law
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Adversarial", "Delayed", "Environment", "environment_of", "unit_rewards"]
+__all__ = [
+    "Adversarial",
+    "Delayed",
+    "Environment",
+    "environment_of",
+    "independent",
+    "random_walk",
+    "switching",
+    "unit_rewards",
+]
 
 KINDS = ("finite", "average", "discounted")
 
@@ -86,6 +95,16 @@ class Environment:
         return False
 
     @property
+    def delayed(self) -> bool:
+        """Whether feedback may come late."""
+        return False
+
+    @property
+    def revealed(self) -> bool:
+        """Whether learners are told an episode's whole table with its feedback."""
+        return False
+
+    @property
     def tables(self) -> Floats:
         """Mean rewards to maximize, ``(M, n, L)`` with n = 1 or H: the tables that episodes have."""
         return np.ascontiguousarray(self.problem.r.reshape(1, -1, self.mdp.n_pairs))
@@ -133,7 +152,8 @@ class Environment:
             high=high if self.base.noise is None else 1.0,
             P=p.P if self.base.known else None,
             phi=getattr(mdp, "features", None),
-            delays=bool(len(self.arrival(1))),
+            delays=self.delayed,
+            revealed=self.revealed,
         )
 
     def arena(self, rounds: int) -> Arena:
@@ -172,21 +192,30 @@ class Adversarial(Environment):
     ----------
     environment : Environment or MDP
         With a finite horizon; its own rewards are not paid.
-    rewards : (M, L), (M, H, L) or callable
-        Tables of mean rewards by pair; or ``rewards(K)``, which returns them and the choice for K episodes.
+    rewards : (M, L) or (M, H, L)
+        Tables of mean rewards by pair, to maximize; :func:`switching`, :func:`random_walk` and :func:`independent` make
+        tables and choices: ``Adversarial(mdp, *switching(tables, 1000, 10))``.
     which : (K,) int, optional
         Which table each episode has; episodes go through the tables in turn by default.
+    revealed : bool
+        Whether feedback tells the whole table of its episode, not only what was paid on the way (full information).
 
     Raises
     ------
     OptionError
-        For shapes that do not fit, or for fewer entries of ``which`` than episodes.
+        For shapes that do not fit, for fewer entries of ``which`` than episodes, for tables that are no means of coins
+        where rewards are coins, or where an adversary is there already.
     UnsupportedError
         Without a finite horizon.
     """
 
-    def __init__(self, environment: Environment | MDP, rewards: Any, which: Any = None):
+    def __init__(self, environment: Environment | MDP, rewards: Any, which: Any = None, *, revealed: bool = False):
         self._inner = environment_of(environment)
+        self._revealed = bool(revealed)
+        if self._inner.adversarial:
+            raise OptionError(
+                "there is an adversary already", found=repr(self._inner), needed="an environment without one"
+            )
         base = self._inner.base
         if base.problem.kind != "finite":
             raise UnsupportedError("an adversary plays episodes", needed="FiniteHorizon(H)")
@@ -202,11 +231,17 @@ class Adversarial(Environment):
         if not np.all(np.isfinite(tables)):
             raise OptionError("the adversary's rewards are not finite", needed="numbers")
         self._tables = np.ascontiguousarray(tables)
-        self._which = None if which is None else np.asarray(which, dtype=np.int64)
-        if self._which is not None and (
-            self._which.ndim != 1 or np.any((self._which < 0) | (self._which >= len(tables)))
-        ):
-            raise OptionError("which names no table", found=which, needed=f"integers from 0 to {len(tables) - 1}")
+        if base.noise and (tables.min() < 0 or tables.max() > 1):
+            raise OptionError(
+                "a reward is no mean of a coin", found=f"rewards in [{tables.min():g}, {tables.max():g}]",
+                needed="0 <= r <= 1",
+            )  # fmt: skip
+        self._which = None
+        if which is not None:
+            chosen = np.asarray(which)
+            if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or np.any((chosen < 0) | (chosen >= len(tables))):
+                raise OptionError("which names no table", found=which, needed=f"integers from 0 to {len(tables) - 1}")
+            self._which = chosen.astype(np.int64)
 
     @property
     def base(self) -> Environment:
@@ -217,6 +252,16 @@ class Adversarial(Environment):
     def adversarial(self) -> bool:
         """Whether rewards change from episode to episode."""
         return True
+
+    @property
+    def delayed(self) -> bool:
+        """Whether feedback may come late."""
+        return self._inner.delayed
+
+    @property
+    def revealed(self) -> bool:
+        """Whether learners are told an episode's whole table with its feedback."""
+        return self._revealed
 
     @property
     def tables(self) -> Floats:
@@ -254,13 +299,19 @@ class Delayed(Environment):
     Raises
     ------
     OptionError
-        For a negative delay, or a sequence of another length than the number of episodes.
+        For a negative delay, a sequence of another length than the number of episodes, or where feedback is late already.
+    UnsupportedError
+        Without a finite horizon.
     """
 
     def __init__(self, environment: Environment | MDP, delays: Any):
         self._inner = environment_of(environment)
         if self._inner.base.problem.kind != "finite":
             raise UnsupportedError("feedback is delayed in episodes", needed="FiniteHorizon(H)")
+        if self._inner.delayed:
+            raise OptionError(
+                "feedback is late already", found=repr(self._inner), needed="one wrapper with the sums of the delays"
+            )
         array = np.asarray(delays)
         if array.ndim > 1 or array.dtype.kind not in "iu" or np.any(array < 0):
             raise OptionError("the delays are no counts", found=delays, needed="integers >= 0, one or one an episode")
@@ -275,6 +326,16 @@ class Delayed(Environment):
     def adversarial(self) -> bool:
         """Whether rewards change from episode to episode."""
         return self._inner.adversarial
+
+    @property
+    def delayed(self) -> bool:
+        """Whether feedback may come late."""
+        return True
+
+    @property
+    def revealed(self) -> bool:
+        """Whether learners are told an episode's whole table with its feedback."""
+        return self._inner.revealed
 
     @property
     def tables(self) -> Floats:
@@ -297,13 +358,116 @@ class Delayed(Environment):
 
     def arrival(self, rounds: int) -> Ints:
         """The episode at whose end each episode's feedback arrives."""
-        if rounds == 1 and self._delays.ndim == 1:
-            return np.arange(1) + self._delays[:1]
         return np.arange(rounds) + self.delays(rounds)
 
     def __repr__(self) -> str:
-        by = f"{int(self._delays)} episodes" if self._delays.ndim == 0 else f"0 to {int(self._delays.max())} episodes"
+        least, most = int(self._delays.min(initial=0)), int(self._delays.max(initial=0))
+        by = f"{most} episodes" if self._delays.ndim == 0 else f"{least} to {most} episodes"
         return f"Delayed({self._inner!r}, by {by})"
+
+
+def switching(tables: Any, rounds: int, every: int) -> tuple[Floats, Ints]:
+    """An adversary that goes through tables in turn and changes to the next one after ``every`` episodes.
+
+    Parameters
+    ----------
+    tables : (M, L) or (M, H, L)
+    rounds : int
+        Number K of episodes.
+    every : int
+
+    Returns
+    -------
+    tables, which
+        For :class:`Adversarial`.
+
+    Examples
+    --------
+    >>> switching([[0.0, 1.0], [1.0, 0.0]], 6, 2)[1]
+    array([0, 0, 1, 1, 0, 0])
+    """
+    _check(rounds=rounds, every=every)
+    array = np.asarray(tables, dtype=np.float64)
+    return array, np.arange(rounds, dtype=np.int64) // every % len(array)
+
+
+def independent(tables: Any, law: Any, rounds: int, rng: np.random.Generator) -> tuple[Floats, Ints]:
+    """An adversary that draws the table of each episode from a law over them: a stochastic world with joint rewards.
+
+    Parameters
+    ----------
+    tables : (M, L) or (M, H, L)
+    law : (M,)
+    rounds : int
+        Number K of episodes.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tables, which
+        For :class:`Adversarial`.
+
+    Raises
+    ------
+    OptionError
+        If the law is none.
+
+    Examples
+    --------
+    >>> independent([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], 3, np.random.default_rng(0))[1]
+    array([1, 1, 1])
+    """
+    _check(rounds=rounds)
+    array, p = np.asarray(tables, dtype=np.float64), np.asarray(law, dtype=np.float64)
+    if p.shape != (len(array),) or np.any(p < 0) or not np.isclose(p.sum(), 1):
+        raise OptionError("this is no law over the tables", found=law, needed=f"{len(array)} probabilities")
+    cut = np.cumsum(p)
+    last = int(np.flatnonzero(p)[-1])
+    return array, np.minimum(np.searchsorted(cut, rng.random(rounds), side="right"), last).astype(np.int64)
+
+
+def random_walk(start: Any, rounds: int, step: float, rng: np.random.Generator, every: int = 1) -> tuple[Floats, Ints]:
+    """An adversary whose rewards each walk up or down by ``step``, reflected at 0 and 1, after ``every`` episodes.
+
+    Parameters
+    ----------
+    start : (L,) or (H, L)
+        The first table, in [0, 1].
+    rounds : int
+        Number K of episodes.
+    step : float
+        Between 0 and 1.
+    rng : numpy.random.Generator
+    every : int
+
+    Returns
+    -------
+    tables, which
+        For :class:`Adversarial`.
+
+    Raises
+    ------
+    OptionError
+        For a start or a step outside of [0, 1].
+
+    Examples
+    --------
+    >>> tables, which = random_walk([0.5, 1.0], 4, 0.25, np.random.default_rng(0), every=2)
+    >>> tables.shape, which
+    ((2, 2), array([0, 0, 1, 1]))
+    """
+    _check(rounds=rounds, every=every)
+    first = np.asarray(start, dtype=np.float64)
+    if not first.size or np.any((first < 0) | (first > 1)) or not 0 <= step <= 1:
+        raise OptionError("the walk leaves [0, 1]", found=f"start {start}, step {step}", needed="both in [0, 1]")
+    moves = step * rng.choice([-1.0, 1.0], size=((rounds - 1) // every, *first.shape))
+    y = np.abs(first + np.concatenate((np.zeros((1, *first.shape)), np.cumsum(moves, axis=0)))) % 2
+    return np.minimum(y, 2 - y), np.arange(rounds, dtype=np.int64) // every
+
+
+def _check(**counts: int) -> None:
+    for name, value in counts.items():
+        check_count(value, name, 1)
 
 
 def environment_of(problem: Any) -> Environment:

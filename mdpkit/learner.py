@@ -35,12 +35,16 @@ class Step(NamedTuple):
 
 
 class Episode(NamedTuple):
-    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets."""
+    """One episode: ``states (n + 1,)``, ``pairs (n,)`` (rows of the model), ``rewards (n,)``; n is H, or random with resets.
+
+    ``table (1 or H, L)`` are the mean rewards of all pairs, where the environment reveals them.
+    """
 
     k: int
     states: Ints
     pairs: Ints
     rewards: Floats
+    table: Floats | None = None
 
 
 class Delayed(NamedTuple):
@@ -82,6 +86,8 @@ class View:
         Features, where the model has them.
     delays : bool
         Whether feedback may come late.
+    revealed : bool
+        Whether feedback on an episode tells the mean rewards of all pairs.
     """
 
     kind: str
@@ -101,6 +107,7 @@ class View:
     P: Any = None
     phi: Array | None = None
     delays: bool = False
+    revealed: bool = False
 
     @property
     def n_pairs(self) -> int:

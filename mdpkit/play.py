@@ -414,7 +414,8 @@ class _Episodes(_Runner):
                 pairs[h] = self.act(chosen[h], s, outer)
                 s, rewards[h] = self.step(table, h, int(pairs[h]), outer)
                 states[h + 1] = s
-            feedback = self.feedback(Episode(k, states, pairs, rewards))
+            told = arena.tables[table] if self.view.revealed else None
+            feedback = self.feedback(Episode(k, states, pairs, rewards, told))
             yield Round(k, state, policy, value, (states, pairs, rewards), feedback)
             for each in feedback:
                 state = self.learner.observe(state, each, own)

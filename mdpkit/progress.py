@@ -32,6 +32,7 @@ class Progress:
         self.notes: tuple[int, float, float] | None = None
         self._wanted = wanted and sys.stderr.isatty()
         self._started = time.monotonic()
+        self._end: float | None = None
         self._lock = threading.Lock()
         self._live: Any = None
         self._over = False
@@ -41,9 +42,10 @@ class Progress:
         """Note the step, the current bound on the gap, and the goal."""
         self.notes = (step, gap, goal)
 
-    def enter(self, phase: str) -> None:
-        """Begin another phase."""
+    def enter(self, phase: str, left: float | None = None) -> None:
+        """Begin another phase, of which so many seconds are left, if that is known."""
         self.phase, self.notes = phase, None
+        self._end = None if left is None else time.monotonic() + left
 
     def __enter__(self) -> Progress:
         if self._wanted:
@@ -63,10 +65,11 @@ class Progress:
 
     def text(self) -> str:
         """The line, without its spinner."""
-        seconds = int(time.monotonic() - self._started)
-        elapsed = f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+        now = time.monotonic()
+        elapsed = _clock(now - self._started)
         if self.notes is None:
-            return f"{self.phase}  {elapsed}"
+            left = "" if self._end is None else f", about {_clock(max(0.0, self._end - now))} left"
+            return f"{self.phase}{left}  {elapsed}"
         step, gap, goal = self.notes
         towards = "" if goal <= 0 else f", goal {goal:.1e}"
         known = "no bound yet" if gap == float("inf") else f"gap {gap:.1e}"
@@ -90,3 +93,8 @@ class Progress:
             live = Live(get_renderable=line, console=Console(stderr=True), refresh_per_second=8, transient=True)
             live.start()
             self._live = live
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"

@@ -77,4 +77,5 @@ first = shares[np.argmax(signs)]
 ax.axvspan(shares[0], first, alpha=0.15, color="tab:red", label="A < 0: temporal differences diverge")
 ax.set_xlabel("how often the behavior swims right")
 ax.set_ylabel("weighted error of the fixed point")
+ax.set_ylim(0.1, 1e4)
 _ = ax.legend(loc="upper left")

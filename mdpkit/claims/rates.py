@@ -12,7 +12,7 @@ import numpy as np
 from mdpkit.claims.claim import Rate
 from mdpkit.claims.enclosure import Outcome, Row
 
-__all__ = ["Slope", "decide", "fit"]
+__all__ = ["Slope", "decide", "fit", "slope"]
 
 FEWEST = 4
 
@@ -32,24 +32,40 @@ def fit(rows: Sequence[Row], scale: str = "power") -> Slope | None:
     The interval is Student's, widened by what the enclosures of the values leave open. Points of one k (several seeds) count
     each for itself.
     """
-    stats: Any = import_module("scipy.stats")
     usable = [row for row in rows if row.k is not None and row.ends[0] > 0 and math.isfinite(row.ends[1])]
     if scale == "power":
         usable = [row for row in usable if row.k and row.k > 0]
-    if len({row.k for row in usable}) < FEWEST:
+    k = np.array([row.k for row in usable], dtype=float)
+    ends = np.array([row.ends[:2] for row in usable], dtype=float).reshape(-1, 2)
+    return slope(k, np.array([row.left for row in usable], dtype=float), scale, np.diff(np.log(ends), axis=1)[:, 0])
+
+
+def slope(k: Any, values: Any, scale: str = "power", spread: Any = None) -> Slope | None:
+    """Least-squares slope of log(values) against log(k) (against k for ``"geometric"``); None from fewer than four k.
+
+    Parameters
+    ----------
+    k, values : (n,) float
+        Positive values (and k, unless the scale is geometric).
+    scale : {"power", "geometric"}
+    spread : (n,) float, optional
+        Widths of enclosures of log(values), by which the interval is widened.
+    """
+    stats: Any = import_module("scipy.stats")
+    at, y = np.asarray(k, dtype=float), np.log(np.asarray(values, dtype=float))
+    if len(np.unique(at)) < FEWEST:
         return None
-    x = np.array([math.log(row.k) if scale == "power" else row.k for row in usable], dtype=float)  # type: ignore[arg-type]
-    y = np.log([row.left for row in usable])
-    spread = np.log([row.ends[1] for row in usable]) - np.log([row.ends[0] for row in usable])
+    x = np.array([math.log(one) for one in at.tolist()]) if scale == "power" else at
     result = stats.linregress(x, y)
     half = float(stats.t.ppf(0.975, len(x) - 2) * result.stderr)
     if not math.isfinite(half):  # scipy's word for points on a line parallel to the axis
         half = 0.0
-    # The largest change of the slope when every value moves inside its enclosure.
-    centered = x - x.mean()
-    half += float(np.abs(centered) @ (spread / 2) / (centered @ centered))
-    slope = float(result.slope)
-    return Slope(slope, slope - half, slope + half, len(x))
+    if spread is not None:
+        # The largest change of the slope when every value moves inside its enclosure.
+        centered = x - x.mean()
+        half += float(np.abs(centered) @ (np.asarray(spread) / 2) / (centered @ centered))
+    value = float(result.slope)
+    return Slope(value, value - half, value + half, len(x))
 
 
 def decide(slope: Slope | None, rate: Rate) -> Outcome:

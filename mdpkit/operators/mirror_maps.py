@@ -17,14 +17,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.kernels import segments, simplex, softmax
+from mdpkit.kernels import potentials, segments, simplex, softmax
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.typing import Array
 
 __all__ = ["Euclidean", "KullbackLeibler", "MirrorMap", "Tsallis"]
-
-LEAST = 1e-300
-"""The least probability in floats, whose negative powers do not overflow."""
 
 
 class MirrorMap(Protocol):
@@ -128,52 +125,10 @@ class Tsallis:
     def step(self, on: OnPolicy, point: Array, q: Array, eta: Any) -> Array:
         """The step, solved in each state."""
         rest = 1 - on.number(self.q)
-        y = point ** (-rest) / rest - eta * q
-        least = -segments.largest(-y, on.pair_ptr)
-        y = y - on.spread(least)
-        if y.dtype != object:
-            y = np.maximum(y, 0.0)
-        power = -1 / rest
-        one = on.number(np.ones(on.n_states))
-        count = on.number(np.diff(on.pair_ptr).astype(np.float64))
-        low, high = one / rest, count**rest / rest
-
-        def excess(level: Array) -> tuple[Array, Array]:
-            """The sum less one, and minus its derivative."""
-            base = rest * (on.spread(level) + y)
-            weights = base**power
-            return segments.total(weights, on.pair_ptr) - 1, segments.total(weights / base, on.pair_ptr)
-
-        level = segments.middles(low)
-        for _ in range(100):
-            above, slope = excess(level)
-            ahead = segments.middles(level + above / slope)
-            if not any(bool(x < z) for x, z in zip(level, ahead, strict=True)):
-                break
-            level = ahead
-        if y.dtype == object:
-            level = _enclosed(level, excess(level)[0], excess(_ends(level, high))[1])
-        p = (rest * (on.spread(level) + y)) ** power
-        if y.dtype == object:
-            return p
-        return np.maximum(p / on.spread(segments.total(p, on.pair_ptr)), LEAST)
+        return potentials.tsallis(point ** (-rest) / rest - eta * q, on.pair_ptr, self.q)
 
     def from_vertex(self, on: OnPolicy, point: Array) -> Array:
         """The divergence of each vertex."""
         q = on.number(self.q)
         sums = segments.total(point**q, on.pair_ptr)
         return (on.spread(sums) * (1 - q) - 1) / (q * (1 - q)) + point ** (q - 1) / (1 - q)
-
-
-def _ends(level: Array, high: Array) -> Array:
-    """The right ends of the brackets."""
-    out = np.empty(len(level), dtype=object)
-    out[:] = [x.max(y) for x, y in zip(level, high, strict=True)]
-    return out
-
-
-def _enclosed(level: Array, above: Array, slope: Array) -> Array:
-    """Balls around the roots: by the mean value theorem, with the least slope of the bracket."""
-    out = np.empty(len(level), dtype=object)
-    out[:] = [segments.widened(x, abs(f) / d) for x, f, d in zip(level, above, slope, strict=True)]
-    return out

@@ -63,7 +63,7 @@ def independent(phi: Array) -> Ints:
     """Indices of features that span all of them and are linearly independent, decided in floats."""
     values = segments.floats(phi)
     if np.linalg.matrix_rank(values) == values.shape[1]:
-        everything: Ints = np.arange(values.shape[1])
+        everything: Ints = np.arange(values.shape[1], dtype=np.int64)
         return everything
     chosen: list[int] = []
     for j in range(values.shape[1]):

@@ -11,7 +11,8 @@ import numpy as np
 
 from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, fact, leq, mutant
 from mdpkit.claims.cases import chosen, joined
-from mdpkit.claims.exact import Exact, exactly
+from mdpkit.claims.exact import Exact, exactly, solve
+from mdpkit.claims.rounding import factors
 from mdpkit.claims.trial import call, iterates, pose
 from mdpkit.kernels import segments
 from mdpkit.operators.linear_features import LinearFeatures
@@ -139,7 +140,7 @@ def first_policy(
     """The values of a fixed policy from a batch are within a bound that the batch itself gives."""
     exact = Exact.of(mdp)
     phi = features(mdp)
-    for n in (400, 6000, 50_000):
+    for n in (400, 6000):
         solver: Any = LeastSquaresPolicyIteration(samples=n)
         if tested:
             solver = HalfOfBatch(samples=n)
@@ -151,6 +152,7 @@ def first_policy(
         choice = [pairs_[0] for pairs_ in exact.pairs]
         yield fact([int(x) for x in state.choice] == choice, f"n={n}: first actions")
         yield certain(exact, state.V, state.gap, f"n={n}: the gap")
+        yield lstd(exact, phi, counts, pairs, after, choice, state.theta, f"n={n}: LSTD-Q")
         core = [i for i, x in enumerate(counts) if x > 0]
         possible = all(int(t) in exact.P[int(k)] for k, t in set(zip(pairs.tolist(), after.tolist(), strict=True)))
         yield fact(possible, f"n={n}: draws that the laws allow")
@@ -163,12 +165,35 @@ def first_policy(
         c = np.abs(np.linalg.lstsq(X.T, np.linalg.solve(A, G).T @ whole.T, rcond=None)[0])
         width = float(exact.gamma[0] * (max(exact.r) - min(exact.r)) / (1 - exact.gamma[0]))
         norms = leverages([phi[i] for i in core], gram(phi, counts))
-        share = delta / 6
+        share = delta / 4
         off = [width * sqrt(0.5 * float(x) ** power * log(2 * len(core) / share)) for x in norms]
         bound = scale * float(np.max(c.T @ np.array(off)))
         q = exact.q(exact.value(choice))
         far = max(abs(x - y) for x, y in zip(product(phi, exactly(state.theta)), q, strict=True))
         yield leq(far, bound, f"n={n}", k=float(n))
+
+
+def lstd(
+    exact: Exact, phi: Any, counts: list[Fraction], pairs: Any, after: Any, choice: list[int], theta: Any, at: str
+) -> Row:
+    """That the fitted values are those of the batch: its equation in rationals, and the rounding of a linear system."""
+    d, g = len(phi[0]), exact.gamma[0]
+    A, b = gram(phi, counts), [ZERO] * d
+    seen, times = np.unique(np.stack((pairs, after)), axis=1, return_counts=True)
+    for k, t, n in zip(*seen.tolist(), times.tolist(), strict=True):
+        x, y = phi[k], phi[choice[t]]
+        b = [u + n * exact.r[k] * v for u, v in zip(b, x, strict=True)]
+        A = [[a - g * n * x[i] * y[j] for j, a in enumerate(row)] for i, row in enumerate(A)]
+    fitted = product(phi, solve(A, b)[0])
+    inverse = solve(A, *[[F(int(i == j)) for i in range(d)] for j in range(d)])
+    size = [max(sum((abs(x) for x in row), ZERO) for row in M) for M in (A, list(zip(*inverse, strict=True)))]
+    # Rows of A are sums over the batch, and A is the difference of two such sums, each at most the number of draws.
+    draws = sum(counts, ZERO)
+    relative = 4 * d * (d * d * 2 ** (d - 1) * factors(3 * d) * size[0] + factors(len(pairs) + 8) * 2 * draws) * size[1]
+    most = max(map(abs, fitted)) + max(map(abs, exact.r))
+    return all_leq(
+        [abs(x - y) for x, y in zip(product(phi, exactly(theta)), fitted, strict=True)], [relative * most] * exact.L, at
+    )
 
 
 class HalfOfBatch(LeastSquaresPolicyIteration):

@@ -7,6 +7,7 @@ judge computes those, and the backups that the regressions aim at, by its own ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from fractions import Fraction
 from math import ceil, log, sqrt
 from typing import Any
@@ -17,6 +18,7 @@ from mdpkit.claims import Case, Row, all_equal, all_leq, claim, equal, fact, leq
 from mdpkit.claims.cases import chosen, joined
 from mdpkit.claims.claim import Cases, Level
 from mdpkit.claims.exact import Exact, exactly, solve
+from mdpkit.claims.rounding import factors
 from mdpkit.claims.trial import call, iterates
 from mdpkit.instances import make
 from mdpkit.models.criterion import FiniteHorizon
@@ -192,10 +194,13 @@ def exact_moments(mdp: Any, *, tested: Any = None, shift: int = 0, value: int = 
         yield all_equal(state.V.tolist(), exact.backup(V) if shift else V, f"V_{k}")
 
 
+NAME = "linear-mdp?S=4&A=3&d=3&anchors=no&seed=6"
+"""The design of its features has more points than parameters, with weights that differ."""
 SAMPLED = joined(
     discounted(fast=1, full=4, gammas=(F(9, 10),)),
     chosen(
         lambda: [
+            Case(NAME, make("linear-mdp", S=4, A=3, d=3, anchors=False, seed=6)),
             Case("linear-hypercube-episodic?H=8", make("linear-hypercube-episodic", H=8)),
             Case("three stages that differ, two, one and two actions, costs", staged()),
         ]
@@ -212,6 +217,42 @@ class OneDraw(LeastSquaresValueIteration):
         return theta, int(self.counts(state.weights).sum())
 
 
+class Twin:
+    """The regression of a step, exactly, from draws of its own: the numbers of a generator of the same state."""
+
+    def __init__(self, exact: Exact, phi: list[list[Fraction]], counts: list[Fraction], rng: Any):
+        self.exact, self.phi, self.counts, self.rng = exact, phi, [int(n) for n in counts], deepcopy(rng)
+        self.G = gram(phi, counts)
+        d = len(self.G)
+        inverse = solve(self.G, *[[F(int(i == j)) for i in range(d)] for j in range(d)])
+        condition = max(sum(map(abs, row)) for row in self.G) * max(sum(map(abs, row)) for row in inverse)
+        # Elimination, as in the notes on rounding, and what the sums of the normal equations round.
+        self.relative = 4 * d * (d * d * 2 ** (d - 1) * factors(3 * d) + factors(sum(self.counts) + 8)) * condition
+
+    def row(self, V: list[Fraction], h: int, theta: Any, at: str) -> Row:
+        """That the fitted values of the pairs are those of these draws."""
+        exact, right = self.exact, [ZERO] * len(self.G)
+        u = self.rng.random(sum(self.counts))
+        start = 0
+        for k, n in enumerate(self.counts):
+            if n:
+                P = exact.P[k + h * exact.L if len(exact.P) > exact.L else k]
+                ends = np.cumsum([float(P.get(t, ZERO)) for t in range(exact.S)])
+                after = np.searchsorted(ends / ends[-1], u[start : start + n], side="right")
+                start += n
+                r = exact.r[k + h * exact.L if len(exact.r) > exact.L else k]
+                visits = np.bincount(after, minlength=exact.S).tolist()
+                paid = n * r + exact.gamma[k] * sum((m * v for m, v in zip(visits, V, strict=True)), ZERO)
+                right = [x + paid * y for x, y in zip(right, self.phi[k], strict=True)]
+        fitted = product(self.phi, solve(self.G, right)[0])
+        size = max(map(abs, V)) + max(map(abs, exact.r)) + max(map(abs, fitted))
+        return all_leq(
+            [abs(x - y) for x, y in zip(product(self.phi, theta), fitted, strict=True)],
+            [self.relative * size] * exact.L,
+            at,
+        )
+
+
 def certain(exact: Exact, V: Any, gap: float, at: str) -> Row:
     """That a state's gap is the width of MacQueen's bounds around its values: a backup rounds S + 8 times, twice here."""
     values = exactly(V)
@@ -222,7 +263,7 @@ def certain(exact: Exact, V: Any, gap: float, at: str) -> Row:
 
 
 @claim(
-    "lattimore2020:generative-model",
+    "lattimore2020b:generative-model",
     says=r"""\max_{s,a} |\phi^\top\hat\theta_h - (r_h + \gamma P_h \hat V_{h+1})| \le
              e_h = \gamma B_{h+1} \sqrt{\tfrac g2 \log\tfrac{2NL}{\delta}}, \quad g \le \tfrac{d(1+\varepsilon)}{n}, \qquad
              \|\hat V_0 - V_0^*\| \le \sum_h \gamma^h e_h, \quad V_0^* - V_0^{\hat\pi} \le 2 \sum_h \gamma^h e_h""",
@@ -260,6 +301,7 @@ def generative_model(
         errors: list[float] = []
         before: Any = None
         norm, drawn = 0.0, 0
+        twin: Any = None
         for k, state in enumerate(iterates(mdp, solver, H, arithmetic="float", rng=rng)):
             if before is None:
                 weights = exactly(state.weights)
@@ -270,11 +312,13 @@ def generative_model(
                 top = max(leverages(phi, gram(phi, counts)))
                 yield leq(top, d * (1 + F(solver.eps)) / n * (1 + F(1, 2**30)), f"n={n}: leverages")
                 norm = float(top) ** power
+                twin = Twin(exact, phi, counts, rng)
             yield equal(F(state.draws), F(k * drawn), f"n={n}, k={k}: draws")
             if before is not None:
                 h = H - k if finite else 0
                 V = exactly(before.V[h + 1] if finite else before.V)
                 theta = exactly(state.theta[h] if finite else state.theta)
+                yield twin.row(V, h if finite else 0, theta, f"n={n}, k={k}: the regression")
                 aim = exact.q(V, stage=h if finite else 0)
                 low, high = ranges[h + 1 if finite else 0]
                 width = high - low

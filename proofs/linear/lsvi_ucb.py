@@ -162,6 +162,25 @@ def planned(
         yield fact([int(x) for x in choice[h]] == first, f"{at}, h={h}: greedy")
 
 
+def followed(now: Data, before: Data, inverse: Any, ratio: Any, lambda_: Fraction, at: str) -> Iterator[Row]:
+    """That inverses and ratios of determinants, updated since the plan, are those of all data.
+
+    Each rank-one update of an inverse rounds some 16 d^2 factors of entries that are at most one over the ridge, beside what
+    the inverse of the plan was off by, and the ratio of determinants takes d^2 products with each.
+    """
+    d, k = now.d, now.n
+    start = 4 * d**4 * 2 ** (d - 1) * factors(3 * d) * (lambda_ + k) / lambda_**2
+    error = (k - before.n + 1) * (start + factors(16 * d * d) * (lambda_ + k) / lambda_**2)
+    for h in range(now.H):
+        matrix = now.ridged(h, lambda_)
+        exact = solve(matrix, *[[F(int(i == j)) for i in range(d)] for j in range(d)])
+        found = [F(x) for x in inverse[h].ravel().tolist()]
+        off = [abs(x - y) for x, y in zip(found, (x for row in exact for x in row), strict=True)]
+        yield leq(max(off), error, f"{at}, h={h}: the inverse")
+        grown = det(matrix) / det(before.ridged(h, lambda_))
+        yield leq(abs(F(float(ratio[h])) - grown), 2 * d * d * error * grown, f"{at}, h={h}: growth")
+
+
 @claim(
     "jin2020:lsvi-ucb-plan",
     says=r"""w_h = \Lambda_h^{-1} \sum_i \phi_h^i (r_h^i + \bar V_{h+1}(s^i_{h+1})), \quad
@@ -210,6 +229,7 @@ def lsvi_ucb_plan(
                 plans, before = plans + 1, Data(mdp)
                 before.joined(data)
             yield equal(F(played.state.plans), F(plans), f"{at}: plans")
+            yield from followed(data, before, played.state.inverse, played.state.ratio, lambda_, at)
             yield from planned(before, played.state.plan, played.policy, lambda_, used, at, ridge=ridge)
             data.add(played.history, shift)
 
@@ -217,9 +237,9 @@ def lsvi_ucb_plan(
 class Narrow(LSVIUCB):
     """A bonus that is a fortieth of the derived one."""
 
-    def radius(self, view: Any) -> Any:
+    def radius(self, view: Any, sets: float = 0.0) -> Any:
         """The factors, too small."""
-        return super().radius(view) / 40
+        return super().radius(view, sets) / 40
 
 
 def two_coins() -> Case:

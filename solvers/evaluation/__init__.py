@@ -3,7 +3,13 @@
 from mdpkit.solvers.evaluation.emphatic_temporal_differences import EmphaticTemporalDifferences
 from mdpkit.solvers.evaluation.gradient_temporal_differences import GTD, GTD2, TDC
 from mdpkit.solvers.evaluation.least_squares_temporal_differences import LeastSquaresTemporalDifferences
+from mdpkit.solvers.evaluation.martingale_conditions import (
+    MartingaleLoss,
+    MartingaleOrthogonality,
+    MeanSquareTDError,
+)
 from mdpkit.solvers.evaluation.temporal_differences import TemporalDifferences
+from mdpkit.solvers.evaluation.trajectory_aware_traces import MultistepEvaluation, OnlineTraces
 
 __all__ = [
     "GTD",
@@ -11,5 +17,10 @@ __all__ = [
     "TDC",
     "EmphaticTemporalDifferences",
     "LeastSquaresTemporalDifferences",
+    "MartingaleLoss",
+    "MartingaleOrthogonality",
+    "MeanSquareTDError",
+    "MultistepEvaluation",
+    "OnlineTraces",
     "TemporalDifferences",
 ]

@@ -13,7 +13,7 @@ from mdpkit.kernels.optimistic_least_squares import Plan, Sums
 from mdpkit.learner import Arena, Episode, Learner, Log, View
 from mdpkit.models.sampling import check_count
 from mdpkit.solvers.linear.lsvi_ucb import LSVIUCB
-from mdpkit.typing import Floats, Ints
+from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["Agent", "AsyncCoopLSVIUCB", "State"]
 
@@ -55,7 +55,9 @@ class AsyncCoopLSVIUCB(Learner[State]):
     nothing is lost or counted twice: ``async-coop-lsvi-ucb:nothing-lost``. There are at most
     :math:`H (M + \tfrac1\alpha + 1)(d \log_2(1 + \tfrac{K}{d\lambda}) + 1)` communications:
     ``async-coop-lsvi-ucb:communications`` (derived). With M = 1 and :math:`\alpha = 0` it is LSVI-UCB, plan by plan:
-    ``async-coop-lsvi-ucb:single-agent``. Every agent is optimistic: ``async-coop-lsvi-ucb:optimism``.
+    ``async-coop-lsvi-ucb:single-agent``. Every agent is optimistic: ``async-coop-lsvi-ucb:optimism``. The regret of
+    all agents together grows as :math:`\sqrt K`, with M in terms of lower order and in a logarithm:
+    ``async-coop-lsvi-ucb:regret`` (derived).
 
     *Departures.* The bonus and the cut-off at zero are those of :class:`LSVIUCB`, with
     :math:`2\log M + 2(M-1)\log(K+1)` more under the root: what an agent holds is the first episodes of each agent, so many of
@@ -100,11 +102,13 @@ class AsyncCoopLSVIUCB(Learner[State]):
         "async-coop-lsvi-ucb:communications",
         "async-coop-lsvi-ucb:single-agent",
         "async-coop-lsvi-ucb:optimism",
+        "async-coop-lsvi-ucb:regret",
     )
     kinds: ClassVar = ("finite",)
     needs: ClassVar = "features (an mk.LinearMDP) of norm at most one"
     series: ClassVar = ("index", "communications", "agent")
     optimistic: ClassVar = True
+    bounded_by: ClassVar = "async-coop-lsvi-ucb:regret"
 
     def __post_init__(self) -> None:
         check_count(self.agents, "the number of agents", 1)
@@ -222,6 +226,24 @@ class AsyncCoopLSVIUCB(Learner[State]):
             for m in range(self.agents)
         )
         return State(view, server, agents, int(active), state.k + n, int(counts[0]))
+
+    def bound(self, view: View, rounds: Array) -> Array | None:
+        r"""On the regret of all agents after K episodes, with probability :math:`1 - 2\delta`; derived.
+
+        .. math:: 2 \sum_h \beta_h \Bigl[\sqrt{K \bigl(4 (1+\alpha) d \log(1 + \tfrac{K}{d\lambda})
+                  + 2 M E (1+\alpha) \log(1+\alpha)\bigr)} + M E\Bigr] +
+                  \sqrt{\tfrac K2 \log\tfrac1\delta \sum_{c \le H} c^2}, \qquad
+                  E = d \log_2(1 + \tfrac{K}{d\lambda}) + 1
+        """
+        if self.beta is not None:
+            return None
+        assert view.H is not None and view.phi is not None
+        K, d, g = np.asarray(rounds, dtype=np.float64), view.phi.shape[1], self.threshold
+        logs = np.log(1 + K / (d * float(self.lambda_)))
+        parts = self.agents * (d * logs / np.log(2) + 1)
+        widths = np.sqrt(K * (4 * g * d * logs + 2 * parts * g * np.log(g))) + parts
+        luck = np.sqrt(K / 2 * np.log(1 / float(self.delta)) * float(np.sum(np.arange(1, view.H + 1) ** 2)))
+        return 2 * float(np.sum(self.radius(view))) * widths + luck
 
     def most(self, view: View) -> float:
         """The bound on the number of communications; infinite for alpha = 0."""

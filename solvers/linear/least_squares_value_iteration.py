@@ -48,7 +48,7 @@ class LeastSquaresValueIteration(IterativeSolver[State]):
     :math:`e = \gamma B \sqrt{g \log(2 N L/\delta)/2}` a step, with the range B of values and the largest
     :math:`g = \phi^\top (\sum_i n_i \phi_i \phi_i^\top)^{-1} \phi`, which is at most :math:`d(1+\varepsilon)/n`; and the
     value of the policy up to twice the sum of these:
-    ``lattimore2020:generative-model`` (the constants derived here).
+    ``lattimore2020b:generative-model`` (the constants derived here).
 
     *Departures.* Papers state orders only. Where values are known to be in a range, they are cut off there.
 
@@ -61,7 +61,7 @@ class LeastSquaresValueIteration(IterativeSolver[State]):
 
     References
     ----------
-    ``jin2020`` (Proposition 2.3, recalled), ``lattimore2020`` (recalled), ``kiefer1960`` for the design.
+    ``jin2020`` (Proposition 2.3, recalled), ``lattimore2020b`` (recalled), ``kiefer1960`` for the design.
 
     Examples
     --------
@@ -74,11 +74,10 @@ class LeastSquaresValueIteration(IterativeSolver[State]):
     True
     """
 
-    cites: ClassVar = ("jin2020", "lattimore2020", "kiefer1960")
-    claims: ClassVar = ("jin2020:linear-backup", "jin2020:exact-moments", "lattimore2020:generative-model")
+    cites: ClassVar = ("jin2020", "lattimore2020b", "kiefer1960")
+    claims: ClassVar = ("jin2020:linear-backup", "jin2020:exact-moments", "lattimore2020b:generative-model")
     kinds: ClassVar = ("discounted", "finite")
     needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
-    randomized: ClassVar = True
     sublinear: ClassVar = True
 
     samples: int | None = None

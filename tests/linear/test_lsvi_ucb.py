@@ -50,7 +50,7 @@ def test_without_a_bonus_and_with_all_data_it_is_optimal():
 
 def test_regret_flattens_and_noise_is_allowed():
     mdp = cube()
-    regret = mk.play(mdp, LSVIUCB(beta=0.5, growth=1.5), episodes=4000, rng=np.random.default_rng(0))
+    regret = mk.play(mdp, LSVIUCB(beta=2, growth=1.5), episodes=4000, rng=np.random.default_rng(0))
     first, last = regret.cumulative[999], regret.cumulative[-1] - regret.cumulative[2999]
     assert last < 0.2 * first
     noisy = mk.play(Environment(mdp, "bernoulli"), LSVIUCB(), episodes=20, rng=np.random.default_rng(0))
@@ -78,8 +78,8 @@ def test_what_is_refused():
     for options in ({"lambda_": 0.5}, {"growth": 0.5}, {"beta": -1}, {"delta": 2}):
         with pytest.raises(OptionError):
             LSVIUCB(**options)
+    river = mk.instances.make("riverswim").under(mk.FiniteHorizon(3))
     with pytest.raises(UnsupportedError, match="features"):
-        river = mk.instances.make("riverswim").under(mk.FiniteHorizon(3))
         mk.play(river, LSVIUCB(), episodes=1, rng=np.random.default_rng(0))
     long = mk.LinearMDP([[["2"]]], [["1/2"]], ["1/4"], mk.FiniteHorizon(2), rho=0)
     with pytest.raises(OptionError, match=r"norm at most one.*norm 2 of state 0, action 0"):
