@@ -83,7 +83,7 @@ def test_compiled_runs_across_chunks() -> None:
     mdp = mk.instances.make("riverswim", n_states=3).under(mk.FiniteHorizon(3))
     for known in (True, False):
         runs = [
-            mk.play(Environment(mk.environment.unit_rewards(mdp), known=known), BOBW(start=5, explore=5), episodes=4200,
+            mk.play(Environment(mdp, known=known), BOBW(start=5, explore=5), episodes=4200,
                     rng=np.random.default_rng(1), compiled=compiled)
             for compiled in (True, False)
         ]  # fmt: skip
