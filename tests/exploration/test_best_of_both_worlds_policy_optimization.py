@@ -62,7 +62,10 @@ def test_the_same_algorithm_in_both_worlds(entropy: str) -> None:
     learner = BOBW(entropy, rate=1.0)
     coins = Environment(arms([0.75, 0.25]), "bernoulli")
     quiet = mk.play(coins, learner, episodes=20_000, rng=np.random.default_rng(1))
-    assert quiet.total < (400 if entropy == "barrier" else 150) and quiet.cumulative[-1] - quiet.cumulative[9999] < quiet.cumulative[9999]
+    assert (
+        quiet.total < (400 if entropy == "barrier" else 150)
+        and quiet.cumulative[-1] - quiet.cumulative[9999] < quiet.cumulative[9999]
+    )
     turning = Adversarial(arms([0.0, 0.0]), *switching([[1.0, 0.25], [0.25, 0.75]], 20_000, 500))
     assert mk.play(turning, learner, episodes=20_000, rng=np.random.default_rng(1)).total < 20 * math.sqrt(20_000)
 
