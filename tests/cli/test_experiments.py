@@ -155,7 +155,9 @@ def test_model_files_are_played(ask, tmp_path):
     mk.instances.make("riverswim", n_states=3).under(mk.FiniteHorizon(5)).save(tmp_path / "river.npz")
     code, out, _ = ask("regret", "--instance", tmp_path / "river.npz", "--learner", "ucbvi", "--episodes", 50, "--json")
     assert code == 0
-    again = ask("regret", "--instance", "riverswim?n_states=3", "--horizon", 5, "--learner", "ucbvi", "--episodes", 50, "--json")
+    again = ask(
+        "regret", "--instance", "riverswim?n_states=3", "--horizon", 5, "--learner", "ucbvi", "--episodes", 50, "--json"
+    )
     assert json.loads(out)["rows"][0]["regret"] == json.loads(again[1])["rows"][0]["regret"]
 
 
@@ -267,7 +269,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
             run.stdout.close()
     assert b"Traceback" not in seen
     kept = len(list(data.glob("cells/*/*/*.npz")))
-    assert kept and f"{kept} finished runs kept in {data}; the same command goes on".encode() in re.sub(rb"\s+", b" ", seen)
+    assert kept and f"{kept} finished runs kept in {data}; the same command goes on".encode() in re.sub(
+        rb"\s+", b" ", seen
+    )
     assert json.loads((data / "experiment.json").read_text())["runs"][0]["state"] == "interrupted"
 
 

@@ -49,7 +49,9 @@ def test_counts_by_hand(gaps, eps, counts):
 
 
 def test_counts_are_those_of_the_runs():
-    found = sample_complexity(river, UCBVI(scale=0.3), eps=[0.05, 0.2], grid={"n_states": [2, 3]}, episodes=800, seeds=2)
+    found = sample_complexity(
+        river, UCBVI(scale=0.3), eps=[0.05, 0.2], grid={"n_states": [2, 3]}, episodes=800, seeds=2
+    )
     for (point, _, eps, number), counts in found.counts.items():
         place = river(int(point[-1]))
         rng = generator(0, described_problem(place, 800), number)
@@ -101,7 +103,9 @@ def test_slopes_leave_out_what_not_all_reached():
 
 
 def test_slopes_and_axes():
-    found = sample_complexity(river, UCBVI(), eps=0.3, grid={"n_states": [2, 3, 4, 5]}, episodes=3000, seeds=3, when="average")
+    found = sample_complexity(
+        river, UCBVI(), eps=0.3, grid={"n_states": [2, 3, 4, 5]}, episodes=3000, seeds=3, when="average"
+    )
     assert found.axes == ["n_states"]
     (line,) = found.lines("n_states")
     assert line.slope is not None and line.used == 4
@@ -266,7 +270,12 @@ def test_what_does_not_fit_is_refused(tmp_path, change, error, says):
 
 def test_instances_by_name():
     found = sample_complexity(
-        "riverswim?variant=ucrl2", "ucbvi", eps=0.3, grid={"n_states": ["2", "3"], "horizon": ["4", "6"]}, episodes=30, seeds=1
+        "riverswim?variant=ucrl2",
+        "ucbvi",
+        eps=0.3,
+        grid={"n_states": ["2", "3"], "horizon": ["4", "6"]},
+        episodes=30,
+        seeds=1,
     )
     assert list(found.points) == [f"n_states={n}, horizon={h}" for n in (2, 3) for h in (4, 6)]
     assert [p["sizes"]["H"] for p in found.points.values()] == [4, 6, 4, 6]
