@@ -640,12 +640,13 @@ def _method(one: Any) -> Any:
 def _check_solver(mdp: MDP, one: Any) -> None:
     if not isinstance(one, IterativeSolver):
         raise UnsupportedError(
-            f"{type(cast(Any, one)).__name__} has no samples to count", needed="a solver that draws step by step"
+            f"{type(one).__name__} has no samples to count", needed="a solver that draws step by step"
         )
-    state = next(iterates(mdp, cast("IterativeSolver[Any]", one), np.random.default_rng(0)))
+    solver = cast("IterativeSolver[Any]", one)
+    state = next(iterates(mdp, solver, np.random.default_rng(0)))
     if not hasattr(state, "draws"):
         raise UnsupportedError(
-            f"{type(one).__name__} does not count samples", needed="a solver that draws from a generative model"
+            f"{type(solver).__name__} does not count samples", needed="a solver that draws from a generative model"
         )
     if canonical(mdp).kind not in ("finite", "discounted"):
         raise UnsupportedError(
