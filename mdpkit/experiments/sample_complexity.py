@@ -277,7 +277,7 @@ class SampleComplexity:
             cells = sum(k for _, k in unreached)
             found.append(
                 f"{_count(cells, 'run')} did not get there: more than {_count(self.limit, self.unit)}. They count "
-                "in medians and lower bounds, and their abscissas are left out of the slopes, which would be too small with them."
+                "in medians and lower bounds; their abscissas are left out of the slopes, which would be too small with them."
             )
         short = [line for name in self.axes for line in self.lines(name) if line.slope is None and len(line.x) > 1]
         if short:
