@@ -55,8 +55,8 @@ def test_python_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
 
 
 def test_readme_has_the_blocks():
-    assert len(blocks("README.md", "python")) == 2
-    assert len(blocks("README.md", "shell")) == 3
+    assert len(blocks("README.md", "python")) == 3
+    assert len(blocks("README.md", "shell")) == 4
     assert 8 <= sum(bool(line.strip()) for line in blocks("README.md", "python")[0].splitlines()) <= 12
 
 

@@ -409,6 +409,7 @@ class NoBonus(_Patched):
         ("mdpkit.kernels.extended", "law_width"),
         ("mdpkit.kernels.extended", "reward_width"),
         ("mdpkit.kernels.q_learning", "step_bonus"),
+        ("mdpkit.kernels.optimistic_least_squares", "bonus"),
         ("mdpkit.kernels.policy_optimization", "delay_bonus"),
         ("mdpkit.kernels.policy_optimization", "leader_bonus"),
     )

@@ -42,7 +42,8 @@ class UCBVI(Learner[State]):
     **Guarantee.** With probability :math:`1 - \delta` the index is optimistic in every episode,
     :math:`\bar V_h \ge V^*_h`. Checked by ``azar2017:optimism``, episode by episode; that planning and counting are those
     above, by ``azar2017:plan``; what an episode loses at most, exactly, by ``azar2017:episode-gap``; the bound on the
-    regret, which grows as :math:`\sqrt{K}`, by ``azar2017:regret``.
+    regret, which grows as :math:`\sqrt{K}`, by ``azar2017:regret``; that it does on problems whose gap shrinks as
+    :math:`1/\sqrt K`, by ``azar2017:slope``.
 
     *Departures.* The constants are derived here (``docs/theory/exploration``): a union bound over stages, pairs and counts in
     place of the paper's :math:`7 H L \sqrt{1/N}`, and a Bernstein bonus that is monotone in the value. Where the laws are the
@@ -74,7 +75,13 @@ class UCBVI(Learner[State]):
     scale: float = 1.0
 
     cites: ClassVar = ("azar2017",)
-    claims: ClassVar = ("azar2017:optimism", "azar2017:plan", "azar2017:episode-gap", "azar2017:regret")
+    claims: ClassVar = (
+        "azar2017:optimism",
+        "azar2017:plan",
+        "azar2017:episode-gap",
+        "azar2017:regret",
+        "azar2017:slope",
+    )
     kinds: ClassVar = ("finite",)
     series: ClassVar = ("index",)
     optimistic: ClassVar = True

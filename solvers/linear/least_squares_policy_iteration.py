@@ -167,12 +167,12 @@ class LeastSquaresPolicyIteration(IterativeSolver[State]):
         of = LinearFeatures(problem)
         core = np.flatnonzero(state.weights > 0)
         pairs, states = state.batch
-        G = of.phi[core].T @ (state.weights[core, None] * of.phi[core])
+        G: Any = of.phi[core].T @ (state.weights[core, None] * of.phi[core])
         sums: Floats = np.zeros((of.n_pairs, of.dim))
         np.add.at(sums, pairs, of.phi[state.choice[states]])
-        A = G - of.gamma[0] * (of.phi[core].T @ sums[core])
-        turned = np.linalg.solve(A, G).T @ of.phi.T  # (d, L)
-        c = np.linalg.lstsq(of.phi[core].T, turned, rcond=None)[0]
+        A: Any = G - of.gamma[0] * (of.phi[core].T @ sums[core])
+        turned: Any = np.linalg.solve(A, G).T @ of.phi.T  # (d, L)
+        c: Any = np.linalg.lstsq(of.phi[core].T, turned, rcond=None)[0]
         low, high = of.ranges[0]
         norms = gram.norms(np.linalg.inv(G), of.phi[core])
         off = gram.deviation(float(of.gamma[0]) * float(high - low), norms, len(core), delta)

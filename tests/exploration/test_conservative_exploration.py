@@ -33,15 +33,15 @@ def begun(learner: Any, mdp: mk.MDP, K: int = 10) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bound_by_hand(kind: Any) -> None:
-    # Two episodes by the first action, heads twice: the bound is 1 - sqrt(iota / 4), cut at zero.
+    # Two episodes by the first action, heads and tails: the bound is 1/2 less a tenth of sqrt(iota / 4).
     mdp, learner = coins(0.5, 0.9), kind((0, 2, 3), threshold=0.25, delta=0.5, scale=0.1)
     state = begun(learner, mdp)
     for k in range(2):
-        episode = Episode(k, np.array([0, 1, 0]), np.array([0, 2]), np.array([0.0, 1.0]))
+        episode = Episode(k, np.array([0, 1 + k, 0]), np.array([0, 2 + k]), np.array([0.0, 1.0 - k]))
         state = learner.observe(state, episode, np.random.default_rng(0))
     iota = 3 * math.log(2) + math.log(2 * 4 * 10 / 0.5)
     assert learner.iota(Environment(mdp).view(10)) == pytest.approx(iota, rel=1e-14)
-    safe = 1 - 0.1 * math.sqrt(iota / 4)
+    safe = 0.5 - 0.1 * math.sqrt(iota / 4)
     # The other action was never taken: it is worth 1 from above, and nothing from below.
     assert state.V[0, 0] == 1.0
     assert state.choice[0, 0] == 1
@@ -50,7 +50,7 @@ def test_a_bound_by_hand(kind: Any) -> None:
     if kind is StepMix:
         np.testing.assert_allclose(state.bounds[:2], [0.0, safe], rtol=1e-14)
         np.testing.assert_allclose(learner.policy(state)[0], [share, 1 - share, 1, 1], rtol=1e-14)
-        np.testing.assert_array_equal(learner.policy(state)[1], [0, 1, 1, 1])
+        np.testing.assert_array_equal(learner.policy(state)[1], [1, 0, 1, 1])  # nothing is left: the first pair
     else:
         np.testing.assert_allclose(state.bounds[2], safe, rtol=1e-14)
         (eps, base), (rest, greedy) = learner.policy(state)
@@ -88,7 +88,8 @@ def test_without_a_threshold_it_is_optimistic_value_iteration_with_the_wider_bon
 )
 def test_loops_agree_where_the_baseline_is_mixed_in(kind: Any, mdp: mk.MDP) -> None:
     base = tuple(mdp.pair_ptr[:-1].tolist())
-    learner = kind(base, threshold=0.2, scale=0.3)
+    worth = mk.play(mdp, kind(base, threshold=100.0), episodes=1, rng=np.random.default_rng(0)).values[0]
+    learner = kind(base, threshold=0.8 * worth, scale=0.1)
     plain = mk.play(mdp, learner, episodes=300, rng=np.random.default_rng(2), keep=True, compiled=False)
     fast = mk.play(mdp, learner, episodes=300, rng=np.random.default_rng(2), keep=True, compiled=True)
     np.testing.assert_allclose(fast.values, plain.values, rtol=1e-12)
