@@ -14,6 +14,7 @@ import pytest
 import mdpkit as mk
 from mdpkit.claims.learning import staged
 from mdpkit.environment import Adversarial, Delayed, Environment
+from mdpkit.errors import OptionError
 from mdpkit.solvers.exploration import (
     PSRL,
     RAVIUCB,
@@ -377,3 +378,12 @@ def test_plans_of_ucbvi_with_a_small_bonus(bonus: str, by_stage: bool) -> None:
             n[h if by_stage else 0, k] += 1
             moves[h if by_stage else 0, played.history[0][h + 1], k] += 1
     assert loose > 15
+
+
+def test_one_feature_that_is_too_long_is_enough() -> None:
+    phi = 0.5 * np.eye(6)
+    phi[4, 4] = 1.5
+    mdp = mk.LinearMDP.from_mdp(ragged(H3), phi)
+    for learner in (LSVIUCB(), AsyncCoopLSVIUCB()):
+        with pytest.raises(OptionError, match=r"norm 1.5 of state 2, action 1"):
+            mk.play(mdp, learner, episodes=2, rng=rng())

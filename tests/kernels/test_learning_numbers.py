@@ -13,6 +13,7 @@ import mdpkit as mk
 from mdpkit.environment import Environment
 from mdpkit.kernels import ensemble, extended, optimism, q_learning
 from mdpkit.kernels.online import extended as compiled
+from mdpkit.kernels.online import optimism as online
 from mdpkit.solvers.exploration import UCRL2
 
 F = Fraction
@@ -133,3 +134,35 @@ def test_enumeration_allows_the_edge_of_the_region() -> None:
     for eta, right in ((F(1), [[0, 1]]), (F(999, 1000), [[1, 0]])):
         region = ensemble.Region(np.array([[0]]), np.array([[F(1)]], dtype=object), eta)
         assert ensemble.enumeration(r, models, ptr, rho, region).tolist() == right
+
+
+def test_the_bernstein_bonus_where_the_variance_decides() -> None:
+    # Below some 37 iota visits the second term is the larger one whatever the variance.
+    law, V, iota, rest = np.array([[0.25], [0.75]]), np.array([0.0, 2.0]), 3.0, 2.0
+    for n in (100, 200, 4000, 10**6):
+        first = math.sqrt(3) / 0.6 * math.sqrt(0.75 * iota / n)
+        second = 3.5 / 0.4 * rest * iota / n
+        assert (first > second) == (n >= 200)
+        got = optimism.bernstein_bonus(law, V, np.array([float(n)]), iota, rest)[0]
+        assert got == pytest.approx(max(first, second), rel=1e-12)
+
+
+@pytest.mark.parametrize("bernstein", [False, True])
+@pytest.mark.parametrize("n", [1, 4])
+@pytest.mark.parametrize("seed", range(4))
+def test_compiled_plans_from_few_and_many_counts(bernstein: bool, n: int, seed: int) -> None:
+    draw, ptr, H, S = np.random.default_rng(seed), np.array([0, 1, 3, 6]), 4, 3
+    model = np.ascontiguousarray(draw.dirichlet(np.ones(S), size=(n, 6)).transpose(0, 2, 1))
+    visits = draw.choice([0.0, 1.0, 30.0, 3e3, 3e5], size=(n, 6))
+    # Values that are alike have a variance that rounding may bring below zero.
+    r = draw.random((n, 6)) if seed else np.full((n, 6), 0.3)
+    V, choice = np.empty((H + 1, S)), np.empty((H, S), dtype=np.int64)
+    online.plan(r, model, visits, ptr, H, 6.0, 0.5, bernstein, V, choice, np.empty(6), np.empty(6))
+    right = optimism.plan(r, model, visits, ptr, H, iota=6.0, scale=0.5, bernstein=bernstein)
+    np.testing.assert_array_equal(V, right[0])
+    np.testing.assert_array_equal(choice, right[1])
+    pi, after = np.concatenate([draw.dirichlet(np.ones(k)) for k in (1, 2, 3)]), 2 * draw.random(S)
+    out = np.empty(S)
+    online.pessimistic(r[0], model[0], visits[0], ptr, pi, after, 6.0, 2.0, 0.5, out, np.empty(6))
+    low = optimism.pessimistic(r[0], model[0], visits[0], ptr, pi, after, iota=6.0, rest=2.0, scale=0.5)
+    np.testing.assert_allclose(out, low, rtol=1e-14)
