@@ -53,8 +53,9 @@ def paid_on_arrival(criterion: Any) -> mk.MDP:
     return mk.MDP(draw.dirichlet(np.ones(3), size=(3, 2)), draw.random((3, 2, 3)), criterion, rho=[0.5, 0.25, 0.25])
 
 
-def linear(H: int = 3) -> mk.MDP:
-    return mk.LinearMDP.from_mdp(ragged(mk.FiniteHorizon(H)), 0.5 * np.eye(6) + 0.05)
+def linear(shared: float = 0.05) -> mk.MDP:
+    """Features of pairs that have something in common; with a negative share, what one is paid lowers the others."""
+    return mk.LinearMDP.from_mdp(ragged(mk.FiniteHorizon(3)), 0.5 * np.eye(6) + shared)
 
 
 H3 = mk.FiniteHorizon(3)
@@ -96,7 +97,7 @@ CASES: dict[str, tuple[Any, Any]] = {
         Delayed(REVEALED, DELAYS * 5), DelayAdaptedPolicyOptimization(eta=0.2, information="full"),
     ),
     "lsvi": (Environment(linear()), LSVIUCB(beta=0.1, growth=1.5)),
-    "lsvi without a bonus": (Environment(linear()), LSVIUCB(beta=0.0)),
+    "lsvi without a bonus": (Environment(linear(-0.075)), LSVIUCB(beta=0.0)),
     "lsvi, noise": (Environment(linear(), "bernoulli"), LSVIUCB(beta=0.05)),
     "agents in turn": (Environment(linear()), AsyncCoopLSVIUCB(agents=3, order=(0, 2, 2, 1), beta=0.1)),
     "agents at random": (Environment(linear()), AsyncCoopLSVIUCB(agents=3, alpha=0.5, beta=0.1)),

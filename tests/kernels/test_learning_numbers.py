@@ -12,6 +12,7 @@ import pytest
 import mdpkit as mk
 from mdpkit.environment import Environment
 from mdpkit.kernels import ensemble, extended, optimism, q_learning
+from mdpkit.kernels import optimistic_least_squares as least_squares
 from mdpkit.kernels.online import extended as compiled
 from mdpkit.kernels.online import optimism as online
 from mdpkit.solvers.exploration import UCRL2
@@ -166,3 +167,10 @@ def test_compiled_plans_from_few_and_many_counts(bernstein: bool, n: int, seed: 
     online.pessimistic(r[0], model[0], visits[0], ptr, pi, after, 6.0, 2.0, 0.5, out, np.empty(6))
     low = optimism.pessimistic(r[0], model[0], visits[0], ptr, pi, after, iota=6.0, rest=2.0, scale=0.5)
     np.testing.assert_allclose(out, low, rtol=1e-14)
+
+
+def test_least_squares_are_cut_off_at_both_ends() -> None:
+    assert least_squares.clipped(np.array([-1.0, 0.5, 3.0]), 2.0).tolist() == [0.0, 0.5, 2.0]
+    assert least_squares.bonus(np.diag([4.0, 1.0]), np.array([[1.0, 0.0], [3.0, 4.0]]), 0.5) == pytest.approx(
+        [1.0, 0.5 * math.sqrt(52)]
+    )
