@@ -16,6 +16,7 @@ from mdpkit.claims.exact import solve, span, sup
 from mdpkit.claims.judge import Judge, array, ball, dot, log
 from mdpkit.claims.statistics import bounded_mean
 from mdpkit.claims.trial import call, iterates, pose
+from mdpkit.claims.variants import recast
 from mdpkit.errors import PrecisionError
 from mdpkit.instances import make
 from mdpkit.kernels import multilevel, occupancy
@@ -378,13 +379,6 @@ class Backward(MultiLevelActorCritic):
         return MultiLevelActorCritic.directions(policies, phi, pi, gain, -w, pairs, after, weights)
 
 
-def variant(kind: type[MultiLevelActorCritic]) -> MultiLevelActorCritic:
-    """The solver of the claim in another class."""
-    from dataclasses import fields
-
-    return kind(**{each.name: getattr(MAC, each.name) for each in fields(MAC)})
-
-
 def the_run(mdp: Any, solver: MultiLevelActorCritic, seed: int, tested: Any = None, n: int = 5) -> Iterator[Row]:
     """The solver's start and steps, followed by the judge with the same random numbers."""
     judge = Judge(mdp.under(Discounted(F(1, 2))))
@@ -452,9 +446,9 @@ def the_run(mdp: Any, solver: MultiLevelActorCritic, seed: int, tested: Any = No
     mode="numeric",
     instances=models,
     controls=[
-        mutant("no projection of the critic", tested=variant(Unprojected)),
-        mutant("the newest square left out of the step size", tested=variant(Behind)),
-        mutant("the temporal difference backward", tested=variant(Backward)),
+        mutant("no projection of the critic", tested=recast(MAC, Unprojected)),
+        mutant("the newest square left out of the step size", tested=recast(MAC, Behind)),
+        mutant("the temporal difference backward", tested=recast(MAC, Backward)),
         mutant("states weighted by the initial law", settled=False),
     ],
     about=[MultiLevelActorCritic],

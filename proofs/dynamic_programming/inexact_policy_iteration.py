@@ -13,7 +13,6 @@ they do not add up but in the distance.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from fractions import Fraction
 from math import isqrt
 from typing import Any
@@ -25,6 +24,7 @@ from mdpkit.claims.cases import by_pairs, discounted, joined, named
 from mdpkit.claims.exact import Exact, exactly, sup
 from mdpkit.claims.rounding import Accumulated, all_near, backup_error, factors
 from mdpkit.claims.trial import iterates
+from mdpkit.claims.variants import recast
 from mdpkit.proofs.dynamic_programming.value_iteration import COSTS, ONE_STATE, follows
 from mdpkit.solvers.dynamic_programming import InexactPolicyIteration
 
@@ -123,7 +123,7 @@ def monotone(
     exact = Exact.of(mdp)
     gamma, star = exact.modulus, exact.optimal
     for i, solver in enumerate(SOLVERS):
-        other = None if tested is None else tested(**{f.name: getattr(solver, f.name) for f in fields(solver)})
+        other = None if tested is None else recast(solver, tested)
         total, local, first = Accumulated(gamma), F(0), F(0)
         for k, (_, V, step, rows) in enumerate(the_iterates(exact, solver, steps, other)):
             yield from rows
@@ -181,7 +181,7 @@ def forcing(
     for i, solver in enumerate(SOLVERS):
         other = tested
         if isinstance(tested, type):
-            other = tested(**{f.name: getattr(solver, f.name) for f in fields(solver)})
+            other = recast(solver, tested)
         missed, last = 0, F(0)
         for k, (state, V, step, rows) in enumerate(the_iterates(exact, solver, steps, other)):
             yield from rows

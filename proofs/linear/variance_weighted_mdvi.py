@@ -3,7 +3,7 @@ r"""Claims about VWLS-MDVI: its phases, the regression of variances, and what we
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,6 +15,7 @@ from mdpkit.claims.enclosure import Interval
 from mdpkit.claims.judge import array
 from mdpkit.claims.statistics import bounded_mean
 from mdpkit.claims.trial import call, iterates
+from mdpkit.claims.variants import recast
 from mdpkit.instances import make
 from mdpkit.models.arithmetic import in_arithmetic
 from mdpkit.models.canonical import canonical
@@ -93,11 +94,6 @@ class OfSums(Differences):
         return Variances(right.values / (1 - on.gamma[0]) ** 2, right.draws)
 
 
-def variant(kind: type[VarianceWeightedMDVI], **changes: Any) -> VarianceWeightedMDVI:
-    """The solver of the claim in another class, or with other parameters."""
-    return kind(**({each.name: getattr(VWLS, each.name) for each in fields(VWLS)} | changes))
-
-
 # -- the method ------------------------------------------------------------------------------------------------------
 
 
@@ -111,12 +107,12 @@ def variant(kind: type[VarianceWeightedMDVI], **changes: Any) -> VarianceWeighte
     mode="exact",
     instances=linear_models,
     controls=[
-        mutant("f = 1 in the second run", solver=variant(Unweighted)),
-        mutant("the second run begins where the first ended", solver=variant(GoingOn)),
-        mutant("the variance of sums", solver=variant(VarianceWeightedMDVI, variance=OfSums())),
+        mutant("f = 1 in the second run", solver=recast(VWLS, Unweighted)),
+        mutant("the second run begins where the first ended", solver=recast(VWLS, GoingOn)),
+        mutant("the variance of sums", solver=replace(VWLS, variance=OfSums())),
         mutant(
             "regressed moments in place of the regressed variance",
-            solver=variant(VarianceWeightedMDVI, variance=Moments()),
+            solver=replace(VWLS, variance=Moments()),
         ),
     ],
     about=[VarianceWeightedMDVI],
@@ -169,7 +165,7 @@ def phases(mdp: Any, *, rng: Any, solver: VarianceWeightedMDVI = VWLS) -> Iterat
     found = call(weighted_regression.deviation, np.array([float(x) for x in odd]), float(H))
     yield all_equal([F(x) for x in found], deviations(odd, gamma), "f of any estimate")
     for rule, copies in ((Differences(3), 2), (Moments(3), 1)):
-        drawn = variant(VarianceWeightedMDVI, backup=SampledBackup(2), variance=rule)
+        drawn = replace(VWLS, backup=SampledBackup(2), variance=rule)
         count = 0
         for k, state in enumerate(iterates(mdp, drawn, 5, arithmetic="float", rng=rng)):
             if k:

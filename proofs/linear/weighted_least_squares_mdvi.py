@@ -3,7 +3,6 @@ r"""Claims about mirror-descent value iteration by weighted least squares, with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from fractions import Fraction
 from itertools import islice
 from math import sqrt
@@ -162,11 +161,6 @@ class Undiscounted(WeightedLeastSquaresMDVI):
         total = new.theta + state.total
         w = self.largest(on, new.regression.phi @ total)
         return new._replace(total=total, w=w, V=w - self.decay(on) * state.w)
-
-
-def variant(kind: type[WeightedLeastSquaresMDVI], solver: WeightedLeastSquaresMDVI) -> WeightedLeastSquaresMDVI:
-    """The solver in another class."""
-    return kind(**{each.name: getattr(solver, each.name) for each in fields(solver)})
 
 
 def uneven(L: int) -> list[Fraction]:

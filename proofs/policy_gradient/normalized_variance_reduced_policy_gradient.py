@@ -14,6 +14,7 @@ from mdpkit.claims.cases import tiny
 from mdpkit.claims.episodes import Episodes
 from mdpkit.claims.judge import Judge, ball, balls, exp, log
 from mdpkit.claims.trial import call, iterates
+from mdpkit.claims.variants import recast
 from mdpkit.operators.utilities import Distance, Entropy, Return
 from mdpkit.proofs.policy_gradient.reinforce import Tested, parameters, unit
 from mdpkit.solvers.policy_gradient import NormalizedVarianceReducedPolicyGradient
@@ -153,7 +154,7 @@ def corrections(
     mdp: Any, judge: Judge, kind: type[Solver]
 ) -> tuple[Episodes, Tested, Sequence[Any], Sequence[Any], list[Any], list[Any], Any]:
     """What the solver estimates from all trajectories, at parameters now and before, and rewards now and before."""
-    solver = kind(**{f.name: getattr(solver_of(judge), f.name) for f in dataclasses.fields(Solver)})
+    solver = recast(solver_of(judge), kind)
     episodes = Episodes(judge, H, solver.features)
     now, before = parameters(episodes.dim), parameters(episodes.dim, 3)
     of = Tested(mdp, solver, now, H)
