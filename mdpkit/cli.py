@@ -1,4 +1,4 @@
-"""The command line: ``mdpkit solve``, ``check``, ``regret``, ``sample-complexity``, ``instances``, ``methods``, ``claims`` …
+"""The command line: ``mdpkit solve``, ``check``, ``regret``, ``sample-complexity``, ``instances``, ``claims``, ``verify``.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0 solved, 1 a check failed or the stop
 rule was not met or a claim does not stand, 2 bad input or usage, 130 interrupted.
@@ -551,23 +551,24 @@ def regret(
                 None, "average" if steps is not None else None, gamma, horizon, reward, minimize, initial, None
             )
             where = _places(instance, question, noise, known, unit_rewards, delay)
-            with _progress("playing", quiet) as progress:
-                found = _kept(
-                    lambda: experiments.regret(
-                        where,
-                        _required(learner, "--learner NAME", "mdpkit methods lists the learners"),
-                        episodes=episodes,
-                        steps=steps,
-                        seeds=10 if seeds is None else seeds,
-                        seed=seed or 0,
-                        jobs=jobs or os.cpu_count() or 1,
-                        data=data,
-                        confidence=confidence,
-                        progress=_sweeping(progress),
-                        command=_command(),
-                    ),
-                    data,
-                )
+            found = _kept(
+                lambda tell: experiments.regret(
+                    where,
+                    _required(learner, "--learner NAME", "mdpkit methods lists the learners"),
+                    episodes=episodes,
+                    steps=steps,
+                    seeds=10 if seeds is None else seeds,
+                    seed=seed or 0,
+                    jobs=jobs or os.cpu_count() or 1,
+                    data=data,
+                    confidence=confidence,
+                    progress=tell,
+                    command=_command(),
+                ),
+                "playing",
+                quiet,
+                data,
+            )
         if found is None:
             return INTERRUPTED
         if plot is not None:
@@ -685,27 +686,28 @@ def sample_complexity(
                 source, (criterion, gamma, horizon, reward, minimize, initial), noise, known, unit_rewards, delay
             )
             who = _required(learner or method, "--learner NAME or --method NAME", "mdpkit methods lists them")
-            with _progress("counting", quiet) as progress:
-                found = _kept(
-                    lambda: experiments.sample_complexity(
-                        place,
-                        who,
-                        eps=eps,
-                        grid=axes,
-                        episodes=episodes,
-                        steps=steps,
-                        samples=samples,
-                        when=when,
-                        seeds=10 if seeds is None else seeds,
-                        seed=seed or 0,
-                        jobs=jobs or os.cpu_count() or 1,
-                        data=data,
-                        confidence=confidence,
-                        progress=_sweeping(progress),
-                        command=_command(),
-                    ),
-                    data,
-                )
+            found = _kept(
+                lambda tell: experiments.sample_complexity(
+                    place,
+                    who,
+                    eps=eps,
+                    grid=axes,
+                    episodes=episodes,
+                    steps=steps,
+                    samples=samples,
+                    when=when,
+                    seeds=10 if seeds is None else seeds,
+                    seed=seed or 0,
+                    jobs=jobs or os.cpu_count() or 1,
+                    data=data,
+                    confidence=confidence,
+                    progress=tell,
+                    command=_command(),
+                ),
+                "counting",
+                quiet,
+                data,
+            )
         if found is None:
             return INTERRUPTED
         axis = against or (found.axes[0] if found.axes else None)
@@ -1008,10 +1010,11 @@ def _sweeping(progress: Progress) -> Callable[[Any], None]:
     return tell
 
 
-def _kept(run: Callable[[], Any], data: Path | None) -> Any:
+def _kept(run: Callable[[Callable[[Any], None]], Any], phase: str, quiet: bool, data: Path | None) -> Any:
     """What a sweep gives, or None after Ctrl-C, with a word on what was kept."""
     try:
-        return run()
+        with _progress(phase, quiet) as progress:
+            return run(_sweeping(progress))
     except KeyboardInterrupt:
         if data is None:
             _say("interrupted; nothing was kept: --data DIR keeps finished runs")
@@ -1122,7 +1125,8 @@ def _family(
 
     criterion, gamma, horizon, reward, minimize, initial = posed
 
-    def build(**point: str) -> Any:
+    def build(**given: str) -> Any:
+        point: dict[str, Any] = dict(given)
         for name, option in (("gamma", gamma), ("horizon", horizon)):
             if name in point and option is not None:
                 raise OptionError(f"--{name} is also in the grid", needed="one of them")
@@ -1142,8 +1146,8 @@ def _family(
         if point and not is_instance(source):
             raise OptionError(f"{source} has no parameters", found=", ".join(point), needed="gamma or horizon")
         if point:
-            name, given = named.parse(source)
-            model = named.make(name, **{**given, **point})
+            name, own = named.parse(source)
+            model = named.make(name, **{**own, **point})
         else:
             model = source_of(source)
         problem, _ = question.pose(model)

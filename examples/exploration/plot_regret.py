@@ -16,7 +16,7 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.solvers.exploration import PSRL, UCBVI, ExploreThenCommit, OptimisticQLearning
 
-K = 200_000
+K = 100_000
 river = mk.instances.make("riverswim", n_states=4).under(mk.FiniteHorizon(12))
 learners = {
     "UCBVI": UCBVI(),
@@ -33,7 +33,7 @@ for name, run in runs.items():
     left.plot(k[:: K // 500], run.cumulative[:: K // 500], label=name)
     right.plot(k[at], run.cumulative[at], label=name)
 right.plot(k[at], 3 * np.sqrt(k[at]), color="gray", linestyle=":", label="root of K")
-left.set(xlabel="episodes", ylabel="regret (reward)", ylim=(0, 2 * runs["UCBVI"].total))
+left.set(xlabel="episodes", ylabel="regret (reward)", ylim=(0, 5000))
 right.set(xlabel="episodes", ylabel="regret (reward)", xscale="log", yscale="log")
 right.legend()
 

@@ -17,9 +17,21 @@ from mdpkit.claims.trial import call
 from mdpkit.learner import Log
 
 __all__ = [
-    "Walk", "at_start", "best_fixed", "drawn_law", "farthest", "losses_to_go", "mean_at", "objects", "reached", "row_of", "set_to_go",
-    "start_of", "totals", "walks",
-]  # fmt: skip
+    "Walk",
+    "at_start",
+    "best_fixed",
+    "drawn_law",
+    "farthest",
+    "losses_to_go",
+    "mean_at",
+    "objects",
+    "reached",
+    "row_of",
+    "set_to_go",
+    "start_of",
+    "totals",
+    "walks",
+]
 
 ZERO = Fraction(0)
 
@@ -136,7 +148,8 @@ def walks(exact: Exact, law: Sequence[Sequence[Any]]) -> Iterator[Walk]:
 def farthest(law: Sequence[Any], radius: Any, V: Sequence[Any]) -> Any:
     r"""Largest mean of V within ``radius`` of a law in :math:`\ell_1`, by its dual.
 
-    :math:`\langle \hat p, V \rangle + \min_{\lambda \ge 0} \lambda \frac{\beta}{2} + \sum_t \hat p_t (\max V - V_t - \lambda)^+`,
+    :math:`\langle \hat p, V \rangle +
+    \min_{\lambda \ge 0} \lambda \frac{\beta}{2} + \sum_t \hat p_t (\max V - V_t - \lambda)^+`,
     whose minimum is at zero or at one of the differences.
     """
     gaps = [max(V) - v for v in V]
@@ -149,7 +162,7 @@ def farthest(law: Sequence[Any], radius: Any, V: Sequence[Any]) -> Any:
 def set_to_go(
     exact: Exact, law: Any, radius: Any, pi: Sequence[Sequence[Any]], end: Sequence[Any], *, sign: int = 1
 ) -> list[Any]:
-    """Largest (``sign`` -1: least) mean of ``end`` after the stages of ``pi``, over a set ``law (n, S, L)``, from each state."""
+    """Largest (``sign`` -1: least) mean of ``end`` after the stages of ``pi``, from each state, over ``law (n, S, L)``."""
     V = [sign * v for v in end]
     for h in range(len(pi) - 1, -1, -1):
         i = h if len(law) > 1 else 0

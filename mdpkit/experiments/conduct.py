@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, cast
@@ -55,9 +56,17 @@ def check_seed(seed: Any) -> int:
     OptionError
         If it is no integer, or negative.
     """
-    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or seed < 0:
+    found = _integer(seed)
+    if found is None or found < 0:
         raise OptionError("the root seed is no count", found=repr(seed), needed="an integer >= 0")
-    return int(seed)
+    return found
+
+
+def _integer(x: Any) -> int | None:
+    try:
+        return None if isinstance(x, bool) else operator.index(x)
+    except TypeError:
+        return None
 
 
 def seed_numbers(seeds: Any) -> list[int]:
@@ -68,16 +77,15 @@ def seed_numbers(seeds: Any) -> list[int]:
     OptionError
         If there is none, or one is no count, or comes twice.
     """
-    if isinstance(seeds, (int, np.integer)) and not isinstance(seeds, bool):
-        found = list(range(int(seeds)))
+    n = _integer(seeds)
+    if n is not None:
+        found = list(range(n))
     else:
-        try:
-            found = [int(one) for one in seeds]
-        except (TypeError, ValueError):
-            found = []
+        parts: list[Any] = list(seeds) if isinstance(seeds, Iterable) else []  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        found = [-1 if (one := _integer(part)) is None else one for part in parts]
     if not found or min(found) < 0 or len(set(found)) < len(found):
         raise OptionError(
-            "the seeds are none", found=repr(seeds)[:60], needed="their number, or different integers >= 0"
+            "the seeds are none", found=repr(cast(Any, seeds))[:60], needed="their number, or different integers >= 0"
         )
     return found
 

@@ -17,6 +17,7 @@ from mdpkit.errors import OptionError
 from mdpkit.models.mdp import MDP
 from mdpkit.models.sampling import initial_law
 from mdpkit.solver import Method
+from mdpkit.typing import Array
 
 __all__ = ["described_method", "described_problem", "digest_of", "generator", "named", "slug"]
 
@@ -103,7 +104,7 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, np.generic):
         return _plain(value.item(), name)
     if isinstance(value, np.ndarray):
-        array = np.ascontiguousarray(value)
+        array: Array = np.asarray(cast("Array", value), order="C")
         if array.dtype == object:
             return [_plain(entry, name) for entry in array.ravel().tolist()]
         return f"{array.dtype} {array.shape} {hashlib.sha256(array.tobytes()).hexdigest()[:16]}"

@@ -24,7 +24,7 @@ from mdpkit.experiments.conduct import (
     stored_cells,
 )
 from mdpkit.experiments.identity import described_method, described_problem, digest_of, generator, named, slug
-from mdpkit.experiments.statistics import Comparison, Mean, compared, mean_of
+from mdpkit.experiments.statistics import Comparison, Mean, check_confidence, compared, mean_of
 from mdpkit.experiments.store import ExperimentError, Folder
 from mdpkit.experiments.sweep import Cell, Status, Task
 from mdpkit.experiments.thinning import rule, thinned
@@ -43,6 +43,7 @@ __all__ = [
     "gathered",
     "is_instance",
     "load_regret",
+    "nearest_columns",
     "regret",
     "rounds_of",
     "source_of",
@@ -115,6 +116,12 @@ class Run:
         )
 
 
+def nearest_columns(at: Ints, wanted: Any) -> Ints:
+    """Which stored rounds are the first ones from the wanted ones on, each once."""
+    found: Ints = np.searchsorted(at, np.floor(np.asarray(wanted, dtype=np.float64)))
+    return np.unique(np.minimum(found, len(at) - 1))
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """The runs of a learner on a problem, over seeds.
@@ -178,8 +185,8 @@ class Curve:
         Each seed has its own least-squares slope: points of one run depend on each other, and no interval can be read off
         them. None where regret is not positive there, or the run is too short.
         """
-        wanted = np.geomspace(max(1.0, self.at[-1] / DECADE), self.at[-1], POINTS)
-        columns = np.unique(np.searchsorted(self.at, np.floor(wanted)).clip(max=len(self.at) - 1))
+        n = int(self.at[-1])
+        columns = nearest_columns(self.at, np.geomspace(max(1.0, n / DECADE), n, POINTS))
         if self.at[-1] < 2 * DECADE or np.any(self.regret[:, columns] <= 0):
             return None
         fits = [rates.slope(self.at[columns], row[columns]) for row in self.regret]
@@ -465,7 +472,7 @@ def regret(
     >>> found.compare("ucbvi?scale=0.1", "ucbvi").separated
     True
     """
-    mean_of([0.0, 0.0], confidence)
+    check_confidence(confidence)
     root, numbers = check_seed(seed), seed_numbers(seeds)
     sources = named(problems, (MDP, Environment), "problem")
     places = {label: environment_of(_loaded(thing)) for label, thing in sources.items()}
@@ -530,7 +537,7 @@ def _thin(played: Regret) -> dict[str, Any]:
         "bound": np.empty(0) if bound is None else np.asarray(bound, dtype=np.float64),
         "informative_from": np.int64(-1 if informative is None else informative),
         "trivial": np.float64(played.trivial),
-        "best": np.float64(np.mean(played.best)),
+        "best": np.float64(np.mean(np.asarray(played.best, dtype=np.float64))),
         "steps": np.int64(played.steps),
         "code": np.array(code()),
         **{f"series.{name}": values[at - 1] for name, values in played.series.items()},
@@ -562,7 +569,7 @@ def gathered(results: Any, confidence: float = 0.95) -> RegretExperiment:
     if not every or not all(isinstance(one, Regret) for one in every):
         raise OptionError(
             "there are no runs to gather",
-            found=repr(results)[:60],
+            found=repr(cast(Any, results))[:60],
             needed="results of mdpkit.play, or lists of them by label",
         )
     shapes = {(len(one), one.unit) for one in every}
@@ -620,7 +627,7 @@ def load_regret(data: Any, confidence: float = 0.95) -> RegretExperiment:
     ExperimentError
         If there is no such experiment, or no finished run.
     """
-    mean_of([0.0, 0.0], confidence)
+    check_confidence(confidence)
     folder = Folder(data, KIND)
     manifest = folder.manifest()
     if manifest is None:

@@ -1,21 +1,21 @@
-"""How many episodes, steps or samples it takes until a policy is eps-optimal: ``mdpkit sample-complexity`` in Python.
+r"""How many episodes, steps or samples it takes until a policy is eps-optimal: ``mdpkit sample-complexity`` in Python.
 
 What is lost by a policy is exact, the value of the best one less its own, from the initial law. For a learner's run of K
-rounds with gaps :math:`g_1, \\dots, g_K` the count for :math:`\\varepsilon` is, in the sense of ``when``,
+rounds with gaps :math:`g_1, \dots, g_K` the count for :math:`\varepsilon` is, in the sense of ``when``,
 
 ``"first"``
-    the least n with :math:`g_n \\le \\varepsilon`;
+    the least n with :math:`g_n \le \varepsilon`;
 ``"settled"``
-    the least n with :math:`g_m \\le \\varepsilon` for all m from n to K; beyond K nothing is known;
+    the least n with :math:`g_m \le \varepsilon` for all m from n to K; beyond K nothing is known;
 ``"average"``
-    the least n with :math:`(g_1 + \\dots + g_n)/n \\le \\varepsilon`: a policy drawn from those played so far is
-    :math:`\\varepsilon`-optimal in the mean;
+    the least n with :math:`(g_1 + \dots + g_n)/n \le \varepsilon`: a policy drawn from those played so far is
+    :math:`\varepsilon`-optimal in the mean;
 ``"mistakes"``
-    how many of the K rounds have :math:`g_n > \\varepsilon`, the sample complexity of exploration in the sense of Kakade
+    how many of the K rounds have :math:`g_n > \varepsilon`, the sample complexity of exploration in the sense of Kakade
     (recalled); reached if the last round is none of them.
 
 For a planning solver that draws from a generative model (its state counts ``draws``), ``"first"`` and ``"settled"`` are the
-draws made when the policy of its answer is :math:`\\varepsilon`-optimal. A solver that ends before that and has a parameter
+draws made when the policy of its answer is :math:`\varepsilon`-optimal. A solver that ends before that and has a parameter
 ``samples`` begins anew with twice as many, with fresh draws; the count is that of its last run alone, known to a factor of two.
 What is not reached is reported as more than the limit, and never left out.
 """
@@ -42,7 +42,7 @@ from mdpkit.errors import OptionError, UnsupportedError, nearest
 from mdpkit.experiments.conduct import Conducted, check_seed, code, conduct, pandas_package, seed_numbers, stored_cells
 from mdpkit.experiments.identity import described_method, described_problem, digest_of, generator, named, slug
 from mdpkit.experiments.regret import rounds_of, source_of
-from mdpkit.experiments.statistics import Mean, mean_of
+from mdpkit.experiments.statistics import Mean, check_confidence, mean_of
 from mdpkit.experiments.store import ExperimentError, Folder
 from mdpkit.experiments.sweep import Cell, Status, Task
 from mdpkit.learner import Learner
@@ -219,10 +219,8 @@ class SampleComplexity:
             assert x is not None
             fixed = [] if name == "eps" or len(self.eps) == 1 else [f"ε = {eps:g}"]
             own = self.points[point]["parameters"]
-            if name == "eps":
-                others = list(own)
-            else:  # a size that varies stands for the parameters that move it
-                others = [key for key in own if key != name and not self._moves(key, name)]
+            # A size that varies stands for the parameters that move it.
+            others = [key for key in own if name == "eps" or (key != name and not self._moves(key, name))]
             fixed += [
                 f"{key} = {own[key]}"
                 for key in others
@@ -278,8 +276,8 @@ class SampleComplexity:
         if unreached:
             cells = sum(k for _, k in unreached)
             found.append(
-                f"{_count(cells, 'run')} did not get there: more than {_count(self.limit, self.unit)}. They count in medians and "
-                "lower bounds, and their abscissas are left out of the slopes, which would be too small with them."
+                f"{_count(cells, 'run')} did not get there: more than {_count(self.limit, self.unit)}. They count "
+                "in medians and lower bounds; their abscissas are left out of the slopes, which would be too small with them."
             )
         short = [line for name in self.axes for line in self.lines(name) if line.slope is None and len(line.x) > 1]
         if short:
@@ -538,7 +536,7 @@ def sample_complexity(
     >>> found.axes
     ['eps', 'n_states']
     """
-    mean_of([0.0, 0.0], confidence)
+    check_confidence(confidence)
     root, numbers, levels = check_seed(seed), seed_numbers(seeds), _levels(eps)
     if when not in WHEN:
         raise OptionError(f"nothing is counted as {when!r}", way_out=nearest(when, WHEN))
@@ -607,7 +605,7 @@ def sample_complexity(
         for place in places.values():
             for one in players.values():
                 if isinstance(one, Learner):
-                    next(rounds(place, one, limit, np.random.default_rng(0)))
+                    next(rounds(place, cast("Learner[Any]", one), limit, np.random.default_rng(0)))
                 else:
                     _check_solver(place, one)
 
@@ -629,7 +627,7 @@ def _method(one: Any) -> Any:
     if not isinstance(one, str):
         if not isinstance(one, (Learner, Solver)):
             raise OptionError("this is no learner and no solver", found=repr(one), needed="UCBVI(), or a name")
-        return one
+        return cast(Any, one)
     key = one.partition("?")[0].strip().replace("-", "_").lower()
     learners = known_learners()
     if key in learners:
@@ -644,10 +642,11 @@ def _check_solver(mdp: MDP, one: Any) -> None:
         raise UnsupportedError(
             f"{type(one).__name__} has no samples to count", needed="a solver that draws step by step"
         )
-    state = next(iterates(mdp, cast("IterativeSolver[Any]", one), np.random.default_rng(0)))
+    solver = cast("IterativeSolver[Any]", one)
+    state = next(iterates(mdp, solver, np.random.default_rng(0)))
     if not hasattr(state, "draws"):
         raise UnsupportedError(
-            f"{type(one).__name__} does not count samples", needed="a solver that draws from a generative model"
+            f"{type(solver).__name__} does not count samples", needed="a solver that draws from a generative model"
         )
     if canonical(mdp).kind not in ("finite", "discounted"):
         raise UnsupportedError(
@@ -762,7 +761,7 @@ def load_sample_complexity(data: Any, when: str = "first", confidence: float = 0
     ExperimentError
         If there is no such experiment, or no finished cell.
     """
-    mean_of([0.0, 0.0], confidence)
+    check_confidence(confidence)
     if when not in WHEN:
         raise OptionError(f"nothing is counted as {when!r}", way_out=nearest(when, WHEN))
     folder = Folder(data, KIND)

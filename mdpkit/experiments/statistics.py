@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.typing import Array, Floats
+from mdpkit.typing import Floats
 
-__all__ = ["Comparison", "Mean", "compared", "mean_of", "quantile", "seeds_needed"]
+__all__ = ["Comparison", "Mean", "check_confidence", "compared", "mean_of", "quantile", "seeds_needed"]
 
 
 class Mean(NamedTuple):
@@ -46,7 +46,7 @@ def check_confidence(confidence: float) -> None:
         raise OptionError("the confidence is no probability", found=confidence, needed="0 < confidence < 1")
 
 
-def mean_of(values: Array, confidence: float = 0.95) -> Mean:
+def mean_of(values: Any, confidence: float = 0.95) -> Mean:
     """The mean over the first axis (seeds) with Student's interval, pointwise.
 
     Examples

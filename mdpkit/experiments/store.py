@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def pack(key: Mapping[str, Any], arrays: Mapping[str, Any]) -> bytes:
     values = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}
     text = json.dumps(dict(key), sort_keys=True)
     buffer = io.BytesIO()
-    np.savez(buffer, key=np.array(text), digest=np.array(_digest(text, values)), **values)
+    members: dict[str, Any] = {"key": np.array(text), "digest": np.array(_digest(text, values)), **values}
+    np.savez(buffer, **members)
     return buffer.getvalue()
 
 
@@ -146,8 +147,8 @@ class Folder:
         except (OSError, UnicodeDecodeError) as error:
             raise ExperimentError(f"{file} cannot be read", found=error) from error
         try:
-            found = json.loads(text)
-            if not isinstance(found, dict) or not {"kind", "format"} <= set(found):  # pyright: ignore[reportUnknownArgumentType]
+            found = cast("dict[str, Any]", json.loads(text))
+            if not isinstance(found, dict) or not {"kind", "format"} <= set(found):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ValueError("no manifest of an experiment")
         except ValueError as error:
             raise ExperimentError(
@@ -168,7 +169,7 @@ class Folder:
                 found=f"format {found['format']}",
                 needed=f"format {FORMAT}",
             )
-        return found  # pyright: ignore[reportUnknownVariableType]
+        return found
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Store the manifest, whole or not at all."""

@@ -7,7 +7,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -35,7 +35,7 @@ class Task:
     what: str
     group: str
     cells: tuple[Cell, ...]
-    work: Callable[..., list[Arrays]] = field(repr=False)
+    work: Callable[..., Sequence[Arrays]] = field(repr=False)
     arguments: tuple[Any, ...] = field(repr=False)
 
 
@@ -83,7 +83,7 @@ def sweep(
     *,
     stored: int = 0,
     progress: Callable[[Status], None] | None = None,
-) -> Generator[tuple[Task, list[Arrays]]]:
+) -> Generator[tuple[Task, Sequence[Arrays]]]:
     """Compute tasks, and yield each with its arrays as it ends.
 
     Parameters
@@ -100,6 +100,7 @@ def sweep(
     clock = _Clock(tasks, stored, jobs, progress)
     clock.tell()
     if jobs == 1 or not tasks:
+        arrays: Sequence[Arrays]
         for task in tasks:
             seconds, arrays = _timed(task.work, task.arguments, task.what, os.getpid())
             yield task, arrays
@@ -110,7 +111,8 @@ def sweep(
     clock.jobs = _workers(joblib, jobs)
     here = os.getpid()
     calls = (joblib.delayed(_numbered)(i, t.work, t.arguments, t.what, here) for i, t in enumerate(tasks))
-    for i, seconds, arrays in pool(calls):
+    results: Iterator[tuple[int, float, Sequence[Arrays]]] = pool(calls)
+    for i, seconds, arrays in results:
         yield tasks[i], arrays
         clock.end(tasks[i], seconds)
 
@@ -186,7 +188,7 @@ class _Clock:
 
     def left(self) -> float | None:
         # The first run of a process compiles; the median forgets it.
-        known = {group: statistics.median(seconds) for group, seconds in self.took.items()}
+        known = {group: statistics.median_low(seconds) for group, seconds in self.took.items()}
         if not known:
             return None if any(self.waiting.values()) else 0.0
         usual = statistics.mean(known.values())

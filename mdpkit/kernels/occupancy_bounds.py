@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mdpkit.kernels import optimism, segments
+from mdpkit.kernels import extended, optimism, segments
 from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["dense", "dilated", "forward", "most", "occupancies", "radius", "stage_bounds", "union"]
@@ -40,19 +40,8 @@ def radius(visits: Array, iota: float) -> Array:
 
 
 def most(law: Array, radius: Array, V: Array) -> Array:
-    """Largest expectation of V at the next state over the set, of all pairs, ``(L,)``.
-
-    Half of the radius moves to the best state, from the worst ones on.
-    """
-    order = np.argsort(V, kind="stable")
-    top = order[-1]
-    total = optimism.expected(law, V)
-    left = np.minimum(radius / 2, 1 - law[top])
-    for t in order[:-1]:
-        moved = np.minimum(left, law[t])
-        total = total + moved * (V[top] - V[t])
-        left = left - moved
-    return total
+    """Largest expectation of V at the next state over the set, of all pairs, ``(L,)``."""
+    return optimism.expected(extended.optimistic_law(law, radius, extended.ranked(V)), V)
 
 
 def forward(mu: Array, law: Array, pi: Array, pair_ptr: Ints) -> Array:
@@ -88,7 +77,7 @@ def stage_bounds(
 
 
 def occupancies(start: Array, law: Array, radius: Array | None, pi: Array, pair_ptr: Ints) -> tuple[Array, Array]:
-    """Least and largest probabilities of states at each stage, ``(H, S)`` each; equal where ``radius`` is None (a known law)."""
+    """Least and largest probabilities of states at each stage, ``(H, S)`` each; equal for a known law (``radius`` None)."""
     H, S = len(pi), len(start)
     upper = np.empty((H, S), dtype=start.dtype)
     if radius is None:

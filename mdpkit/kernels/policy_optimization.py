@@ -80,7 +80,7 @@ def delay_bonus(
         safe = np.where(below > 0, below, 1)
         left = played[h] * (wide * played[h] + explore) / safe
         square = now[h] * ratio[h] * ratio[h] / safe
-        each = np.where(below > 0, rest * left + eta * rest * rest * square, 0 * below)
+        each: Array = np.where(below > 0, rest * left + eta * rest * rest * square, 0 * below)
         out[h] = segments.total(each, pair_ptr)
     return out
 
@@ -119,8 +119,8 @@ def leader(total: Array, rate: Array, pair_ptr: Ints, entropy: str) -> Array:
 def penalty(pi: Array, pair_ptr: Ints, entropy: str, log_rounds: float) -> Array:
     r"""What a change of :math:`1/\eta` costs against a comparator, per unit, ``(S,)``.
 
-    :math:`2 (\sum \sqrt{p_a} - 1)`, :math:`-\sum p_a \ln p_a`, or :math:`A \ln T` of the barrier, whose comparator keeps off the
-    boundary by 1/T.
+    :math:`2 (\sum \sqrt{p_a} - 1)`, :math:`-\sum p_a \ln p_a`, or :math:`A \ln T` of the barrier, whose comparator keeps
+    off the boundary by 1/T.
     """
     if entropy == "tsallis":
         return 2 * (segments.total(np.sqrt(pi), pair_ptr) - 1)
@@ -132,8 +132,8 @@ def penalty(pi: Array, pair_ptr: Ints, entropy: str, log_rounds: float) -> Array
 def variance(pi: Array, pair_ptr: Ints, entropy: str, small: Array) -> Array:
     r"""The second moment of an importance weighted loss in the norm of the potential, at most, ``(S,)``.
 
-    :math:`\sum_a w_a` with :math:`w_a = c_a \sqrt{p_a}`, :math:`c_a`, or :math:`c_a p_a`. Where the rate is ``small (S,)``, losses
-    may be shifted by what was paid, and :math:`c_a = 4(1 - p_a)` (Tsallis) or :math:`2(1 - p_a)`; elsewhere it is one.
+    :math:`\sum_a w_a` with :math:`w_a = c_a \sqrt{p_a}`, :math:`c_a`, or :math:`c_a p_a`. Where the rate is ``small (S,)``,
+    losses may be shifted by what was paid, and :math:`c_a = 4(1 - p_a)` (Tsallis) or :math:`2(1 - p_a)`; elsewhere it is one.
     """
     factor = 4.0 if entropy == "tsallis" else 2.0
     shifted = np.where(segments.spread(small, pair_ptr), factor * (1 - pi), 1.0)

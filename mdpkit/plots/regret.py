@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.errors import OptionError
-from mdpkit.experiments.regret import Curve, RegretExperiment, gathered
+from mdpkit.experiments.regret import Curve, RegretExperiment, gathered, nearest_columns
 from mdpkit.experiments.statistics import Mean
 from mdpkit.plots.axes import COLORS, LINES, MARKERS, axes_of
 from mdpkit.regret import Regret
@@ -210,11 +210,12 @@ def _draw(ax: Any, i: int, at: Array, mean: Mean, label: str, log: bool) -> None
     there = value > 0 if log else np.isfinite(value)
     colors = palette(ax)
     color = colors[i % len(colors)]
-    wanted = np.geomspace(at[0], at[-1], MARKS) if log else np.linspace(at[0], at[-1], MARKS + 1)[1:]
+    first, last = float(at[0]), float(at[-1])
+    wanted: Floats = np.geomspace(first, last, MARKS) if log else np.linspace(first, last, MARKS + 1)[1:]
     if len(wanted) > 1:  # learners mark different places, or marks would hide each other
         shift = 0.5 * (i % 3) / 3
         wanted = wanted[:-1] + shift * np.diff(wanted)
-    marks = np.unique(np.searchsorted(at[there], wanted).clip(max=max(0, int(there.sum()) - 1)))
+    marks = nearest_columns(at[there], wanted) if there.any() else np.zeros(0, dtype=np.int64)
     ax.plot(
         at[there], value[there], color=color, linestyle=LINES[i % len(LINES)], linewidth=1.7, label=_plain(label),
         marker=MARKERS[i % len(MARKERS)], markersize=4.5, markevery=marks.tolist(), zorder=3,
@@ -238,8 +239,8 @@ def _bounds(ax: Any, curves: dict[str, Curve], found: RegretExperiment, log: boo
             curve.at, curve.bound, color=colors[i % len(colors)], linestyle=(0, (6, 2, 1, 2)), linewidth=1.0,
             label=_plain(f"bound{who}, {curve.bounded_by}:\n{says}"), zorder=2.5,
         )  # fmt: skip
-        if start is not None and start <= curve.at[-1]:
-            height = float(np.interp(start, curve.at, curve.bound))
+        if start is not None and start <= curve.at[-1] and curve.bound is not None:
+            height = float(np.interp(float(start), curve.at.astype(np.float64), curve.bound))
             ax.plot(
                 [start], [height], marker="o", markersize=7, fillstyle="none", color=colors[i % len(colors)], zorder=4
             )
@@ -266,8 +267,7 @@ def _binned(curve: Curve, log: bool) -> tuple[Array, Floats]:
     """Mean gaps between few rounds, from the regret after them."""
     at = curve.at
     n = int(at[-1])
-    wanted = np.geomspace(1, n, BINS) if log else np.linspace(n / BINS, n, BINS)
-    columns = np.unique(np.searchsorted(at, np.floor(wanted)).clip(max=len(at) - 1))
+    columns = nearest_columns(at, np.geomspace(1, n, BINS) if log else np.linspace(n / BINS, n, BINS))
     regret_at = curve.regret[:, columns]
     before = np.concatenate((np.zeros((len(regret_at), 1)), regret_at[:, :-1]), axis=1)
     return at[columns], (regret_at - before) / np.diff(at[columns], prepend=0)

@@ -122,7 +122,7 @@ def _learning(level: Any, rng: Any) -> Iterator[Case]:
     says=r"\frac1{\eta_t} = a + cH \sqrt{\textstyle\sum_{\tau \le t} \frac1{u_\tau + f_\tau}}, \quad"
     r" \pi_t = \arg\min_p \langle p, G \rangle + \frac{\psi(p)}{\eta_t}, \quad G \leftarrow G + \hat Q_t - B_t, \quad"
     r" \hat Q_t = \frac{L_h}{(u + f) \pi_t}",
-    where="Algorithm 1 of arXiv 2302.09408, recalled (its abstract seen); rates, floor and bonus derived in docs/theory/exploration",
+    where="Algorithm 1 of arXiv 2302.09408, recalled (abstract seen); rates, floor, bonus derived in docs/theory/exploration",
     kind="identity",
     mode="numeric",
     instances=_learning,
@@ -142,8 +142,8 @@ def update(
 
     Rounding: an occupancy is off by H(L + 3) factors at most, and denominators are at least f times a probability. A leader's
     level is where Newton's method stands still: off by the error of its sum over the slope, which is at least the largest
-    probability to the power 3/2 (2 for the barrier), so that probabilities are off by 8 A^2 times the factors of the sum, and by
-    the error of the accumulated losses times 8.
+    probability to the power 3/2 (2 for the barrier), so that probabilities are off by 8 A^2 times the factors of the sum, and
+    by the error of the accumulated losses times 8.
     """
     mdp, entropy = problem
     exact = Exact.of(mdp)
@@ -254,14 +254,14 @@ def _losses(level: Any, rng: Any) -> Iterator[Case]:
     ],
     about=[BestOfBothWorldsPolicyOptimization],
 )
-def leader(problem: Any, *, c: int = 2, index: Any = F(1, 2), sign: int = 1) -> Iterator[Row]:
+def leader(problem: Any, *, c: int = 2, index: Any = None, sign: int = 1) -> Iterator[Row]:
     """Leaders solve the condition for a minimum, enclosed, and no other point of the simplex does better."""
     sizes, G, rates = problem
     ptr = np.concatenate(([0], np.cumsum(sizes)))
     total, rate = objects([ball(g) for g in G]), objects([ball(x) for x in rates])
     rng = np.random.default_rng(0)
     y = objects([ball(sign * 2 * rates[s] * G[k]) for s in range(len(sizes)) for k in range(ptr[s], ptr[s + 1])])
-    direct = call(potentials.tsallis, y, ptr, index)
+    direct = call(potentials.tsallis, y, ptr, F(1, 2) if index is None else index)
     for entropy in ENTROPIES:
         p = call(policy_optimization.leader, sign * total, rate, ptr, entropy)
         for s in range(len(sizes)):
@@ -327,7 +327,7 @@ def _games(level: Any, rng: Any) -> Iterator[Case]:
 def decomposition(
     mdp: Any, *, rng: Any = None, own: bool = False, late: int = 0, star: bool = False, T: int = 6
 ) -> Iterator[Row]:
-    """What each episode loses to the best fixed policy, and its value, by visits of the best and action values of the played one."""
+    """What an episode loses to the best fixed policy: by visits of that one and action values of the played one."""
     exact = Exact.of(mdp)
     H = exact.H or 1
     tables = _tables(mdp)
@@ -421,7 +421,7 @@ def _psi(p: list[Any], entropy: str) -> Any:
     if entropy == "tsallis":
         return -2 * sum((x.sqrt() for x in p), ball(0))
     if entropy == "shannon":
-        return sum((x * x.log() for x in p if not x == 0), ball(0))
+        return sum((x * x.log() for x in p if x != 0), ball(0))
     return -sum((x.log() for x in p), ball(0))
 
 
@@ -452,8 +452,9 @@ def _runs(level: Any, rng: Any) -> Iterator[Case]:
 
 @claim(
     "bobw-po:leader-regret",
-    says=r"\sum_{t \le T} \langle \pi_t - u, g_t \rangle \le a (\psi(u) - \psi(\pi_1)) + \sum_{t \le T} \Bigl[ \bigl(\tfrac1{\eta_t} -"
-    r" \tfrac1{\eta_{t-1}}\bigr) (\psi(u) - \psi(\pi_t)) + \max_q \langle \pi_t - q, g_t \rangle - \tfrac{D_\psi(q, \pi_t)}{\eta_t} \Bigr]",
+    says=r"\sum_{t \le T} \langle \pi_t - u, g_t \rangle \le a (\psi(u) - \psi(\pi_1)) + "
+    r"\sum_{t \le T} \Bigl[ \bigl(\tfrac1{\eta_t} - \tfrac1{\eta_{t-1}}\bigr) (\psi(u) - \psi(\pi_t))"
+    r" + \max_q \langle \pi_t - q, g_t \rangle - \tfrac{D_\psi(q, \pi_t)}{\eta_t} \Bigr]",
     where="derived, docs/theory/exploration; the scheme recalled from Zimmert & Seldin 2021",
     kind="upper",
     mode="numeric",
@@ -472,16 +473,16 @@ def _runs(level: Any, rng: Any) -> Iterator[Case]:
     },
     about=[BestOfBothWorldsPolicyOptimization],
 )
-def leader_regret(problem: Any, *, noise: Any = F(1), change: int = 1, sign: int = 1, T: int = 30) -> Iterator[Row]:
+def leader_regret(problem: Any, *, noise: Any = 1, change: int = 1, sign: int = 1, T: int = 30) -> Iterator[Row]:
     """In every run the leader of each state and stage loses penalties and noise at most, against every action."""
     mdp, entropy = problem
     exact = Exact.of(mdp)
     H = exact.H or 1
-    learner = BestOfBothWorldsPolicyOptimization(entropy, start=START, explore=EXPLORE, rate=F(1, 4), bonus=F(1, 8))  # type: ignore[arg-type]
-    seen: list[tuple[Any, Any, Any, Any]] = []
+    learner = BestOfBothWorldsPolicyOptimization(entropy, rate=0.25, start=START, explore=EXPLORE, bonus=0.125)
+    seen: list[Any] = []
     for played in rounds(mdp, learner, T + 1, np.random.default_rng(7), wrap=_adversarial):
         state = played.state
-        seen.append(tuple(_fractions(x) for x in (state.total, played.policy, state.rate, state.change)))  # type: ignore[arg-type]
+        seen.append([_fractions(x) for x in (state.total, played.policy, state.rate, state.change)])
     for h, s in product(range(H), range(exact.S)):
         own = exact.pairs[s]
         if len(own) == 1:
@@ -524,8 +525,8 @@ def _noises(level: Any, rng: Any) -> Iterator[Case]:
 
 @claim(
     "bobw-po:bonus-covers-noise",
-    says=r"E \max_q \langle \pi - q, \hat Q - B \rangle - \tfrac{D_\psi(q, \pi)}{\eta} \le \frac{\eta R^2}{u + f} \mathrm{var}(\pi)"
-    r" + \frac1H \langle \pi, B \rangle \;\; (4 \eta B \le \tfrac1H), \qquad"
+    says=r"E \max_q \langle \pi - q, \hat Q - B \rangle - \tfrac{D_\psi(q, \pi)}{\eta} \le \frac{\eta R^2}{u + f} "
+    r" \mathrm{var}(\pi) + \frac1H \langle \pi, B \rangle \;\; (4 \eta B \le \tfrac1H), \qquad"
     r" H X + e \sum_t V^{\pi_t}(b_t) \le H X + e (4 \sqrt 2 z H^2 S \sqrt T + H^2 S \textstyle\sum f_t)",
     where="derived, docs/theory/exploration; the regret it gives is of the order recalled from arXiv 2302.09408 in T alone",
     kind="upper",
@@ -546,12 +547,12 @@ def _noises(level: Any, rng: Any) -> Iterator[Case]:
     caveat="the constants of the proof are large: the bound beats the trivial one only after very many episodes",
 )
 def bonus_covers_noise(
-    problem: Any, *, share: Any = F(1), weighted: bool = True, left: int = 1, T: int = 40
+    problem: Any, *, share: Any = 1, weighted: bool = True, left: int = 1, T: int = 40
 ) -> Iterator[Row]:
     """In the mean over all episodes the bonus pays for noise and for what the estimate leaves out, and its sum is bounded."""
     mdp, seed = problem
     exact, rng = Exact.of(mdp), np.random.default_rng(seed)
-    H, S, ptr = exact.H or 1, exact.S, _pointers(exact)
+    H, ptr = exact.H or 1, _pointers(exact)
     pi = drawn_law(exact, rng, H)
     mu = reached(exact, pi)
     # Losses of one make the second moment largest.
@@ -680,7 +681,8 @@ def _worlds(level: Any, rng: Any) -> Iterator[Case]:
 
 @claim(
     "bobw-po:bandit-adversarial",
-    says=r"E \sum_{t \le T} \langle \pi_t - \pi^*, \ell_t \rangle \le 4 \sqrt{A T} - 2 \sqrt T \qquad (\tfrac1{\eta_t} = \sqrt t)",
+    says=r"E \sum_{t \le T} \langle \pi_t - \pi^*, \ell_t \rangle \le 4 \sqrt{A T} - 2 \sqrt T"
+    r" \qquad (\tfrac1{\eta_t} = \sqrt t)",
     where="derived, docs/theory/exploration; Theorem 1 of Zimmert & Seldin 2021 with other constants, recalled",
     kind="upper",
     mode="statistical",
@@ -716,7 +718,8 @@ def bandit_adversarial(
 
 @claim(
     "bobw-po:bandit-stochastic",
-    says=r"E \sum_{t \le T} \langle \pi_t - \pi^*, \ell_t \rangle \le \sum_{a \ne a^*} \frac{196 (1 + \ln T)}{9 \Delta_a} + 16 \sqrt A",
+    says=r"E \sum_{t \le T} \langle \pi_t - \pi^*, \ell_t \rangle \le \sum_{a \ne a^*} \frac{196 (1 + \ln T)}{9 \Delta_a}"
+    r" + 16 \sqrt A",
     where="derived, docs/theory/exploration; Theorem 1 of Zimmert & Seldin 2021 with better constants, recalled",
     kind="rate",
     mode="statistical",

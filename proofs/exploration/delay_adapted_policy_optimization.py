@@ -157,7 +157,8 @@ def update(
     """In every episode the policy is the softmax of what was accumulated, and late feedback adds its estimate less its bonus.
 
     Rounding: u is off by at most a, which is H(L + 4S + 16) factors of one; all else is relative to denominators of at least
-    gamma, and the stages of B add up what one of them misses. Exponentials and logarithms are taken to four units in the last place.
+    gamma, and the stages of B add up what one of them misses. Exponentials and logarithms are off by four
+    units in the last place.
     """
     mdp, known = problem
     exact, K = Exact.of(mdp), len(DELAYS)
@@ -372,7 +373,7 @@ def second_moment(problem: Any, *, plain: bool = False, stages: int = 0, late: i
 
 def _small(level: Any, rng: Any) -> Iterator[Case]:
     seeds = range(2 if level == "fast" else 5)
-    for i in seeds:
+    for _ in seeds:
         seed, H = int(rng.integers(10**6)), 3
         yield Case(f"two states, seed={seed}", (staged(seed, H), seed, True))
     for case in episodic(fast=1, full=3)(level, rng):
@@ -387,7 +388,8 @@ def _extremes(p: Fraction, radius: Fraction) -> tuple[Fraction, Fraction]:
 @claim(
     "delay-adapted-po:occupancy",
     says=r"u_h(s) = \max_{P} \Pr_{P,\pi}(s_h = s), \quad l_h(s) = \min_P \Pr_{P,\pi}(s_h = s), \quad"
-    r" B_h = b_h + (1 + \tfrac1H) \max_P P_h \langle \pi, B_{h+1} \rangle, \quad \|P(\cdot|s,a) - \hat P(\cdot|s,a)\|_1 \le \beta",
+    r" B_h = b_h + (1 + \tfrac1H) \max_P P_h \langle \pi, B_{h+1} \rangle,"
+    r" \quad \|P(\cdot|s,a) - \hat P(\cdot|s,a)\|_1 \le \beta",
     where="derived, docs/theory/exploration; upper occupancy bounds recalled from Jin et al. 2020",
     kind="identity",
     mode="exact",
@@ -472,8 +474,8 @@ def _delays(level: Any, rng: Any) -> Iterator[Case]:
 
 @claim(
     "delay-adapted-po:exp3",
-    says=r"E \sum_{k \le K} \langle \pi_k - \pi^*, \ell_k \rangle \le \frac{\ln A}{\eta} + \eta \Bigl( \frac{AK}2 + dK \Bigr) + d"
-    r" = 2 \sqrt{\ln A (\tfrac{AK}2 + dK)} + d",
+    says=r"E \sum_{k \le K} \langle \pi_k - \pi^*, \ell_k \rangle \le \frac{\ln A}{\eta} + \eta \Bigl( \frac{AK}2 + dK \Bigr)"
+    r" + d = 2 \sqrt{\ln A (\tfrac{AK}2 + dK)} + d",
     where="derived, docs/theory/exploration; with other constants Theorem 1 of Thune et al. 2019, recalled",
     kind="upper",
     mode="statistical",
@@ -481,14 +483,14 @@ def _delays(level: Any, rng: Any) -> Iterator[Case]:
     controls=[
         mutant("the bound without what moves meanwhile", drift=0),
         mutant("steps too small to learn", eta=1e-6),
-        mutant("the bound without its root of K", power=F(1, 4)),
+        mutant("the bound without its root of K", power=0.25),
     ],
     delta=1e-3,
     about=[DelayAdaptedPolicyOptimization],
     domain="one state and one stage, constant delay",
 )
 def exp3(
-    problem: Any, *, rng: Any = None, delta: float = 1e-3, drift: int = 1, eta: Any = None, power: Any = F(1, 2)
+    problem: Any, *, rng: Any = None, delta: float = 1e-3, drift: int = 1, eta: Any = None, power: float = 0.5
 ) -> Iterator[Row]:
     """One stage is Exp3 with delays, and its expected regret is under the bound."""
     d, K, runs = problem
@@ -498,8 +500,8 @@ def exp3(
     environment = Delayed(Adversarial(mdp, *switching(TWO, K, 2)), d)
     low, high = _gaps(TWO, 0)
     interval = bounded_mean(totals(environment, learner, TWO[0, 0], K, runs, rng), K * low, K * high, delta)
-    bound = 2 * (math.log(2) * (K + drift * d * K)) ** float(power) + drift * d
-    if drift and eta is None and power == F(1, 2):
+    bound = 2 * (math.log(2) * (K + drift * d * K)) ** power + drift * d
+    if drift and eta is None and power == 0.5:
         offered = call(learner.bound, environment.view(K), np.array([K]))
         yield equal(float(offered[-1]), Interval(bound * (1 - 1e-12), bound * (1 + 1e-12)), "the bound offered")
     yield leq(interval, bound, f"d={d}", k=K)
@@ -534,7 +536,7 @@ def _best_values(exact: Exact, table: Any) -> list[Fraction]:
     "delay-adapted-po:regret",
     says=r"E \sum_{k \le K} V^{\pi^*}_k - V^{\pi_k}_k \le \frac{H \ln A}{\eta} + \eta \bigl( 2 e H^3 L K + H (H + \beta)"
     r" (H + (1 + \tfrac1H) \beta) D \bigr) + H d, \quad \beta = 2 H^2 ((1 + \tfrac1H)^H - 1 - \tfrac1H), \quad \gamma = \eta H",
-    where="derived, docs/theory/exploration; the order in K and D recalled from Theorem 1 of arXiv 2305.07911, with better powers of H",
+    where="derived, docs/theory/exploration; the order in K and D recalled from arXiv 2305.07911, with better powers of H",
     kind="upper",
     mode="statistical",
     instances=_mdps,

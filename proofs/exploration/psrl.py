@@ -72,8 +72,8 @@ def _law_row(found: Any, laws: list[list[list[float]]], S: int, at: str) -> Row:
 
 @claim(
     "osband2013:posterior",
-    says=r"\hat P_k(\cdot|s,a) \sim \mathrm{Dirichlet}(c + n_k(s,a,\cdot)), \quad \hat r_k(s,a) \sim \mathrm{Beta}(1 + \text{wins},"
-    r" 1 + \text{losses}), \quad V_h = \max_a (\hat r_k + \hat P_k V_{h+1})",
+    says=r"\hat P_k(\cdot|s,a) \sim \mathrm{Dirichlet}(c + n_k(s,a,\cdot)), \quad \hat r_k(s,a) \sim \mathrm{Beta}(1 +"
+    r" \text{wins}, 1 + \text{losses}), \quad V_h = \max_a (\hat r_k + \hat P_k V_{h+1})",
     where="Section 3, recalled; the laws are conjugate, derived in docs/theory/exploration",
     kind="identity",
     mode="numeric",
@@ -139,7 +139,8 @@ def posterior(
 @claim(
     "osband2013:dirichlet",
     says=r"p \sim \mathrm{Dirichlet}(\alpha): \quad \mathrm{E}\, p_i = \frac{\alpha_i}{\bar\alpha}, \quad"
-    r" \mathrm{E}\, p_i p_j = \frac{\alpha_i (\alpha_j + [i = j])}{\bar\alpha (\bar\alpha + 1)}, \quad \bar\alpha = \textstyle\sum_i \alpha_i",
+    r" \mathrm{E}\, p_i p_j = \frac{\alpha_i (\alpha_j + [i = j])}{\bar\alpha (\bar\alpha + 1)},"
+    r" \quad \bar\alpha = \textstyle\sum_i \alpha_i",
     where="the law of normalized gamma variables; derived in docs/theory/exploration",
     kind="identity",
     mode="statistical",

@@ -29,9 +29,9 @@ DELTA = Fraction(1, 10)
 
 @claim(
     "jin2018:weights",
-    says=r"\alpha_t^i = \alpha_i \prod_{j=i+1}^t (1 - \alpha_j): \; \sum_i \alpha_t^i = 1, \; \max_i \alpha_t^i \le \tfrac{2H}t,"
-    r" \; \sum_i (\alpha_t^i)^2 \le \tfrac{2H}t, \; \tfrac1{\sqrt t} \le \sum_i \tfrac{\alpha_t^i}{\sqrt i} \le \tfrac2{\sqrt t},"
-    r" \; \sum_{t=i}^n \alpha_t^i + \tfrac nH \alpha_n^i = 1 + \tfrac1H",
+    says=r"\alpha_t^i = \alpha_i \prod_{j=i+1}^t (1 - \alpha_j): \; \sum_i \alpha_t^i = 1, \; \max_i \alpha_t^i \le"
+    r" \tfrac{2H}t, \; \sum_i (\alpha_t^i)^2 \le \tfrac{2H}t, \; \tfrac1{\sqrt t} \le \sum_i \tfrac{\alpha_t^i}{\sqrt i} \le"
+    r" \tfrac2{\sqrt t}, \; \sum_{t=i}^n \alpha_t^i + \tfrac nH \alpha_n^i = 1 + \tfrac1H",
     where="Lemma 4.1, recalled; the last identity, whose limit is the lemma's, is derived in docs/theory/exploration",
     kind="identity",
     mode="exact",
@@ -77,8 +77,8 @@ def _root(x: Fraction, up: int) -> Fraction:
 
 @claim(
     "jin2018:updates",
-    says=r"Q_h(s,a) \leftarrow (1 - \alpha_n) Q_h(s,a) + \alpha_n (r + V_{h+1}(s') + b_n), \quad b_n = (H-1-h) \sqrt{H \iota/n},"
-    r" \quad V_h = \min\{H-h, \max_a Q_h\}, \quad Q_h = H-h \text{ at first}",
+    says=r"Q_h(s,a) \leftarrow (1 - \alpha_n) Q_h(s,a) + \alpha_n (r + V_{h+1}(s') + b_n), \quad b_n = (H-1-h)"
+    r" \sqrt{H \iota/n}, \quad V_h = \min\{H-h, \max_a Q_h\}, \quad Q_h = H-h \text{ at first}",
     where="Algorithm 1, recalled; the bonus is derived in docs/theory/exploration",
     kind="identity",
     mode="numeric",

@@ -281,9 +281,8 @@ def regret(
     """The regret of a run stays under the derived bound, and what is reported is exact."""
     exact = Exact.of(mdp)
     H, L, S = exact.H or 0, exact.L, exact.S
-    small = (
-        float(delta) / 16
-    )  # the bound holds for each K: twelve of them are looked at, and the sets are valid but for 2 small
+    # The bound holds for each K: twelve of them are looked at, and the sets are valid but for twice this.
+    small = float(delta) / 16
     learner = kind(delta=small)
     by_stage = len(exact.P) > exact.L
     run = play(mdp, learner, K, rng, keep=False, compiled=None if kind is Forgetful else True)
@@ -306,7 +305,8 @@ def regret(
 
 @claim(
     "azar2017:slope",
-    says=r"\Delta = 16/\sqrt K: \quad R_K = \Theta(\sqrt K), \qquad R_K \le 2\iota/\Delta + \Delta \text{ while the index is optimistic}",
+    says=r"\Delta = 16/\sqrt K: \quad R_K = \Theta(\sqrt K), \qquad R_K \le 2\iota/\Delta + \Delta"
+    r" \text{ while the index is optimistic}",
     where="the lower bound of this order is recalled; the upper bound for one gap is derived in docs/theory/exploration",
     kind="rate",
     mode="statistical",

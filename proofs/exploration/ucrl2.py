@@ -259,8 +259,8 @@ def around(x: Any, error: Any) -> Any:
 
 @claim(
     "jaksch2010:plan",
-    says=r"t_{k+1} = \min\{t : v_k(s_t, \tilde\pi_k(s_t)) \ge \max(1, N_k(s_t, \tilde\pi_k(s_t)))\}, \qquad \tilde \pi_k \text{ greedy"
-    r" for } u_i, \; \mathrm{sp}(\tilde T u_i - u_i) < 1/\sqrt{t_k}",
+    says=r"t_{k+1} = \min\{t : v_k(s_t, \tilde\pi_k(s_t)) \ge \max(1, N_k(s_t, \tilde\pi_k(s_t)))\}, \qquad \tilde \pi_k"
+    r" \text{ greedy for } u_i, \; \mathrm{sp}(\tilde T u_i - u_i) < 1/\sqrt{t_k}",
     where="Figures 1 and 2, recalled",
     kind="identity",
     mode="numeric",

@@ -47,7 +47,8 @@ class DelayAdaptedPolicyOptimization(Learner[State]):
     :math:`\gamma = 0`, :math:`E[\hat Q] = \frac{p}{\max\{p,q\}} Q`, exactly, by ``delay-adapted-po:bias``, and
     :math:`\sum_a q\, E[\hat Q^2] \le \frac{H^2}{u} \sum_a \frac{\min\{p,q\}}{\max\{p,q\}}`, by
     ``delay-adapted-po:second-moment``; the bounds u are the largest over the set, by ``delay-adapted-po:occupancy``. The
-    expected regret is bounded: one stage by ``delay-adapted-po:exp3``, H stages with a known law by ``delay-adapted-po:regret``.
+    expected regret is bounded: of one stage by ``delay-adapted-po:exp3``, of H stages with a known law by
+    ``delay-adapted-po:regret``.
 
     *Departures.* Bonus and constants are derived (``docs/theory/exploration``). The confidence set is an :math:`\ell_1`-ball
     around the empirical law, renewed with each feedback, and with an unknown law no bound on the regret is claimed.
@@ -61,7 +62,7 @@ class DelayAdaptedPolicyOptimization(Learner[State]):
     weights : {"adapted", "plain"}
         Whether to divide by :math:`\max\{p, q\}`, or by p alone (importance weights as without delays).
     information : {"bandit", "full"}
-        Whether to estimate losses from what was paid, or to use the whole tables of an environment that reveals them and its law.
+        Whether to estimate losses from what was paid, or to use the whole tables, where they and the law are revealed.
     bonus : float
         Factor of the bonus; other than one nothing is guaranteed for H > 1.
     delay : float

@@ -269,9 +269,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
             run.stdout.close()
     assert b"Traceback" not in seen
     kept = len(list(data.glob("cells/*/*/*.npz")))
-    assert kept and f"{kept} finished runs kept in {data}; the same command goes on".encode() in re.sub(
-        rb"\s+", b" ", seen
-    )
+    words = f"{kept} finished {'run' if kept == 1 else 'runs'} kept in {data}; the same command goes on"
+    assert kept and words.encode() in re.sub(rb"\s+", b" ", seen)
     assert json.loads((data / "experiment.json").read_text())["runs"][0]["state"] == "interrupted"
 
 
