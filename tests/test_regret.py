@@ -211,3 +211,21 @@ def test_drawn_actions_have_their_probabilities() -> None:
     assert np.all(np.abs(np.mean(pairs, axis=0) - 0.3) < 5 * (0.21 / n) ** 0.5)
     # Of two stages, independently.
     assert abs(np.mean(pairs[:, 0] * pairs[:, 1]) - 0.09) < 5 * (0.09 * 0.91 / n) ** 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_history_of_an_endless_run_ends_where_the_run_does(seed: int) -> None:
+    told: list[Any] = []
+
+    class Told(Bounded):
+        """Writes down what it is told."""
+
+        def observe(self, state: Any, feedback: Any, rng: Any) -> Any:
+            told.append(feedback)
+            return state
+
+    P = np.full((3, 1, 3), 1 / 3)
+    endless = mk.MDP(P, np.arange(3.0)[:, None], mk.AverageReward(), rho=0)
+    regret = mk.play(endless, Told(), steps=30, rng=np.random.default_rng(seed), keep=True)
+    assert regret.states is not None
+    assert regret.states.tolist() == [*(step.s for step in told), told[-1].s_next]
