@@ -216,7 +216,8 @@ class Learner(Method, Generic[State]):
 
     A state may be changed in place by :meth:`observe`; whoever needs an earlier one copies it. Class attributes besides those
     of every method: ``series``, the names of what :meth:`notes` reports after each round; ``optimistic``, whether the first of
-    them, ``"index"``, is meant to lie above the optimal value; ``bounded_by``, the claim that :meth:`bound` belongs to; ``bound_holds``, in what sense it bounds the regret.
+    them, ``"index"``, is meant to lie above the optimal value; ``delayed``, whether feedback may come late; ``bounded_by``,
+    the claim that :meth:`bound` belongs to; ``bound_holds``, in what sense it bounds the regret.
     """
 
     series: ClassVar[tuple[str, ...]] = ()
