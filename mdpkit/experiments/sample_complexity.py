@@ -629,12 +629,10 @@ def _method(one: Any) -> Any:
             raise OptionError("this is no learner and no solver", found=repr(one), needed="UCBVI(), or a name")
         return cast(Any, one)
     key = one.partition("?")[0].strip().replace("-", "_").lower()
-    learners = known_learners()
-    if key in learners:
-        return learner_of(one)
-    if key in known_solvers():
-        return solver_of(one)
-    raise OptionError(f"unknown method {one!r}", way_out=nearest(key, [*learners, *known_solvers()]))
+    for known, read in ((known_learners(), learner_of), (known_solvers(), solver_of)):
+        if key.replace("_", "") in {name.replace("_", "") for name in known}:
+            return read(one)
+    raise OptionError(f"unknown method {one!r}", way_out=nearest(key, [*known_learners(), *known_solvers()]))
 
 
 def _check_solver(mdp: MDP, one: Any) -> None:

@@ -167,7 +167,7 @@ def commit_regret(
 
 @claim(
     "lattimore2020:separation",
-    says=r"\max_{\Delta \in \{2/5, 2K^{-1/3}\}} \mathrm{E} R_K \ge K^{2/3}/20 \text{ for each tried length } m, \text{ of"
+    says=r"\max_{\Delta \in \{2/5, 2K^{-1/3}\}} \mathrm{E} R_K \ge K^{2/3}/40 \text{ for each tried length } m, \text{ of"
     r" order } K^{2/3} \text{ at } m = \lceil K^{2/3} \rceil; \qquad R_K(\text{UCBVI}) = O(\sqrt K)",
     where="Section 6.1 for one gap, recalled; the pair of gaps is derived in docs/theory/exploration",
     kind="rate",
@@ -215,7 +215,7 @@ def separation(
                     low = proportion(wrong, tried, delta / (8 * len(grid))).lower
                 worst = max(worst, m * cost + (K - m) * edge * wrong / tried)
                 least = max(least, m * cost + (K - m) * edge * low)
-            yield leq(K ** (2 / 3) / 20, least, f"K={K}, m={m}")
+            yield leq(K ** (2 / 3) / 40, least, f"K={K}, m={m}")
             if p == power:
                 yield point(K, worst, series="explore-then-commit")
         lost = [0.0, 0.0]

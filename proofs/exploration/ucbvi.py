@@ -17,8 +17,9 @@ from mdpkit.claims.judge import ball, log
 from mdpkit.claims.learning import Counts, episodic, initial, stage_values, staged, value_error
 from mdpkit.claims.rounding import factors, near
 from mdpkit.claims.statistics import proportion
-from mdpkit.claims.trial import play, rounds
+from mdpkit.claims.trial import call, play, rounds
 from mdpkit.instances import make
+from mdpkit.kernels import optimism as kernels
 from mdpkit.models.criterion import FiniteHorizon
 from mdpkit.models.mdp import MDP
 from mdpkit.solvers.exploration.ucbvi import UCBVI
@@ -51,7 +52,7 @@ def _around(x: Any, error: Any) -> Any:
 
 
 def _optimistic(
-    exact: Exact, counts: Counts, V: list[Fraction], h: int, iota: Any, bonus: str, half: int
+    exact: Exact, counts: Counts, V: list[Fraction], h: int, iota: Any, bonus: str, half: int, scale: Any = 1
 ) -> list[tuple[Any, Any]]:
     """Optimistic action values of a stage, and bounds on the rounding of theirs in floats."""
     assert exact.H is not None
@@ -74,9 +75,21 @@ def _optimistic(
             roots = [(ball(x) * iota / n).sqrt() for x in (low, high)]
             spread = ball(3).sqrt() / ball(Fraction(3, 5)) * roots[0].union(roots[1])
             width = type(spread).max(spread, ball(Fraction(35, 4)) * rest * iota / n)
+        width = ball(scale) * width
         value = type(width).min(ball(mean) + width, ball(rest))
         out.append((ball(r) + value, m * (1 + rest + mean + Fraction(float(width.upper())))))
     return out
+
+
+def _bernstein(three: int, second: Any) -> Iterator[Row]:
+    """The bonus of counts from one to a million, on either side of where its terms meet."""
+    law, V, iota, rest = [Fraction(1, 4), Fraction(3, 4)], [Fraction(0), Fraction(2)], Fraction(3), Fraction(2)
+    columns, values = np.array([[float(p)] for p in law]), np.array([float(v) for v in V])
+    for n in (1, 50, 100, 200, 1000, 10**6):
+        found = call(kernels.bernstein_bonus, columns, values, np.array([float(n)]), float(iota), float(rest))
+        spread = ball(three * Fraction(3, 4) * iota / n).sqrt() / ball(Fraction(3, 5))
+        right = type(spread).max(spread, ball(second / Fraction(2, 5) * rest * iota / n))
+        yield equal(float(found[0]), _around(right, factors(64) * rest), f"Bernstein's bonus, n={n}")
 
 
 @claim(
@@ -91,24 +104,41 @@ def _optimistic(
         mutant("the bonus without its two", half=1),
         mutant("the logarithm without its union", union=False),
         mutant("episodes counted at the next stage", shift=1),
+        mutant("two for the three of Bernstein's variance", three=2),
+        mutant("the second term of Bennett's inequality in Bernstein's place", second=Fraction(7, 3)),
     ],
     survivors={"transposed P": "the learner never sees the law: it plans from its history, whichever law made it"},
     about=[UCBVI],
 )
-def plan(mdp: Any, *, rng: Any = None, half: int = 2, union: bool = True, shift: int = 0, K: int = 8) -> Iterator[Row]:
-    """What is planned in each episode is the optimistic backup of the counts so far, and greedy pairs are played."""
+def plan(
+    mdp: Any,
+    *,
+    rng: Any = None,
+    half: int = 2,
+    union: bool = True,
+    shift: int = 0,
+    three: int = 3,
+    second: Any = Fraction(7, 2),
+    K: int = 8,
+) -> Iterator[Row]:
+    """What is planned in each episode is the optimistic backup of the counts so far, and greedy pairs are played.
+
+    Of so few counts Bernstein's bonus is cut off at what is left, and its second term is the larger one: it is seen in a plan
+    with a small factor, and on its own for many counts.
+    """
+    yield from _bernstein(three, second)
     exact = Exact.of(mdp)
     by_stage = len(exact.P) > exact.L
     assert exact.H is not None
-    for bonus in BONUSES:
-        learner = UCBVI(bonus, delta=Fraction(1, 10))  # type: ignore[arg-type]
+    for bonus, scale in (("hoeffding", Fraction(1)), ("bernstein", Fraction(1, 64))):
+        learner = UCBVI(bonus, delta=Fraction(1, 10), scale=scale)  # type: ignore[arg-type]
         counts = Counts(exact, by_stage=by_stage)
         iota = _iota(exact, K, Fraction(1, 10), bonus, by_stage, union)
         for played in rounds(mdp, learner, K, rng):
             V = [[Fraction(x) for x in row] for row in played.state.V.tolist()]
             worst: list[Row] = []
             for h in range(exact.H):
-                q = _optimistic(exact, counts, V[h + 1], h, iota, bonus, half)
+                q = _optimistic(exact, counts, V[h + 1], h, iota, bonus, half, scale)
                 for s, pairs in enumerate(exact.pairs):
                     k = int(played.policy[h][s])
                     at = f"{bonus}, episode {played.k}, h={h}, s={s}"
