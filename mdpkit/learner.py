@@ -216,13 +216,15 @@ class Learner(Method, Generic[State]):
 
     A state may be changed in place by :meth:`observe`; whoever needs an earlier one copies it. Class attributes besides those
     of every method: ``series``, the names of what :meth:`notes` reports after each round; ``optimistic``, whether the first of
-    them, ``"index"``, is meant to lie above the optimal value; ``bounded_by``, the claim that :meth:`bound` belongs to.
+    them, ``"index"``, is meant to lie above the optimal value; ``delayed``, whether feedback may come late; ``bounded_by``,
+    the claim that :meth:`bound` belongs to; ``bound_holds``, in what sense it bounds the regret.
     """
 
     series: ClassVar[tuple[str, ...]] = ()
     optimistic: ClassVar[bool] = False
     delayed: ClassVar[bool] = False
     bounded_by: ClassVar[str] = ""
+    bound_holds: ClassVar[str] = ""
 
     def accepts(self, view: View) -> bool:
         """Whether the learner plays problems of this kind."""

@@ -280,7 +280,8 @@ def _one(words: str, label: str, theirs: Any, ours: Any) -> str:
     """How two descriptions of one label differ; empty where they do not."""
     a, b = _flat(theirs), _flat(ours)
     for entry in (a, b):
-        entry.pop("bounded_by", None)
+        for name in ("bounded_by", "bound_holds"):
+            entry.pop(name, None)
     if a == b:
         return ""
     visible = [key for key in sorted({*a, *b}) if a.get(key) != b.get(key) and key != "digest"]

@@ -122,6 +122,11 @@ def nearest_columns(at: Ints, wanted: Any) -> Ints:
     return np.unique(np.minimum(found, len(at) - 1))
 
 
+def _bounded(learner: Learner[Any]) -> dict[str, str]:
+    """Which claim bounds the regret, and in what sense."""
+    return {"bounded_by": learner.bounded_by, "bound_holds": learner.bound_holds}
+
+
 @dataclass(frozen=True, eq=False)
 class Curve:
     """The runs of a learner on a problem, over seeds.
@@ -134,6 +139,7 @@ class Curve:
     seeds: list[int]
     runs: list[Run] = field(repr=False)
     bounded_by: str = ""
+    bound_holds: str = ""
 
     @property
     def at(self) -> Ints:
@@ -247,8 +253,8 @@ class RegretExperiment:
                 seeds = [s for s in self.seeds if (problem, name, s) in self.runs]
                 if seeds:
                     runs = [self.runs[problem, name, s] for s in seeds]
-                    bounded_by = str(self.learners[name].get("bounded_by", ""))
-                    found[problem, name] = Curve(problem, name, seeds, runs, bounded_by)
+                    says = [str(self.learners[name].get(key, "")) for key in ("bounded_by", "bound_holds")]
+                    found[problem, name] = Curve(problem, name, seeds, runs, *says)
         return found
 
     def table(self) -> list[dict[str, Any]]:
@@ -343,9 +349,10 @@ class RegretExperiment:
             if curve.bound is not None:
                 start = curve.informative_from
                 where = f" on {problem}" if several else ""
+                holds = f" ({curve.bound_holds})" if curve.bound_holds else ""
                 says = "never less than" if start is None else f"less than, from {self.unit} {start:,} on,"
                 found.append(
-                    f"The bound {curve.bounded_by} of {name}{where} is {curve.bound[-1]:.3g} after {self.rounds:,} "
+                    f"The bound {curve.bounded_by} of {name}{where}{holds} is {curve.bound[-1]:.3g} after {self.rounds:,} "
                     f"{self.unit}s; it is {says} the most that the range of the rewards lets them lose."
                 )
         missing = self.missing
@@ -484,7 +491,7 @@ def regret(
     for label, one in players.items():
         if not isinstance(one, Learner):
             raise OptionError("this is no learner", found=repr(one), needed="a learner such as UCBVI(), or its name")
-        methods[label] = described_method(one) | {"bounded_by": one.bounded_by}
+        methods[label] = described_method(one) | _bounded(one)
     tasks = [
         Task(
             f"{name} on {label}, seed {number}",
@@ -582,7 +589,7 @@ def gathered(results: Any, confidence: float = 0.95) -> RegretExperiment:
         for k, one in enumerate(part)
     }
     return RegretExperiment(
-        problems={"": {}}, learners={name: {"bounded_by": part[0].learner.bounded_by} for name, part in groups.items()},
+        problems={"": {}}, learners={name: _bounded(part[0].learner) for name, part in groups.items()},
         seeds=list(range(max(map(len, groups.values())))), rounds=n, unit=unit, seed=0, runs=runs, confidence=confidence,
         computed=len(runs),
     )  # fmt: skip

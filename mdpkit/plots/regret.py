@@ -235,9 +235,10 @@ def _bounds(ax: Any, curves: dict[str, Curve], found: RegretExperiment, log: boo
         if start is not None:
             says += " (○)" if start <= curve.at[-1] else ", beyond this axis"
         who = "" if len(curves) == 1 else f" of {label}"
+        holds = f", {curve.bound_holds}" if curve.bound_holds else ""
         ax.plot(
             curve.at, curve.bound, color=colors[i % len(colors)], linestyle=(0, (6, 2, 1, 2)), linewidth=1.0,
-            label=_plain(f"bound{who}, {curve.bounded_by}:\n{says}"), zorder=2.5,
+            label=_plain(f"bound{who}, {curve.bounded_by}{holds}:\n{says}"), zorder=2.5,
         )  # fmt: skip
         if start is not None and start <= curve.at[-1] and curve.bound is not None:
             height = float(np.interp(float(start), curve.at.astype(np.float64), curve.bound))

@@ -114,6 +114,7 @@ class BestOfBothWorldsPolicyOptimization(Learner[State]):
     )
     kinds: ClassVar = ("finite",)
     bounded_by: ClassVar = "bobw-po:bonus-covers-noise"
+    bound_holds: ClassVar = "in expectation"
 
     def __post_init__(self) -> None:
         self.probability("delta")

@@ -106,6 +106,7 @@ class DelayAdaptedPolicyOptimization(Learner[State]):
     kinds: ClassVar = ("finite",)
     delayed: ClassVar = True
     bounded_by: ClassVar = "delay-adapted-po:regret"
+    bound_holds: ClassVar = "in expectation"
 
     def __post_init__(self) -> None:
         self.probability("delta")

@@ -69,6 +69,7 @@ class ExploreThenCommit(Learner[State]):
     claims: ClassVar = ("lattimore2020:plan", "lattimore2020:commit-regret", "lattimore2020:separation")
     kinds: ClassVar = ("finite",)
     bounded_by: ClassVar = "lattimore2020:commit-regret"
+    bound_holds: ClassVar = "in expectation"
 
     def __post_init__(self) -> None:
         if self.length is not None:

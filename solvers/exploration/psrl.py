@@ -103,6 +103,7 @@ class PSRL(Learner[Belief]):
     kinds: ClassVar = ("finite",)
     series: ClassVar = ("index",)
     bounded_by: ClassVar = "osband2013:bayes-regret"
+    bound_holds: ClassVar = "in the mean over the prior"
 
     def __post_init__(self) -> None:
         self.positive("prior")

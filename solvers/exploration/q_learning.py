@@ -71,6 +71,7 @@ class OptimisticQLearning(Learner[State]):
     series: ClassVar = ("index",)
     optimistic: ClassVar = True
     bounded_by: ClassVar = "jin2018:regret"
+    bound_holds: ClassVar = "with probability 1 − 2δ"
 
     def __post_init__(self) -> None:
         self.probability("delta")

@@ -86,6 +86,7 @@ class UCBVI(Learner[State]):
     series: ClassVar = ("index",)
     optimistic: ClassVar = True
     bounded_by: ClassVar = "azar2017:regret"
+    bound_holds: ClassVar = "with probability 1 − 2δ"
 
     def __post_init__(self) -> None:
         self.probability("delta")

@@ -109,6 +109,7 @@ class AsyncCoopLSVIUCB(Learner[State]):
     series: ClassVar = ("index", "communications", "agent")
     optimistic: ClassVar = True
     bounded_by: ClassVar = "async-coop-lsvi-ucb:regret"
+    bound_holds: ClassVar = "with probability 1 − 2δ"
 
     def __post_init__(self) -> None:
         check_count(self.agents, "the number of agents", 1)

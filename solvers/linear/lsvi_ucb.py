@@ -92,6 +92,7 @@ class LSVIUCB(Learner[State]):
     series: ClassVar = ("index", "plans")
     optimistic: ClassVar = True
     bounded_by: ClassVar = "jin2020:regret"
+    bound_holds: ClassVar = "with probability 1 − 2δ"
 
     def __post_init__(self) -> None:
         self.probability("delta")
