@@ -196,7 +196,10 @@ def communications(
         mutant("two agents", agents=2),
         mutant("a larger ridge", lambda_=2.0),
     ],
-    survivors={"argmin for argmax": "both learners are then wrong alike; jin2020:lsvi-ucb-plan says what is planned"},
+    survivors={
+        "argmin for argmax": "both learners are then wrong alike; jin2020:lsvi-ucb-plan says what is planned",
+        "dropped bonus": "both learners are then wrong alike; jin2020:lsvi-ucb-plan says what is planned",
+    },
     about=[AsyncCoopLSVIUCB, LSVIUCB],
 )
 def single_agent(mdp: Any, *, alpha: float = 0.0, agents: int = 1, lambda_: float = 1.0, K: int = 25) -> Iterator[Row]:
@@ -285,6 +288,10 @@ def for_regret(level: Level, rng: Any) -> Iterator[Case]:
         mutant("a bound with a bonus that is three hundred times smaller", bonus=F(1, 300)),
     ],
     delta=1e-3,
+    survivors={
+        "dropped bonus": "greedy play loses little on these models, and the bound is from above; "
+        "async-coop-lsvi-ucb:optimism says what the bonus does"
+    },
     about=[AsyncCoopLSVIUCB],
     domain="coefficients of backups of norm at most 2 c sqrt(d), as in the paper",
     caveat="the bound is some hundred times what is seen",

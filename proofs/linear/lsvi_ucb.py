@@ -321,6 +321,10 @@ def _sharp() -> LinearMDP:
         mutant("the bound without its root of K", power=0.0),
     ],
     delta=1e-3,
+    survivors={
+        "dropped bonus": "greedy play loses little on these models, and the bound is from above; "
+        "jin2020:lsvi-ucb-plan and jin2020:optimism say what the bonus is and does"
+    },
     about=[LSVIUCB],
     caveat="the bound is some hundred times what is seen",
 )
@@ -360,6 +364,7 @@ def regret(
         mutant("the logarithm of the square of the growth", square=True, alone=True),
     ],
     survivors={
+        "dropped bonus": "determinants grow no more often, whatever is played",
         "off by one in k": "an episode that was never seen makes no more plans",
         "argmin for argmax": "determinants grow no more often, whatever is played",
     },

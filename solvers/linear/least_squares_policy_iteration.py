@@ -9,12 +9,11 @@ import numpy as np
 
 from mdpkit.errors import ModelError
 from mdpkit.kernels import gram, reference, segments
-from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical
-from mdpkit.models.sampling import check_count
-from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures, has_features
+from mdpkit.operators.feature_solver import DesignSolver
+from mdpkit.operators.linear_features import LinearFeatures
 from mdpkit.operators.log_linear import generator
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.solver import Answer
 from mdpkit.typing import Array, Floats, Ints
 
 __all__ = ["LeastSquaresPolicyIteration", "State"]
@@ -35,7 +34,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LeastSquaresPolicyIteration(IterativeSolver[State]):
+class LeastSquaresPolicyIteration(DesignSolver[State]):
     r"""Policy iteration with action values fitted by LSTD-Q (LSPI).
 
     .. math:: A_k = \sum_i w_i\, \phi_i \bigl(\phi_i - \gamma \textstyle\sum_{s'} P(s'|i)\, \phi(s', \pi_k(s'))\bigr)^\top,
@@ -77,20 +76,6 @@ class LeastSquaresPolicyIteration(IterativeSolver[State]):
     cites: ClassVar = ("lagoudakis2003", "bradtke1996", "kiefer1960")
     claims: ClassVar = ("lagoudakis2003:exact-moments", "lagoudakis2003:first-policy")
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
-
-    samples: int | None = None
-    eps: Any = HUNDREDTH
-
-    def __post_init__(self) -> None:
-        if self.samples is not None:
-            check_count(self.samples, "the number of samples", 1)
-        object.__setattr__(self, "eps", to_fraction(self.eps, what="eps"))
-        self.positive("eps")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem's model is linear in features that it keeps."""
-        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The design, the batch, and the values of the policy of first actions."""

@@ -8,12 +8,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from mdpkit.kernels import design, gram, segments
-from mdpkit.kernels.rational import to_fraction
 from mdpkit.models.canonical import Canonical
-from mdpkit.models.sampling import check_count
-from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures, has_features
+from mdpkit.operators.feature_solver import DesignSolver
+from mdpkit.operators.linear_features import LinearFeatures
 from mdpkit.operators.log_linear import generator
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.solver import Answer
 from mdpkit.typing import Array, Floats
 
 __all__ = ["LeastSquaresValueIteration", "State"]
@@ -31,7 +30,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LeastSquaresValueIteration(IterativeSolver[State]):
+class LeastSquaresValueIteration(DesignSolver[State]):
     r"""Value iteration on linear MDPs by regression on the features of a few pairs (LSVI).
 
     .. math:: \theta_{k+1} = \arg\min_\theta \sum_i w_i \bigl(\phi_i^\top\theta - y_i\bigr)^2, \quad
@@ -77,21 +76,7 @@ class LeastSquaresValueIteration(IterativeSolver[State]):
     cites: ClassVar = ("jin2020", "lattimore2020b", "kiefer1960")
     claims: ClassVar = ("jin2020:linear-backup", "jin2020:exact-moments", "lattimore2020b:generative-model")
     kinds: ClassVar = ("discounted", "finite")
-    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
-
-    samples: int | None = None
-    eps: Any = HUNDREDTH
-
-    def __post_init__(self) -> None:
-        if self.samples is not None:
-            check_count(self.samples, "the number of samples", 1)
-        object.__setattr__(self, "eps", to_fraction(self.eps, what="eps"))
-        self.positive("eps")
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the problem's model is linear in features that it keeps."""
-        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The design, and values of zero, or the terminal rewards."""

@@ -12,10 +12,11 @@ from mdpkit.models.canonical import Canonical
 from mdpkit.models.sampling import check_count
 from mdpkit.operators import weighted_regression
 from mdpkit.operators.backups import BackupRule, ExactBackup
-from mdpkit.operators.linear_features import HUNDREDTH, has_features
+from mdpkit.operators.feature_solver import FeatureSolver
+from mdpkit.operators.linear_features import HUNDREDTH
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, VarianceRule
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.solver import Answer
 from mdpkit.solvers.linear.weighted_least_squares_mdvi import State as Inner
 from mdpkit.solvers.linear.weighted_least_squares_mdvi import WeightedLeastSquaresMDVI
 from mdpkit.typing import Array
@@ -40,7 +41,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class VarianceWeightedMDVI(IterativeSolver[State]):
+class VarianceWeightedMDVI(FeatureSolver[State]):
     r"""VWLS-MDVI: learn a value, estimate its variance at the next state, and learn again with errors weighted by it.
 
     .. math::
@@ -95,7 +96,6 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
         "vwls-mdvi:anchors",
     )
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
 
     first: int = 100
@@ -111,10 +111,6 @@ class VarianceWeightedMDVI(IterativeSolver[State]):
     def run(self) -> WeightedLeastSquaresMDVI:
         """The method of the first run."""
         return WeightedLeastSquaresMDVI(alpha=self.alpha, backup=self.backup, eps=self.eps)
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the model has features, and one discount factor."""
-        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The first run's start."""

@@ -11,10 +11,11 @@ from mdpkit.errors import ModelError, OptionError
 from mdpkit.kernels import reference, softmax
 from mdpkit.models.canonical import Canonical
 from mdpkit.operators.backups import BackupRule, ExactBackup
-from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures, has_features
+from mdpkit.operators.feature_solver import FeatureSolver
+from mdpkit.operators.linear_features import HUNDREDTH, LinearFeatures
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import WeightedRegression
-from mdpkit.solver import Answer, IterativeSolver
+from mdpkit.solver import Answer
 from mdpkit.typing import Array
 
 __all__ = ["State", "WeightedLeastSquaresMDVI"]
@@ -39,7 +40,7 @@ class State(NamedTuple):
 
 
 @dataclass(frozen=True)
-class WeightedLeastSquaresMDVI(IterativeSolver[State]):
+class WeightedLeastSquaresMDVI(FeatureSolver[State]):
     r"""WLS-MDVI: mirror-descent value iteration for linear MDPs, by weighted least squares on a core set.
 
     .. math::
@@ -95,7 +96,6 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
         "vwls-mdvi:one-hot",
     )
     kinds: ClassVar = ("discounted",)
-    needs: ClassVar = "features (an mk.LinearMDP) and one discount factor"
     sublinear: ClassVar = True
 
     alpha: Any = None
@@ -113,10 +113,6 @@ class WeightedLeastSquaresMDVI(IterativeSolver[State]):
                 raise OptionError("alpha is out of range", found=self.alpha, needed="0 <= alpha < 1")
         if self.scale is not None:
             object.__setattr__(self, "scale", tuple(np.asarray(self.scale, dtype=object).ravel().tolist()))
-
-    def accepts(self, problem: Canonical) -> bool:
-        """Whether the model has features, and one discount factor."""
-        return super().accepts(problem) and problem.one_discount and has_features(problem)
 
     def init(self, problem: Canonical, rng: np.random.Generator | None = None) -> State:
         """The design, and coefficients of zero.

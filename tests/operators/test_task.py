@@ -82,3 +82,12 @@ def test_martingale_conditions_refuse_a_behavior_that_differs_in_one_state(kind)
             continue
         with pytest.raises(UnsupportedError, match="differs from the target"):
             kind().init(task, np.random.default_rng(0))
+
+
+def test_states_drawn_are_states_although_probabilities_round() -> None:
+    """Ten tenths sum to less than one in floats: the largest uniform number must not fall behind the last state."""
+    L = np.eye(10)[:, None]
+    mdp = mk.MDP(L, np.zeros((10, 1)), mk.Discounted(0.5), rho=np.full(10, 0.1))
+    assert np.cumsum(mdp.rho)[-1] < 1
+    task = Task(canonical(mdp), [0] * 10)
+    assert task._rows[0][-1] == 1.0
