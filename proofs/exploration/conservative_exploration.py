@@ -493,9 +493,8 @@ def exact_row(exact: Exact, k: int, V: Any, h: int) -> Any:
 
 
 def _long(level: Any, rng: Any) -> Iterator[Case]:
-    yield Case("coins 3/5, 1", coins([Fraction(3, 5), Fraction(1)]))
+    yield Case("coins 3/5, 19/20", coins([Fraction(3, 5), Fraction(19, 20)]))
     if level == "full":
-        yield Case("coins 3/5, 19/20", coins([Fraction(3, 5), Fraction(19, 20)]))
         yield Case("laws by stage, H=2", staged(3, 2))
         yield Case("coins 3/5, 13/20, 1/10", coins([Fraction(3, 5), Fraction(13, 20), Fraction(1, 10)]))
 
@@ -550,8 +549,11 @@ def regret(
     most = 4 / kappa**2 * (c + math.sqrt(c**2 + kappa * a)) ** 2
     for kind in kinds:
         learner = kind(base, threshold=float(H + 1) if wary else threshold, delta=small_delta)
+        found = play(mdp, learner, 1, rng, keep=False, compiled=True).best
+        yield near(found, best, value_error(exact), "best")
+        if abs(float(found) - float(best)) > 1e-9:
+            return
         run = play(mdp, learner, K, rng, keep=False, compiled=True)
-        yield near(run.best, best, value_error(exact), "best")
         for n in np.unique(np.geomspace(100, K, 10).astype(int)).tolist():
             bound = first * (a + c * math.sqrt(n)) + second * missing * min(most, n)
             error = n * float(value_error(exact))
