@@ -256,4 +256,6 @@ def separation(
                 # An action whose gap is more than twice the bonus is not taken while the index is optimistic.
                 at = f"K={K}, edge {edge:.3g}"
                 yield leq(run.total - 1e-9 * K, 2 * iota / edge + edge, f"{at}, one gap")
-                yield leq(run.total - 1e-9 * K, math.sqrt(2 * iota * K) + 1, at, k=K, series=f"optimism, edge {edge:.1f}")
+                yield leq(
+                    run.total - 1e-9 * K, math.sqrt(2 * iota * K) + 1, at, k=K, series=f"optimism, edge {edge:.1f}"
+                )
