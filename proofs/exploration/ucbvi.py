@@ -335,7 +335,7 @@ def regret(
 
 def _repeated(level: Any, rng: Any) -> Iterator[Case]:
     """How many runs are averaged."""
-    yield Case("two coins, edge 16/sqrt(K)", 24 if level == "fast" else 100)
+    yield Case("two coins, edge 16/sqrt(K)", 60 if level == "fast" else 150)
 
 
 @claim(
@@ -352,7 +352,7 @@ def _repeated(level: Any, rng: Any) -> Iterator[Case]:
     ],
     survivors={"dropped bonus": "the loop is compiled, and has its own bonus"},
     delta=1e-3,
-    rate=Rate(0.5, "exactly", 0.15),
+    rate=Rate(0.5, "exactly", 0.2),
     about=[UCBVI],
     caveat="delta grows in proportion to K, so that the logarithm in the bonus is one constant",
 )
