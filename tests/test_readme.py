@@ -7,6 +7,7 @@ import importlib.util
 import io
 import re
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -42,6 +43,8 @@ def printed(line: str) -> str | None:
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")])
 def test_python_runs_and_prints_what_it_says(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")  # those of other tests
     names: dict[str, object] = {}
     out = io.StringIO()
     said = []

@@ -115,7 +115,9 @@ def positive_definite(mdp: Any, *, emphatic: bool = True, columns: str = "d", we
         mutant("temporal differences without emphasis", emphatic=False),
         mutant("twice the decrease", twice=F(21, 10)),
     ],
-    survivors={"rewards of the next pair": "there are no rewards"},
+    survivors={
+        "rewards of the next pair": "there are no rewards in this model, so none can be taken from another pair"
+    },
     about=[EmphaticTemporalDifferences],
 )
 def baird_star(mdp: Any, *, emphatic: bool = True, twice: Any = 1, steps: int = 200) -> Iterator[Row]:

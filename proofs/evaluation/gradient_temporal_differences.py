@@ -260,7 +260,7 @@ def converging(
 
 @claim(
     "sutton2008:convergence",
-    says=r"""\begin{pmatrix} 0 & A^\top \\ -\rho A & -\rho I \end{pmatrix} \text{ is stable for every } \rho = \beta/\eta > 0
+    says=r"""[0, A^\top;\, -\rho A, -\rho I] \text{ is stable for every } \rho = \beta/\eta > 0
              \text{ if } A \text{ is regular}""",
     where="Theorem 1, recalled, for one step size; every ratio derived, see docs",
     kind="identity",
@@ -279,7 +279,7 @@ def gtd_convergence(mdp: Any, *, sign: int = 1, plain: bool = False) -> Iterator
 
 @claim(
     "sutton2009:gtd2-convergence",
-    says=r"""\begin{pmatrix} 0 & A^\top \\ -\rho A & -\rho C \end{pmatrix} \text{ is stable for every } \rho = \beta/\eta > 0
+    says=r"""[0, A^\top;\, -\rho A, -\rho C] \text{ is stable for every } \rho = \beta/\eta > 0
              \text{ if } A \text{ and } C \text{ are regular}""",
     where="Theorem 1, recalled, for one step size; every ratio derived, see docs",
     kind="identity",
@@ -298,7 +298,7 @@ def gtd2_convergence(mdp: Any, *, sign: int = 1, plain: bool = False) -> Iterato
 
 @claim(
     "sutton2009:tdc-convergence",
-    says=r"""\begin{pmatrix} -A & A^\top - C \\ -\rho A & -\rho C \end{pmatrix} \text{ is stable if }
+    says=r"""[-A, A^\top - C;\, -\rho A, -\rho C] \text{ is stable if }
              \rho\, C + \tfrac12 (A + A^\top) \succ 0, \quad \rho = \beta/\eta""",
     where="Theorem 2 is about two time scales, recalled; the condition as in maei2011, recalled, and derived, see docs",
     kind="identity",

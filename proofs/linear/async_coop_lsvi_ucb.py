@@ -158,7 +158,6 @@ def nothing_lost(
     ],
     survivors={
         "dropped bonus": "determinants grow no more often, whatever is played",
-        "off by one in k": "an episode that was never seen makes no more communications",
         "argmin for argmax": "determinants grow no more often, whatever is played",
     },
     about=[AsyncCoopLSVIUCB],

@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 import mdpkit as mk
-from mdpkit.choose import method, methods
+from mdpkit.choose import estimators, learners, method, methods
 from mdpkit.errors import ModelError, OptionError, UnsupportedError
 from mdpkit.models.canonical import canonical
 from mdpkit.solver import DirectSolver, IterativeSolver
@@ -163,7 +163,8 @@ def row_of(mdp: mk.MDP, k: int) -> tuple[list[int], list[Any]]:
 def test_every_room_is_walked() -> None:
     rooms = Path(mk.__file__).parent / "solvers"
     files = {path.stem for path in rooms.glob("*/*.py")} - {"__init__"}
-    assert {kind.__module__.rpartition(".")[2] for kind in METHODS.values()} == files
+    found = [*METHODS.values(), *learners().values(), *estimators().values()]
+    assert {kind.__module__.rpartition(".")[2] for kind in found} == files
 
 
 def test_every_instance_has_a_solver_and_every_solver_an_instance() -> None:

@@ -82,17 +82,6 @@ def test_unknown_laws_are_learned() -> None:
         assert np.mean(run.per_round[-2000:]) < 0.2 * np.mean(run.per_round[:200])
 
 
-def test_compiled_runs_across_chunks() -> None:
-    mdp = mk.instances.make("riverswim", n_states=3).under(mk.FiniteHorizon(3))
-    for known in (True, False):
-        runs = [
-            mk.play(Environment(mdp, known=known), BOBW(start=5, explore=5), episodes=4200,
-                    rng=np.random.default_rng(1), compiled=compiled)
-            for compiled in (True, False)
-        ]  # fmt: skip
-        np.testing.assert_allclose(runs[0].values, runs[1].values, rtol=1e-8, atol=1e-10)
-
-
 @pytest.mark.parametrize(
     "options",
     [{"entropy": "renyi"}, {"rate": 0}, {"rate": -1.0}, {"start": -1}, {"explore": -1}, {"bonus": -0.5}, {"delta": 0}],
