@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mdpkit as mk
-from mdpkit.environment import Adversarial, Delayed, Environment, unit_rewards
+from mdpkit.environment import Adversarial, Delayed, Environment, independent, unit_rewards
 from mdpkit.errors import OptionError, UnsupportedError
 from mdpkit.learner import LARGEST, Learner
 from mdpkit.play import optimum
@@ -181,3 +181,51 @@ def test_who_plays_what() -> None:
         assert not kind().accepts(late)
         assert kind().accepts(Environment(two(mk.FiniteHorizon(2))).view(5))
         assert not kind().accepts(Environment(two(mk.AverageReward())).view(5))
+
+
+def test_tables_come_in_turn_by_default() -> None:
+    assert Adversarial(two(mk.FiniteHorizon(1)), np.zeros((3, 2))).which(7).tolist() == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_table_of_probability_zero_is_never_drawn() -> None:
+    class Zero:
+        """Draws the least number that there is."""
+
+        def random(self, n: int) -> Any:
+            return np.zeros(n)
+
+    tables: Any = np.zeros((3, 2))
+    assert independent(tables, [0.0, 0.5, 0.5], 2, Zero())[1].tolist() == [1, 1]  # type: ignore[arg-type]
+
+
+def test_drawn_actions_have_their_probabilities() -> None:
+    class Mixed(Bounded):
+        """Plays the second pair with probability 0.3."""
+
+        def policy(self, state: Any) -> Any:
+            return np.tile([0.7, 0.3], (state.H, 1))
+
+    n = 4000
+    pairs = mk.play(two(mk.FiniteHorizon(2)), Mixed(), episodes=n, rng=np.random.default_rng(1), keep=True).pairs
+    assert pairs is not None
+    assert np.all(np.abs(np.mean(pairs, axis=0) - 0.3) < 5 * (0.21 / n) ** 0.5)
+    # Of two stages, independently.
+    assert abs(np.mean(pairs[:, 0] * pairs[:, 1]) - 0.09) < 5 * (0.09 * 0.91 / n) ** 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_history_of_an_endless_run_ends_where_the_run_does(seed: int) -> None:
+    told: list[Any] = []
+
+    class Told(Bounded):
+        """Writes down what it is told."""
+
+        def observe(self, state: Any, feedback: Any, rng: Any) -> Any:
+            told.append(feedback)
+            return state
+
+    P = np.full((3, 1, 3), 1 / 3)
+    endless = mk.MDP(P, np.arange(3.0)[:, None], mk.AverageReward(), rho=0)
+    regret = mk.play(endless, Told(), steps=30, rng=np.random.default_rng(seed), keep=True)
+    assert regret.states is not None
+    assert regret.states.tolist() == [*(step.s for step in told), told[-1].s_next]

@@ -273,8 +273,8 @@ def identity(
     mode="statistical",
     instances=once("two coins from the prior"),
     controls=[
-        mutant("the posterior is never updated", kind=Unmoved, K=250, runs=8),
-        mutant("feedback is credited to the other action", kind=Swapped, K=250, runs=8),
+        mutant("the posterior is never updated", kind=Unmoved, K=120, runs=6),
+        mutant("feedback is credited to the other action", kind=Swapped, K=120, runs=6),
     ],
     survivors={"stale values": "it reaches the first draw alone: the loop is compiled"},
     delta=1e-3,

@@ -157,6 +157,7 @@ def nothing_lost(
         mutant("the bound without the doublings", doublings=0),
     ],
     survivors={
+        "dropped bonus": "determinants grow no more often, whatever is played",
         "off by one in k": "an episode that was never seen makes no more communications",
         "argmin for argmax": "determinants grow no more often, whatever is played",
     },

@@ -53,8 +53,16 @@ def paid_on_arrival(criterion: Any) -> mk.MDP:
     return mk.MDP(draw.dirichlet(np.ones(3), size=(3, 2)), draw.random((3, 2, 3)), criterion, rho=[0.5, 0.25, 0.25])
 
 
-def linear(H: int = 3) -> mk.MDP:
-    return mk.LinearMDP.from_mdp(ragged(mk.FiniteHorizon(H)), 0.5 * np.eye(6) + 0.05)
+def coins() -> mk.MDP:
+    """A state with three coins, of which heads lead to a state that pays; two tosses in four stages."""
+    P = np.array([[0, 0.5, 0.5], [0, 0.1, 0.9], [0, 0.7, 0.3], [1, 0, 0], [1, 0, 0]])
+    state, action = [0, 0, 0, 1, 2], [0, 1, 2, 0, 0]
+    return mk.MDP(P, [0.0, 0, 0, 1, 0], mk.FiniteHorizon(4), state=state, action=action, rho=0)
+
+
+def linear(shared: float = 0.05) -> mk.MDP:
+    """Features of pairs that have something in common; with a negative share, what one is paid lowers the others."""
+    return mk.LinearMDP.from_mdp(ragged(mk.FiniteHorizon(3)), 0.5 * np.eye(6) + shared)
 
 
 H3 = mk.FiniteHorizon(3)
@@ -83,9 +91,10 @@ CASES: dict[str, tuple[Any, Any]] = {
     "ucrl2": (Environment(ragged(mk.AverageReward()), "bernoulli"), UCRL2(scale=0.05)),
     "ucrl2, paid on arrival": (Environment(paid_on_arrival(mk.AverageReward())), UCRL2(scale=0.05)),
     "ravi": (Environment(ragged(mk.Discounted("2/3"))), RAVIUCB(eta=0.5, scale=0.05)),
-    "stepmix": (Environment(ragged(H3)), StepMix(threshold=0.9, scale=0.1)),
-    "epsmix": (Environment(ragged(H3)), EpsMix(threshold=0.9, scale=0.1)),
-    "cdpo": (Environment(staged(3, 3)), ConservativeDualPolicyOptimization(eta=0.3, models=3, prior=0.3)),
+    "stepmix": (Environment(coins()), StepMix((0, 3, 4), threshold=0.4, scale=0.2)),
+    "epsmix": (Environment(coins()), EpsMix((0, 3, 4), threshold=0.4, scale=0.2)),
+    "cdpo": (Environment(ragged(H3)), ConservativeDualPolicyOptimization(eta=0.3, models=3, prior=0.3)),
+    "cdpo by stage": (Environment(staged(3, 3)), ConservativeDualPolicyOptimization(eta=0.3, models=3, prior=0.3)),
     "tsallis": (KNOWN, BestOfBothWorldsPolicyOptimization(start=1, explore=2, bonus=0.5)),
     "shannon": (HIDDEN, BestOfBothWorldsPolicyOptimization("shannon", start=1, explore=2, bonus=0.5)),
     "barrier": (KNOWN, BestOfBothWorldsPolicyOptimization("barrier", rate=0.5, start=1, explore=2)),
@@ -95,8 +104,12 @@ CASES: dict[str, tuple[Any, Any]] = {
     "delays, full information": (
         Delayed(REVEALED, DELAYS * 5), DelayAdaptedPolicyOptimization(eta=0.2, information="full"),
     ),
+    "delays, full information by stage": (
+        Delayed(Adversarial(Environment(staged(3, 3), known=True), TABLES[:, :, :4], revealed=True), DELAYS * 5),
+        DelayAdaptedPolicyOptimization(eta=0.2, information="full"),
+    ),
     "lsvi": (Environment(linear()), LSVIUCB(beta=0.1, growth=1.5)),
-    "lsvi without a bonus": (Environment(linear()), LSVIUCB(beta=0.0)),
+    "lsvi without a bonus": (Environment(linear(-0.075)), LSVIUCB(beta=0.0)),
     "lsvi, noise": (Environment(linear(), "bernoulli"), LSVIUCB(beta=0.05)),
     "agents in turn": (Environment(linear()), AsyncCoopLSVIUCB(agents=3, order=(0, 2, 2, 1), beta=0.1)),
     "agents at random": (Environment(linear()), AsyncCoopLSVIUCB(agents=3, alpha=0.5, beta=0.1)),
@@ -134,6 +147,18 @@ def test_a_run_does_not_depend_on_the_parts_in_which_it_is_played(
     whole = run(name, compiled=compiled)
     monkeypatch.setattr(module, "CHUNK", 7)
     assert_same(run(name, compiled=compiled), whole)
+
+
+def test_what_the_cases_are_there_for_happens_in_them() -> None:
+    distance = run("cdpo").series["distance"]
+    assert np.any(distance > 0.01)
+    assert np.all(distance <= 0.3 + 1e-12)
+    for name in ("stepmix", "epsmix"):
+        mixed = run(name).series["baseline"]
+        assert np.any(mixed % 1 > 0), name
+    assert len(np.unique(run("agents at random").series["agent"])) == 3
+    assert run("lsvi").series["plans"][-1] < ROUNDS
+    assert run("tsde").series["switches"][-1] < ROUNDS - 1
 
 
 # -- bounds by their formulas ----------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 import mdpkit as mk
 from mdpkit.environment import Environment
 from mdpkit.kernels import ensemble, extended, optimism, q_learning
+from mdpkit.kernels import optimistic_least_squares as least_squares
 from mdpkit.kernels.online import extended as compiled
 from mdpkit.kernels.online import optimism as online
 from mdpkit.solvers.exploration import UCRL2
@@ -166,3 +167,21 @@ def test_compiled_plans_from_few_and_many_counts(bernstein: bool, n: int, seed: 
     online.pessimistic(r[0], model[0], visits[0], ptr, pi, after, 6.0, 2.0, 0.5, out, np.empty(6))
     low = optimism.pessimistic(r[0], model[0], visits[0], ptr, pi, after, iota=6.0, rest=2.0, scale=0.5)
     np.testing.assert_allclose(out, low, rtol=1e-14)
+
+
+def test_least_squares_are_cut_off_at_both_ends() -> None:
+    assert least_squares.clipped(np.array([-1.0, 0.5, 3.0]), 2.0).tolist() == [0.0, 0.5, 2.0]
+    assert least_squares.bonus(np.diag([4.0, 1.0]), np.array([[1.0, 0.0], [3.0, 4.0]]), 0.5) == pytest.approx(
+        [1.0, 0.5 * math.sqrt(52)]
+    )
+
+
+def test_steps_of_ascent_that_cost_nothing_go_first() -> None:
+    # Two states of two pairs: the first gains more for what it uses, the second is where the reference never is.
+    ptr, choice, other = np.array([0, 2, 4]), np.array([[0, 2]]), np.array([[0, 2]])
+    weights, moved = np.array([[1.0, 0.0]]), np.zeros((1, 2))
+    G = np.array([[0.0, 5.0, 0.0, 0.125]])
+    assert ensemble._best_step(G, choice, weights, 1.0, moved, other, ptr, 0) == (0, 1, 3, 1)
+    G[0, 3] = 0.0
+    assert ensemble._best_step(G, choice, weights, 0.25, moved, other, ptr, 0) == (0, 0, 1, 0.25)
+    assert ensemble._best_step(G, choice, weights, -1e-17, moved, other, ptr, 0) is None
