@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Interval, Rate, Row, claim, equal, fact, leq, mutant, point
-from mdpkit.claims.cases import chosen, joined
+from mdpkit.claims.cases import chosen, joined, once
 from mdpkit.claims.claim import Case
 from mdpkit.claims.exact import Exact
 from mdpkit.claims.judge import ball, log
@@ -333,11 +333,6 @@ def regret(
         yield leq(float(run.cumulative[n - 1]) + rounding, bound, f"K={n}", k=n)
 
 
-def _repeated(level: Any, rng: Any) -> Iterator[Case]:
-    """How many runs are averaged."""
-    yield Case("two coins, edge 16/sqrt(K)", 60 if level == "fast" else 150)
-
-
 @claim(
     "azar2017:slope",
     says=r"\Delta = 16/\sqrt K: \quad R_K = \Theta(\sqrt K), \qquad R_K \le 2\iota/\Delta + \Delta"
@@ -345,23 +340,22 @@ def _repeated(level: Any, rng: Any) -> Iterator[Case]:
     where="the lower bound of this order is recalled; the upper bound for one gap is derived in docs/theory/exploration",
     kind="rate",
     mode="statistical",
-    instances=_repeated,
+    instances=once("two coins, edge 16/sqrt(K)"),
     controls=[
-        mutant("a gap that does not shrink", falling=False, runs=12),
+        mutant("a gap that does not shrink", falling=False, runs=6),
         mutant("nothing is learned: a bonus that never shrinks", scale=1e6, runs=1),
     ],
     survivors={"dropped bonus": "the loop is compiled, and has its own bonus"},
     delta=1e-3,
-    rate=Rate(0.5, "exactly", 0.2),
+    rate=Rate(0.5, "exactly", 0.1),
     about=[UCBVI],
     caveat="delta grows in proportion to K, so that the logarithm in the bonus is one constant",
 )
 def slope(
-    repeated: int, *, rng: Any = None, scale: float = 1.0, falling: bool = True, runs: int = 0, last: int = 25_600
+    _: Any, *, rng: Any = None, scale: float = 1.0, falling: bool = True, runs: int = 40, last: int = 51_200
 ) -> Iterator[Row]:
     """Where the gap is of the order of 1/sqrt(K), the regret is of the order of sqrt(K): no more, and no less."""
-    runs = runs or repeated
-    for K in np.geomspace(1100, last, 7).astype(int).tolist():
+    for K in np.geomspace(last / 32, last, 7).astype(int).tolist():
         edge = 16 / math.sqrt(K) if falling else 0.2
         mdp = _coins(2, Fraction(edge))
         total = 0.0
