@@ -491,7 +491,7 @@ def regret(
     for label, one in players.items():
         if not isinstance(one, Learner):
             raise OptionError("this is no learner", found=repr(one), needed="a learner such as UCBVI(), or its name")
-        methods[label] = described_method(one) | _bounded(one)
+        methods[label] = described_method(one) | _bounded(cast("Learner[Any]", one))
     tasks = [
         Task(
             f"{name} on {label}, seed {number}",

@@ -80,7 +80,8 @@ def delay_bonus(
         safe = np.where(below > 0, below, 1)
         left = played[h] * (wide * played[h] + explore) / safe
         square = now[h] * ratio[h] * ratio[h] / safe
-        each: Array = np.where(below > 0, rest * left + eta * rest * rest * square, 0 * below)
+        each = rest * left + eta * rest * rest * square
+        each[~(below > 0)] = 0
         out[h] = segments.total(each, pair_ptr)
     return out
 

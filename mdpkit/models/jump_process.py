@@ -3,7 +3,7 @@ r"""Markov jump processes: finite chains in continuous time, and what they are o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +65,8 @@ class JumpProcess:
             raise ModelError(
                 "generator and rewards do not fit", found=f"{L.shape} and {r.shape}", needed="(S, S) and (S,)"
             )
-        if all(x.dtype.kind in "OUSiub" for x in (L, r)) and not isinstance(self.rate, (float, np.floating)):
+        rate: object = self.rate
+        if all(x.dtype.kind in "OUSiub" for x in (L, r)) and not isinstance(rate, (float, np.floating)):
             parts = [np.array([to_fraction(v) for v in x.ravel()], dtype=object).reshape(x.shape) for x in (L, r)]
             object.__setattr__(self, "rate", to_fraction(self.rate))
             object.__setattr__(self, "exact", (*parts, self.rate))
@@ -82,9 +83,9 @@ class JumpProcess:
         for s, t in np.ndindex(L.shape):
             if s != t and L[s, t] < 0:
                 raise ModelError(f"the rate of jumps from {s} to {t} is negative", found=str(L[s, t]), needed=">= 0")
-        rate = float(cast("Any", self.rate))
-        if not 0 < rate < np.inf:
-            raise OptionError("the discount rate is not positive", found=rate, needed="rate > 0")
+        speed = float(self.rate)
+        if not 0 < speed < np.inf:
+            raise OptionError("the discount rate is not positive", found=speed, needed="rate > 0")
         floats: Any = L.astype(np.float64), r.astype(np.float64)
         for name, value in zip(("generator", "r"), floats, strict=True):
             value.flags.writeable = False
@@ -159,7 +160,8 @@ class JumpProcess:
         OptionError
             If a state is left faster.
         """
-        exact = self.exact is not None and not isinstance(speed, (float, np.floating))
+        given: object = speed
+        exact = self.exact is not None and not isinstance(given, (float, np.floating))
         L, r, rate = self._numbers(exact)
         fastest = max(-x for x in np.diag(L).tolist())
         q: Any = (fastest or 1) if speed is None else to_fraction(speed) if exact else float(speed)
