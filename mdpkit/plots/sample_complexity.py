@@ -73,11 +73,12 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
         whole = np.isfinite(line.counts).all(axis=0)
         height = np.where(np.isfinite(line.counts), line.counts, result.limit).mean(axis=0)
         order = np.argsort(x)
+        drawn = {"color": color, "marker": mark, "markersize": 5.5, "zorder": 3}
         ax.plot(
-            x[order], height[order], color=color, linestyle=stroke, linewidth=1.5, marker=mark, markersize=5.5,
-            markerfacecolor="none", markeredgecolor=color, label=_label(result, line, name), zorder=3,
+            x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=np.flatnonzero(whole[order]).tolist(),
+            label=_label(result, line, name), **drawn,
         )  # fmt: skip
-        ax.plot(x[whole], height[whole], color=color, linestyle="none", marker=mark, markersize=5.5, zorder=3)
+        ax.plot(x[~whole], height[~whole], linestyle="none", markerfacecolor=ax.get_facecolor(), **drawn)
         if len(line.counts) > 1 and whole.any():
             mean = mean_of(line.counts[:, whole], result.confidence)
             low = np.maximum(np.asarray(mean.lower), np.asarray(mean.value) / 10)

@@ -349,7 +349,7 @@ def _coins(level: Any, rng: Any) -> Iterator[Case]:
     about=[UCRL2],
 )
 def optimism(
-    mdp: Any, *, rng: Any = None, delta: float = 1e-3, scale: float = 1.0, runs: int = 16, T: int = 50
+    mdp: Any, *, rng: Any = None, delta: float = 1e-3, scale: float = 1.0, runs: int = 20, T: int = 50
 ) -> Iterator[Row]:
     """The noted gain is above the optimal one in every episode of a run, but for a run in 1/delta."""
     exact = Exact.of(mdp)

@@ -191,6 +191,8 @@ def test_sample_complexity(counts):
         drawn = by_label[f"{line.method}, {line.fixed}"]
         expected = np.where(np.isfinite(line.counts), line.counts, counts.limit).mean(axis=0)
         np.testing.assert_allclose(drawn.get_ydata(), expected)
+        reached = np.isfinite(line.counts).all(axis=0)
+        assert [drawn.get_ydata()[i] for i in drawn.get_markevery()] == expected[reached].tolist(), "filled marks"
     arrows = [child for child in ax.texts if child.get_text() == ""]
     censored = sum(int((~np.isfinite(line.counts).all(axis=0)).sum()) for line in counts.lines("n_states"))
     assert len(arrows) == censored > 0
