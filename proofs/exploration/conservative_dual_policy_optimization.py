@@ -381,7 +381,8 @@ def _around(x: Any, error: Any) -> Interval:
 @claim(
     "cdpo:updates",
     says=r"\tilde f_t = \frac{\alpha + n(s,a,\cdot)}{\alpha S + n(s,a)}, \quad q_t \text{ greedy in } \tilde f_t, \quad"
-    r" J_t(\pi_t) \ge J_t(q_t), \quad D(\pi_t, q_t) \le \eta, \quad \text{no single change gains}",
+    r" J_t(\pi_t) \ge J_t(q_t), \quad D(\pi_t, q_t) \le \eta, \quad"
+    r" \text{no single change gains more than } 2^{-40}",
     where="Algorithm 1 [seen], tabular; derived in docs/theory/exploration/cdpo.md",
     kind="identity",
     mode="numeric",
@@ -449,7 +450,7 @@ def updates(
         gap = row_gap(exact, inside, law, choice, weights, Fraction(1, 50) - away)
         # What a share w of the visits may still move is off by the rounding of the distance over w.
         least = min(w for row in weights for w in row if w)
-        yield leq(gap, Fraction(ensemble.LEAST) + (2 + H / least) * error, f"{at}: no single change")
+        yield leq(gap, Fraction(1, 2**40) + (2 + H / least) * error, f"{at}: no single change")
         yield near(played.value, value_of(exact, played.policy), value_error(exact), f"{at}: value")
         states, pairs_taken, _ = played.history
         if shift:
@@ -483,8 +484,8 @@ class Certain(ConservativeDualPolicyOptimization):
 
 @claim(
     "cdpo:draws",
-    says=r"\mathbb{E} f_m(s'|s,a) = \frac{\alpha + n(s,a,s')}{\alpha S + n(s,a)}, \quad \mathbb{E} \sum_{s'} (f_m - \tilde f)^2"
-    r" = \frac{1 - \sum_{s'} \tilde f^2}{\alpha S + n + 1}",
+    says=r"\mathbb{E} [f_m(s'|s,a) \mid n] = \tilde f(s'|s,a) = \frac{\alpha + n(s,a,s')}{\alpha S + n(s,a)}, \quad"
+    r" \mathbb{E} \bigl[ \textstyle\sum_{s'} (f_m - \tilde f)^2 \bigm| n \bigr] = \frac{1 - \sum_{s'} \tilde f^2}{\alpha S + n + 1}",
     where="moments of Dirichlet laws, recalled",
     kind="identity",
     mode="statistical",
