@@ -24,6 +24,7 @@ __all__ = [
     "chosen",
     "deterministic",
     "discounted",
+    "drawn_once",
     "finite_horizon",
     "goals",
     "joined",
@@ -56,6 +57,15 @@ def chosen(cases: Iterable[Case] | Callable[[], Iterable[Case]]) -> Cases:
 
     def same(level: Level, rng: Any) -> Iterable[Case]:
         return cases() if callable(cases) else cases
+
+    return same
+
+
+def drawn_once(family: Cases, seed: int) -> Cases:
+    """The fast cases of a family, the same at every level and seed: for controls and faults that need their luck."""
+
+    def same(level: Level, rng: Any) -> Iterable[Case]:
+        return family("fast", np.random.default_rng(seed))
 
     return same
 

@@ -101,8 +101,8 @@ def ascent(r: Array, models: Array, pair_ptr: Ints, rho: Array, region: Region) 
 
     With the others held, the best probabilities of a state move as much as is left of the region to the best pair, or return to
     the reference. Of all states and stages the one is taken that gains most for what it uses up of the region; one that uses up
-    nothing goes first. It ends where none can gain: at a policy that no change at a single state and stage improves, of floats by more
-    than :math:`2^{-40}`.
+    nothing goes first. It ends where none can gain: at a policy that no change at a single state and stage improves,
+    of floats by more than :math:`2^{-40}`.
     """
     choice, weights, eta = region
     H, S = choice.shape

@@ -485,7 +485,8 @@ class Certain(ConservativeDualPolicyOptimization):
 @claim(
     "cdpo:draws",
     says=r"\mathbb{E} [f_m(s'|s,a) \mid n] = \tilde f(s'|s,a) = \frac{\alpha + n(s,a,s')}{\alpha S + n(s,a)}, \quad"
-    r" \mathbb{E} \bigl[ \textstyle\sum_{s'} (f_m - \tilde f)^2 \bigm| n \bigr] = \frac{1 - \sum_{s'} \tilde f^2}{\alpha S + n + 1}",
+    r" \mathbb{E} \bigl[ \textstyle\sum_{s'} (f_m - \tilde f)^2 \bigm| n \bigr]"
+    r" = \frac{1 - \sum_{s'} \tilde f^2}{\alpha S + n + 1}",
     where="moments of Dirichlet laws, recalled",
     kind="identity",
     mode="statistical",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mdpkit.claims import Interval, Rate, Row, claim, equal, fact, leq, mutant, point
-from mdpkit.claims.cases import chosen, joined, once
+from mdpkit.claims.cases import chosen, drawn_once, joined, once
 from mdpkit.claims.claim import Case
 from mdpkit.claims.exact import Exact
 from mdpkit.claims.judge import ball, log
@@ -176,7 +176,10 @@ class NoUnion(UCBVI):
     where="Lemma 18, recalled, with other constants; derived in docs/theory/exploration",
     kind="upper",
     mode="statistical",
-    instances=joined(chosen([Case("two coins, edge 1/5", _coins(2, Fraction(1, 5)))]), episodic(fast=1, full=3)),
+    instances=joined(
+        chosen([Case("two coins, edge 1/5", _coins(2, Fraction(1, 5))), Case("a coin", _coins(1, Fraction(0)))]),
+        episodic(fast=1, full=3),
+    ),
     controls=[
         mutant("a bonus without its logarithm", kind=NoUnion),
         mutant("a tenth of the bonus", scale=0.1),
@@ -225,7 +228,7 @@ def optimism(
     where="Section 5, recalled; the identity is derived here by telescoping",
     kind="upper",
     mode="numeric",
-    instances=episodic(by_stage=True),
+    instances=joined(drawn_once(episodic(fast=1, horizons=(4,)), 4), episodic(by_stage=True)),
     controls=[
         mutant("visits under the optimal policy", optimal=True),
         mutant("the values of the episode before", late=1),

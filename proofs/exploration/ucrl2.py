@@ -324,7 +324,7 @@ def flip(S: int = 2, pay: Any = 1) -> MDP:
 
 
 def _coins(level: Any, rng: Any) -> Iterator[Case]:
-    for S, pay in ((2, Fraction(3, 5)), (3, Fraction(1, 2)))[: 1 if level == "fast" else 2]:
+    for S, pay in ((2, Fraction(3, 10)), (3, Fraction(3, 10)))[: 1 if level == "fast" else 2]:
         P = np.full((S, 2, S), Fraction(1, S), dtype=object)
         r = np.array([[Fraction(0), pay]] * S, dtype=object)
         yield Case(f"{S} states at random, coins of {pay}", MDP(P, r, AverageReward(), rho=0))
@@ -337,7 +337,7 @@ def _coins(level: Any, rng: Any) -> Iterator[Case]:
     kind="upper",
     mode="statistical",
     instances=_coins,
-    controls=[mutant("a hundredth of the widths", scale=0.01)],
+    controls=[mutant("a hundredth of the widths", scale=0.01, runs=80)],
     survivors={
         "off by one in k": "a step that was never seen leaves fewer counts, which are as valid",
         "transposed P": "the model is its own transpose",
@@ -349,7 +349,7 @@ def _coins(level: Any, rng: Any) -> Iterator[Case]:
     about=[UCRL2],
 )
 def optimism(
-    mdp: Any, *, rng: Any = None, delta: float = 1e-3, scale: float = 1.0, runs: int = 20, T: int = 50
+    mdp: Any, *, rng: Any = None, delta: float = 1e-3, scale: float = 1.0, runs: int = 40, T: int = 50
 ) -> Iterator[Row]:
     """The noted gain is above the optimal one in every episode of a run, but for a run in 1/delta."""
     exact = Exact.of(mdp)
