@@ -343,7 +343,7 @@ def second_moment(
 
 
 MAC = MultiLevelActorCritic(
-    eta=F(1, 2), alpha=F(1, 3), beta=F(1, 4), power=F(1, 2), longest=8, radius=F(1, 4), features="minimal"
+    eta=F(1, 2), alpha=F(1, 3), beta=F(1, 4), power=F(1, 2), longest=8, radius=F(1, 16), features="minimal"
 )
 
 

@@ -109,14 +109,16 @@ def span_bounds(
         values = dict(zip(order, h, strict=True))
         if not k:
             parts = [Part(exact, order[a:b]) for a, b in pairwise(ptr)]
+            kept = all(all(part.pairs) for part in parts)
+            yield fact(kept, "each state can be kept to its class")
+            if not kept:
+                return
             gains = [part.gain() for part in parts]
             rates = [part.contraction(tau) for part in parts]
             total = [Accumulated(rate) for rate in rates]
             firsts: list[Any] = [None] * len(parts)
             yield all_equal(h, [0] * len(h), "h_0")
             yield fact(all(x == -inf for x in state.low) and all(x == inf for x in state.high), "no bounds yet")
-            for part in parts:
-                yield fact(all(part.pairs), "each state can be kept to the class")
             reach = [_mutual(part) for part in parts]
             yield fact(all(reach), "classes communicate")
             taken = {s for part in parts for s in part.states}

@@ -507,7 +507,7 @@ def first_order(
     terms = {"factor": m.r, "rate": solved(m.K, times(m.L, times(m.L, m.V)))}
     for name in terms:
         first = terms["rate" if (name == "factor") == swapped else "factor"]
-        for k in (64, 128, 256, 512, 1024):
+        for k in (256, 512, 1024, 2048, 4096):
             h = ball(F(1, k))
             J = m.solution(F(1, k), discounting or name, moments)
             yield point(k, size(less(J, m.V)), series=f"error, {name}")

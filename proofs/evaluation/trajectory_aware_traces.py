@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mdpkit.claims import Row, all_equal, all_leq, claim, equal, fact, leq, mutant, premise
-from mdpkit.claims.cases import Case, Cases, Level, chosen
+from mdpkit.claims.cases import Case, Cases, Level, chosen, drawn_once, joined
 from mdpkit.claims.judge import Judge
 from mdpkit.claims.trial import call, estimates, pose_task
 from mdpkit.instances import make
@@ -335,7 +335,7 @@ def condition(mdp: Any, *, rules: Any = LAWFUL, share: Any = 1, lags: int = 3) -
     where="contraction: section 5, recalled; the norm derived: rows of Z telescope",
     kind="tight",
     mode="exact",
-    instances=small(ones=True),
+    instances=joined(drawn_once(small(fast=1, ones=True), 0), small(ones=True)),
     controls=[
         mutant("truncated importance sampling", rules=(TruncatedImportanceSampling(LAM),)),
         mutant("RBIS without its past", rules=(Forgetful(LAM),)),
