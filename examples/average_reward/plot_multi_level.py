@@ -18,6 +18,8 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.kernels import multilevel
 
+plt.rcParams.update(mk.plots.style())
+
 
 def moments(P, f, weights):
     """First and second moment of the weighted sum of f along a path, by its first state."""
@@ -60,9 +62,9 @@ for p, color in bridges.items():
     P, f = chains[p]
     several = np.array([multi_level(P, f, m) for m in levels])
     plain = np.array([fixed(P, f, m) for m in levels])
-    left.semilogy(levels, np.abs(several[:, 0]), color=color, label=f"p = {p}")
+    left.semilogy(levels, np.abs(several[:, 0]), "-", color=color, label=f"p = {p}")
     left.semilogy(levels, np.abs(plain[:, 0]), ":", color=color)
-    right.plot(levels, several[:, 1] - several[:, 0] ** 2, color=color)
+    right.plot(levels, several[:, 1] - several[:, 0] ** 2, "-", color=color)
     right.plot(levels, plain[:, 1] - plain[:, 0] ** 2, ":", color=color)
 left.set_xlabel("steps of an estimate, on average")
 left.set_ylabel("|bias|, reward a step")

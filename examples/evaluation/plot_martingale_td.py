@@ -20,6 +20,8 @@ import mdpkit as mk
 from mdpkit.models.jump_process import JumpProcess
 from mdpkit.solvers.evaluation import MartingaleLoss, MartingaleOrthogonality, MeanSquareTDError
 
+plt.rcParams.update(mk.plots.style())
+
 n, up, down = 5, 1, Fraction(3, 2)
 L = [[up if t == s + 1 else down if t == s - 1 else 0 for t in range(n)] for s in range(n)]
 for s in range(n):
@@ -82,7 +84,7 @@ for i, (name, method) in enumerate(drawn.items()):
     found = mk.estimate(queue.on_grid(0.25), always, method, steps=8000, rng=np.random.default_rng(2))
     errors = np.max(np.abs(found.values - V), axis=1)
     ax.loglog(found.marks[1:], errors[1:], color=f"C{i}", label=name)
-ax.axhline(0.125 * np.max(np.abs(queue.r)), color="k", linestyle=":", linewidth=1, label=r"$\frac{dt}{2} \max |r|$")
+ax.axhline(0.125 * np.max(np.abs(queue.r)), color="k", linestyle=":", linewidth=1, label=r"$dt \max |r| / 2$")
 ax.set_xlabel("transitions drawn")
 ax.set_ylabel(r"$\|J - V\|_\infty$")
 ax.legend(frameon=False)

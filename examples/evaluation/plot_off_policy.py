@@ -17,6 +17,8 @@ import mdpkit as mk
 from mdpkit.operators.projected import moments
 from mdpkit.solvers.evaluation import TDC, EmphaticTemporalDifferences, TemporalDifferences
 
+plt.rcParams.update(mk.plots.style())
+
 mdp = mk.instances.make("riverswim", n_states=4, gamma="9/10")
 right, features = [1, 1, 1, 1], [[1], [2], [4], [8]]
 even = [[0.5, 0.5]] * 4

@@ -20,21 +20,29 @@ import mdpkit as mk
 from mdpkit.environment import Adversarial, Delayed, Environment, switching
 from mdpkit.solvers.exploration import BestOfBothWorldsPolicyOptimization, DelayAdaptedPolicyOptimization
 
+plt.rcParams.update(mk.plots.style())
+
 K, runs = 5000, 5
 arms = mk.MDP(np.ones((1, 2, 1)), np.zeros((1, 2)), mk.FiniteHorizon(1), rho=0)
 tables = [[1.0, 0.25], [0.5, 0.625]]
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+figure, ax = plt.subplots(layout="constrained")
 for i, d in enumerate((0, 10, 100)):
     world = Delayed(Adversarial(arms, *switching(tables, K, 10)), d)
     learner = DelayAdaptedPolicyOptimization(delay=d)
     found = [mk.play(world, learner, episodes=K, rng=np.random.default_rng(seed)) for seed in range(runs)]
-    axes[0].plot(np.mean([run.cumulative for run in found], axis=0), color=f"C{i}", label=f"d = {d}")
-    axes[0].plot(found[0].bound, ":", color=f"C{i}")
-axes[0].set(
-    xscale="log", yscale="log", xlim=(50, K), ylim=(3, 3000), xlabel="episodes", ylabel="regret", title="Late feedback"
+    ax.plot(np.mean([run.cumulative for run in found], axis=0), "-", color=f"C{i}", label=f"d = {d}")
+    ax.plot(found[0].bound, ":", color=f"C{i}", label=f"bound for d = {d}")
+ax.set(
+    xscale="log",
+    yscale="log",
+    xlim=(50, K),
+    ylim=(3, 3000),
+    xlabel="episodes",
+    ylabel="regret (reward)",
+    title="Late feedback",
 )
-axes[0].legend(title="mean of 5 runs; dotted: bound")
+ax.legend(title="mean of 5 runs")
 
 # %%
 # The same algorithm in both worlds
@@ -52,13 +60,14 @@ turning = Adversarial(quiet, np.stack((means.ravel(), 1 - means.ravel())), turne
 
 learner = BestOfBothWorldsPolicyOptimization(rate=0.25, start=0, explore=0, bonus=0.1)
 marks = np.unique(np.geomspace(100, T, 200).astype(int)) // 50 * 50 - 1
+figure, ax = plt.subplots(layout="constrained")
 for label, world in (("stochastic", quiet), ("adversary", turning)):
     found = [mk.play(world, learner, episodes=T, rng=np.random.default_rng(seed)) for seed in range(3)]
     curve = np.mean([run.cumulative for run in found], axis=0)
-    axes[1].plot(marks + 1, curve[marks], label=label)
-axes[1].plot(marks + 1, 2 * np.sqrt(marks + 1), "k:", label=r"$2\sqrt{T}$")
-axes[1].set(xscale="log", yscale="log", xlabel="episodes", ylabel="regret", title="Both worlds")
-axes[1].legend(title="mean of 3 runs")
+    ax.plot(marks + 1, curve[marks], label=label)
+ax.plot(marks + 1, 2 * np.sqrt(marks + 1), "k:", label=r"$2\sqrt{T}$")
+ax.set(xscale="log", yscale="log", xlabel="episodes", ylabel="regret (reward)", title="Both worlds")
+ax.legend(title="mean of 3 runs")
 plt.show()
 
 # %%

@@ -16,6 +16,8 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.solvers.exploration import PSRL, UCBVI, ExploreThenCommit, OptimisticQLearning
 
+plt.rcParams.update(mk.plots.style())
+
 K = 100_000
 river = mk.instances.make("riverswim", n_states=4).under(mk.FiniteHorizon(12))
 learners = {

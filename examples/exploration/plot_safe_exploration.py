@@ -17,6 +17,8 @@ import numpy as np
 import mdpkit as mk
 from mdpkit.solvers.exploration import UCBVI, EpsMix, StepMix
 
+plt.rcParams.update(mk.plots.style())
+
 heads = [0.5, 0.05, 0.1, 0.9]
 P = np.array([[0, p, 1 - p] for p in heads] + [[1.0, 0, 0]] * 2)
 r = np.array([0.0, 0, 0, 0, 1, 0])

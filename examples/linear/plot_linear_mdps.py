@@ -18,6 +18,8 @@ from mdpkit.kernels import design
 from mdpkit.operators.optimal_design import OptimalDesign
 from mdpkit.solvers.linear import LSVIUCB, AsyncCoopLSVIUCB
 
+plt.rcParams.update(mk.plots.style())
+
 mdp = mk.instances.make("linear-mdp", S=40, A=5, d=6, anchors=False, seed=3)
 fig, ax = plt.subplots(layout="constrained")
 for rule in ("forward", "away", "pairwise"):

@@ -25,6 +25,8 @@ from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.operators.weighted_regression import Differences, Moments, WeightedRegression, deviation
 from mdpkit.solvers.linear import VarianceWeightedMDVI, WeightedLeastSquaresMDVI
 
+plt.rcParams.update(mk.plots.style())
+
 
 def square(H):
     return mk.instances.make("linear-square", leave=Fraction(1, H), gamma=1 - Fraction(1, H))

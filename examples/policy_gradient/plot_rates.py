@@ -20,6 +20,8 @@ import mdpkit as mk
 from mdpkit.operators.step_sizes import Increasing
 from mdpkit.solvers.policy_gradient import NaturalPolicyGradient, PolicyMirrorDescent, SoftmaxPolicyGradient
 
+plt.rcParams.update(mk.plots.style())
+
 gamma, S, A = 0.5, 5, 3
 rho = np.full(S, 1 / S)
 mdp = mk.instances.make("garnet", S=S, A=A, branching=2, seed=7, gamma="1/2").under(rho=rho)
@@ -45,15 +47,15 @@ bounds = {
     "natural policy gradient": lambda k: (np.log(A) + 1 / (1 - gamma) ** 2) / k,
     "mirror descent, increasing steps": lambda k: first * (1 - 1 / theta) ** k,
 }
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(figsize=(9, 4.8), layout="constrained")
 for name, gap in runs.items():
     k = np.arange(1, len(gap))
-    (line,) = ax.loglog(k, gap[1:], label=name)
+    (line,) = ax.loglog(k, gap[1:], "-", label=name)
     if name in bounds:
-        ax.loglog(k, bounds[name](k), "--", color=line.get_color())
+        ax.loglog(k, bounds[name](k), "--", color=line.get_color(), label=f"bound of {name}")
 ax.set_xlabel("steps")
 ax.set_ylabel("gap at the initial law (reward)")
-_ = ax.legend()
+_ = fig.legend(loc="outside right upper")
 
 # %%
 # The plain gradient cannot be faster than that: on a bandit :math:`k` times its gap tends to :math:`(|A|-1)/(|A|\eta)`,

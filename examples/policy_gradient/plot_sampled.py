@@ -19,6 +19,8 @@ from mdpkit.operators.advantages import GAE, ExactAdvantages
 from mdpkit.operators.on_policy import OnPolicy
 from mdpkit.solvers.policy_gradient import HessianAidedPolicyGradient, NormalizedPolicyGradientIGT, Reinforce
 
+plt.rcParams.update(mk.plots.style())
+
 mdp = mk.instances.make("garnet", S=5, A=2, branching=2, seed=1, gamma="9/10")
 problem = canonical(mdp)
 on = OnPolicy(problem)

@@ -31,6 +31,8 @@ from mdpkit.solvers.policy_gradient import (
     TrustRegionPolicyOptimization,
 )
 
+plt.rcParams.update(mk.plots.style())
+
 
 def compare(mdp, policies):
     """Return, surrogate and both lower bounds at each policy, from the uniform one."""

@@ -15,6 +15,8 @@ import numpy as np
 
 import mdpkit as mk
 
+plt.rcParams.update(mk.plots.style())
+
 river = mk.instances.make("riverswim", gamma="9/10")
 taus = np.logspace(-2, 1, 31)
 found = [mk.solve(river.under(mk.EntropyRegularized("9/10", float(tau)))) for tau in taus]

@@ -1,5 +1,6 @@
 """Pictures of results: functions ``(result, ax=None) -> ax``. They need the ``plots`` extra (matplotlib)."""
 
+from mdpkit.plots.axes import style
 from mdpkit.plots.bars import values
 from mdpkit.plots.chain import chain_graph
 from mdpkit.plots.convergence import convergence
@@ -17,6 +18,7 @@ __all__ = [
     "sample_complexity",
     "series",
     "stages",
+    "style",
     "suboptimality",
     "value_and_policy",
     "values",

@@ -30,6 +30,7 @@ __all__ = [
     "room_of",
     "shortened",
     "state_name",
+    "style",
     "value_name",
 ]
 
@@ -37,6 +38,19 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 """Okabe and Ito's colors, which color-blind readers tell apart."""
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)), (0, (3, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def style() -> dict[str, Any]:
+    """Settings for pictures of your own, ``plt.rcParams.update(mk.plots.style())``.
+
+    Returns
+    -------
+    dict
+        ``axes.prop_cycle``: lines differ in Okabe and Ito's colors, which color-blind readers tell apart, and in their
+        strokes, which print keeps.
+    """
+    cycler: Any = import_module("cycler").cycler
+    return {"axes.prop_cycle": cycler(color=COLORS) + cycler(linestyle=LINES)}
 
 
 def axes_of(ax: Any, size: tuple[float, float]) -> Any:

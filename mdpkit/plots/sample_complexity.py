@@ -75,7 +75,7 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
         order = np.argsort(x)
         drawn = {"color": color, "marker": mark, "markersize": 5.5, "zorder": 3}
         ax.plot(
-            x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=np.flatnonzero(whole[order]).tolist(),
+            x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=[i for i, j in enumerate(order.tolist()) if whole[j]],
             label=_label(result, line, name), **drawn,
         )  # fmt: skip
         ax.plot(x[~whole], height[~whole], linestyle="none", markerfacecolor=ax.get_facecolor(), **drawn)

@@ -13,7 +13,7 @@ import mdpkit as mk
 from mdpkit.errors import OptionError
 from mdpkit.experiments import regret as experiment
 from mdpkit.experiments import sample_complexity as counting
-from mdpkit.plots.axes import COLORS
+from mdpkit.plots.axes import COLORS, LINES
 from mdpkit.plots.regret import DARK_COLORS, is_dark, palette, regret_figure
 
 RIVER = mk.instances.make("riverswim").under(mk.FiniteHorizon(8))
@@ -213,3 +213,14 @@ def test_no_picture_of_something_else(counts):
         mk.plots.sample_complexity(3)
     with pytest.raises(OptionError, match="nothing varies along 'gamma'"):
         mk.plots.sample_complexity(counts, "gamma")
+
+
+def test_a_style_for_other_pictures():
+    with plt.rc_context(mk.plots.style()):
+        ax = plt.figure().gca()
+        lines = [ax.plot([0, 1])[0] for _ in COLORS]
+    assert [line.get_color() for line in lines] == list(COLORS)
+    dashes = [line.get_linestyle() for line in lines]
+    assert dashes[:3] == ["-", "--", "-."]
+    strokes = {str(line._dash_pattern) for line in lines}
+    assert len(strokes) == len(LINES), "each has a stroke of its own"
