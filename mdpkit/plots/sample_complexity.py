@@ -73,9 +73,11 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
         whole = np.isfinite(line.counts).all(axis=0)
         height = np.where(np.isfinite(line.counts), line.counts, result.limit).mean(axis=0)
         order = np.argsort(x)
+        reached: list[bool] = whole[order].tolist()
+        filled = [i for i, yes in enumerate(reached) if yes]
         drawn = {"color": color, "marker": mark, "markersize": 5.5, "zorder": 3}
         ax.plot(
-            x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=[i for i, j in enumerate(order.tolist()) if whole[j]],
+            x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=filled,
             label=_label(result, line, name), **drawn,
         )  # fmt: skip
         ax.plot(x[~whole], height[~whole], linestyle="none", markerfacecolor=ax.get_facecolor(), **drawn)
