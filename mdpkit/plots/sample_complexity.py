@@ -11,6 +11,7 @@ from mdpkit.experiments.sample_complexity import SampleComplexity
 from mdpkit.experiments.statistics import mean_of
 from mdpkit.plots.axes import LINES, MARKERS, axes_of
 from mdpkit.plots.regret import palette
+from mdpkit.typing import Bools
 
 __all__ = ["sample_complexity"]
 
@@ -70,11 +71,10 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
         color = colors[(i if len(methods) > 1 else j) % len(colors)]
         mark, stroke = MARKERS[(i + j) % len(MARKERS)], LINES[(j if len(methods) > 1 else i + j) % len(LINES)]
         x = 1 / line.x if name == "eps" else line.x
-        whole = np.isfinite(line.counts).all(axis=0)
+        whole: Bools = np.isfinite(line.counts).all(axis=0)
         height = np.where(np.isfinite(line.counts), line.counts, result.limit).mean(axis=0)
         order = np.argsort(x)
-        reached: list[bool] = whole[order].tolist()
-        filled = [i for i, yes in enumerate(reached) if yes]
+        filled = np.flatnonzero(whole[order]).tolist()
         drawn = {"color": color, "marker": mark, "markersize": 5.5, "zorder": 3}
         ax.plot(
             x[order], height[order], linestyle=stroke, linewidth=1.5, markevery=filled,
