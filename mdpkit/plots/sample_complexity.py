@@ -71,7 +71,7 @@ def sample_complexity(result: SampleComplexity, against: str | None = None, ax: 
         color = colors[(i if len(methods) > 1 else j) % len(colors)]
         mark, stroke = MARKERS[(i + j) % len(MARKERS)], LINES[(j if len(methods) > 1 else i + j) % len(LINES)]
         x = 1 / line.x if name == "eps" else line.x
-        whole: Bools = np.isfinite(line.counts).all(axis=0)
+        whole: Bools = np.logical_and.reduce(np.isfinite(line.counts))
         height = np.where(np.isfinite(line.counts), line.counts, result.limit).mean(axis=0)
         order = np.argsort(x)
         filled = np.flatnonzero(whole[order]).tolist()
