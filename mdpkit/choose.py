@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import pkgutil
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any, cast
@@ -225,6 +226,9 @@ def _walked(base: type) -> dict[str, type]:
 def method(text: str) -> Solver:
     """A solver by name, with its parameters: ``"value_iteration"``, ``"modified_policy_iteration?sweeps=5"``.
 
+    A name may be written without its underscores, as its initials (``"lsvi"``), or as the key of its paper (``"mac"``), where
+    these belong to one solver.
+
     Raises
     ------
     OptionError
@@ -234,7 +238,7 @@ def method(text: str) -> Solver:
 
 
 def learner(text: str) -> Learner[Any]:
-    """A learner by name, with its parameters: ``"ucbvi"``, ``"ucbvi?bonus=bernstein&delta=0.05"``.
+    """A learner by name, as :func:`method` reads names: ``"ucbvi"``, ``"ucbvi?bonus=bernstein&delta=0.05"``, ``"bobw-po"``.
 
     Raises
     ------
@@ -244,14 +248,55 @@ def learner(text: str) -> Learner[Any]:
     return _read(text, learners(), "learner")
 
 
+def estimator(text: str) -> Estimator[Any]:
+    """An estimator by name, as :func:`method` reads names: ``"lstd"``, ``"temporal_differences?eta=0.1"``.
+
+    Raises
+    ------
+    OptionError
+        Unknown name or parameter, with the nearest one.
+    """
+    return _read(text, estimators(), "estimator")
+
+
+def matches(name: str, known: Mapping[str, type]) -> list[str]:
+    """Which of the known names ``name`` is: one, none, or the several that it is short for.
+
+    Examples
+    --------
+    >>> matches("step-mix", learners()), matches("LSVI", methods()), matches("spg", methods())
+    (['step_mix'], ['least_squares_value_iteration'], ['simultaneous_policy_gradient', 'softmax_policy_gradient'])
+    """
+    # Underscores are where a reader puts them: step_mix, stepmix and step-mix are one.
+    plain = _plain(name)
+    same = [each for each in known if _plain(each) == plain]
+    if same:
+        return same
+    initials = [each for each, kind in known.items() if _initials(kind.__name__) == plain]
+    if initials:
+        return initials
+    papers = {each: getattr(kind, "cites", ()) for each, kind in known.items()}
+    return [each for each, keys in papers.items() if keys and _plain(keys[0]) == plain]
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace("-", "").replace("_", "")
+
+
+def _initials(name: str) -> str:
+    """Of words that are no acronyms the first letter: ``WeightedLeastSquaresMDVI`` is ``wlsmdvi``."""
+    words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]+", name)
+    return "".join(word if word.isupper() else word[0] for word in words).lower() if len(words) > 1 else ""
+
+
 def _read(text: str, known: Mapping[str, Any], what: str) -> Any:
     name, _, query = text.partition("?")
-    # Underscores are where a reader puts them: step_mix, stepmix and step-mix are one.
-    spelled = {each.replace("_", ""): each for each in known}
-    key = spelled.get(name.strip().lower().replace("-", "").replace("_", ""))
-    if key is None:
+    keys = matches(name, known)
+    if not keys:
         raise OptionError(f"unknown {what} {name!r}", way_out=nearest(name.strip().replace("-", "_").lower(), known))
-    kind = known[key]
+    if len(keys) > 1:
+        raise OptionError(f"{what} {name!r} is short for several", needed=" or ".join(keys))
+    kind = known[keys[0]]
     fields = {spec.name: spec for spec in dataclasses.fields(kind) if spec.init}
     values: dict[str, Any] = {}
     for part in filter(None, query.split("&")):

@@ -100,7 +100,7 @@ class Estimate:
 def estimate(
     mdp: MDP,
     policy: Any,
-    estimator: Estimator[Any],
+    estimator: Estimator[Any] | str,
     *,
     steps: int,
     rng: np.random.Generator | None = None,
@@ -117,8 +117,8 @@ def estimate(
         Discounted, with one discount factor.
     policy : policy
         The target: a :class:`Stationary`, actions ``(S,)``, or probabilities ``(S, A)`` or ``(L,)``.
-    estimator : Estimator
-        For example :class:`mdpkit.solvers.evaluation.TemporalDifferences`.
+    estimator : Estimator or str
+        For example :class:`mdpkit.solvers.evaluation.TemporalDifferences`, or its name, ``"temporal_differences?eta=0.1"``.
     steps : int
         Number of steps: of sampled methods, transitions.
     rng : numpy Generator, optional
@@ -162,11 +162,15 @@ def estimate(
         raise OptionError(
             "the first argument of estimate is no model", found=type(mdp).__name__, needed="an mdpkit.MDP"
         )
-    if not isinstance(estimator, Estimator):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(estimator, str):
+        from mdpkit.choose import estimator as named
+
+        estimator = named(estimator)
+    elif not isinstance(estimator, Estimator):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise OptionError(
             "this is no estimator",
             found=repr(estimator),
-            needed="an estimator such as mdpkit.solvers.evaluation.TemporalDifferences()",
+            needed="an estimator such as mdpkit.solvers.evaluation.TemporalDifferences(), or its name",
         )
     check_count(steps, "steps")
     if rng is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from mdpkit.models.sampling import check_count, check_generator
 from mdpkit.regret import Regret
 from mdpkit.typing import Array, Floats, Ints
 
-__all__ = ["Round", "optimum", "play", "rounds"]
+__all__ = ["Round", "learner_of", "optimum", "play", "rounds"]
 
 CHUNK = 1 << 12
 
@@ -39,7 +39,7 @@ UNITS = {"finite": "episode", "average": "step", "discounted": "epoch"}
 
 def play(
     problem: Any,
-    learner: Learner[Any],
+    learner: Learner[Any] | str,
     *,
     episodes: int | None = None,
     steps: int | None = None,
@@ -58,7 +58,8 @@ def play(
     problem : MDP or Environment
         Under ``FiniteHorizon`` (episodes), ``AverageReward`` (steps of one run), or ``Discounted`` (epochs of geometric length,
         after each of which the state is drawn anew).
-    learner : Learner
+    learner : Learner or str
+        Or its name with parameters, ``"ucbvi?bonus=bernstein"``, see :func:`mdpkit.choose.learner`.
     episodes : int
         Number of episodes, or of epochs.
     steps : int
@@ -94,21 +95,22 @@ def play(
     kind = environment.base.problem.kind
     check_generator(rng)
     rounds = _rounds(kind, episodes, steps)
-    environment, view = _posed(environment, learner, rounds)
+    player = learner_of(learner)
+    environment, view = _posed(environment, player, rounds)
     arena = environment.arena(rounds)
     started = time.perf_counter()
     outer, own = rng.spawn(2)
-    state = learner.begin(view, own)
-    runner = _RUNNERS[kind](environment, view, arena, learner, keep)
+    state = player.begin(view, own)
+    runner = _RUNNERS[kind](environment, view, arena, player, keep)
     done = 0
     while done < rounds:
         n = min(CHUNK, rounds - done)
         log = runner.log(done, n)
         after = None
         if compiled is not False:
-            after = learner.loop(view, arena, state, log, outer, own)
+            after = player.loop(view, arena, state, log, outer, own)
             if after is None and compiled:
-                raise UnsupportedError(f"{type(learner).__name__} has no compiled loop for {environment!r}")
+                raise UnsupportedError(f"{type(player).__name__} has no compiled loop for {environment!r}")
         if after is None:
             compiled = False
             after = runner.run(state, log, outer, own)
@@ -122,8 +124,8 @@ def play(
         best=best,
         values=runner.values[:rounds],
         unit=UNITS[kind],
-        series={name: runner.series[:, i] for i, name in enumerate(learner.series)},
-        learner=learner,
+        series={name: runner.series[:, i] for i, name in enumerate(player.series)},
+        learner=player,
         environment=environment,
         steps=runner.steps(),
         view=view,
@@ -132,34 +134,50 @@ def play(
     )
 
 
-def rounds(problem: Any, learner: Learner[Any], n: int, rng: np.random.Generator) -> Iterator[Round]:
+def rounds(problem: Any, learner: Learner[Any] | str, n: int, rng: np.random.Generator) -> Iterator[Round]:
     """The rounds of :func:`play`, one by one, as the learner's methods define them; each is yielded before it is observed.
 
     Parameters
     ----------
     problem : MDP or Environment
-    learner : Learner
+    learner : Learner or str
     n : int
         Number of episodes, epochs or steps.
     rng : numpy.random.Generator
     """
-    environment, view = _posed(problem, learner, n)
+    player = learner_of(learner)
+    environment, view = _posed(problem, player, n)
     outer, own = rng.spawn(2)
-    state = learner.begin(view, own)
-    runner = _RUNNERS[view.kind](environment, view, environment.arena(n), learner, False)
+    state = player.begin(view, own)
+    runner = _RUNNERS[view.kind](environment, view, environment.arena(n), player, False)
     yield from runner.rounds(state, 0, n, outer, own)
+
+
+def learner_of(one: Any) -> Learner[Any]:
+    """A learner, or the one of that name.
+
+    Raises
+    ------
+    OptionError
+        For what is neither.
+    """
+    if isinstance(one, str):
+        from mdpkit.choose import learner
+
+        return learner(one)
+    if not isinstance(one, Learner):
+        raise OptionError(
+            "this is no learner",
+            found=repr(one),
+            needed="a learner such as UCBVI(), or its name",
+            way_out="see `mdpkit methods`",
+        )
+    return cast("Learner[Any]", one)
 
 
 def _posed(problem: Any, learner: Learner[Any], rounds: int) -> tuple[Environment, View]:
     environment = environment_of(problem)
     kind = environment.base.problem.kind
-    if not isinstance(learner, Learner):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise OptionError(
-            "this is no learner",
-            found=repr(learner),
-            needed="a learner such as UCBVI()",
-            way_out="see `mdpkit methods`",
-        )
     view = environment.view(rounds)
     if not learner.accepts(view):
         names = {"finite": "episodes", "average": "average reward", "discounted": "discounted reward"}

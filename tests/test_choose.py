@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import mdpkit as mk
-from mdpkit.choose import choose
+from mdpkit.choose import choose, estimators, learners, matches, methods
+from mdpkit.errors import OptionError
+from mdpkit.solvers.evaluation import TemporalDifferences
+from mdpkit.solvers.exploration import UCBVI
 
 AVERAGE = mk.AverageReward()
 
@@ -41,3 +44,37 @@ def test_the_choice_and_its_reason(mdp: mk.MDP, solver: str, says: str) -> None:
     chosen, why = choose(mdp)
     assert type(chosen).__name__ == solver
     assert re.search(says, why), why
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "found"),
+    [
+        ("Step-Mix", learners, ["step_mix"]),
+        ("lsvi", methods, ["least_squares_value_iteration"]),
+        ("lrtdp", methods, ["labeled_rtdp"]),
+        ("td", estimators, ["temporal_differences"]),
+        ("mac", methods, ["multi_level_actor_critic"]),
+        ("bobw-po", learners, ["best_of_both_worlds_policy_optimization"]),
+        ("rbis", estimators, ["multistep_evaluation", "online_traces"]),
+        ("ppo", methods, ["penalized_policy_optimization", "proximal_policy_optimization"]),
+        ("nothing", methods, []),
+    ],
+)
+def test_names_initials_and_papers(name, known, found) -> None:
+    assert matches(name, known()) == found
+
+
+def test_names_are_taken_wherever_objects_are() -> None:
+    mdp = mk.instances.make("riverswim", n_states=3)
+    river = mdp.under(mk.FiniteHorizon(3))
+    same = [mk.play(river, one, episodes=9, rng=np.random.default_rng(0)).values for one in ("ucbvi", UCBVI())]
+    np.testing.assert_array_equal(*same)
+    errors = [
+        mk.estimate(mdp, [1, 1, 1], one, steps=9, rng=np.random.default_rng(0)).value
+        for one in ("td?eta=0.1", TemporalDifferences(eta=0.1))
+    ]
+    np.testing.assert_array_equal(*errors)
+    with pytest.raises(OptionError, match=r"'ppo' is short for several; needed: penalized.* or proximal"):
+        mk.solve(mdp, "ppo")
+    with pytest.raises(OptionError, match="no learner"):
+        mk.play(river, 3, episodes=9, rng=np.random.default_rng(0))  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from mdpkit.choose import learner as learner_of
 from mdpkit.claims import rates
 from mdpkit.environment import Environment, environment_of
 from mdpkit.errors import OptionError
@@ -32,7 +31,7 @@ from mdpkit.io import load as load_model
 from mdpkit.learner import Learner
 from mdpkit.models.mdp import MDP
 from mdpkit.models.sampling import check_count
-from mdpkit.play import play, rounds
+from mdpkit.play import learner_of, play, rounds
 from mdpkit.regret import Regret
 from mdpkit.typing import Array, Floats, Ints
 
@@ -483,15 +482,12 @@ def regret(
     root, numbers = check_seed(seed), seed_numbers(seeds)
     sources = named(problems, (MDP, Environment), "problem")
     places = {label: environment_of(_loaded(thing)) for label, thing in sources.items()}
-    players = named(learners, (Learner,), "learner")
-    players = {label: learner_of(one) if isinstance(one, str) else one for label, one in players.items()}
+    players = {label: learner_of(one) for label, one in named(learners, (Learner,), "learner").items()}
     unit, n = rounds_of(places, episodes, steps)
     described = {label: described_problem(place, n) for label, place in places.items()}
     methods: dict[str, Any] = {}
     for label, one in players.items():
-        if not isinstance(one, Learner):
-            raise OptionError("this is no learner", found=repr(one), needed="a learner such as UCBVI(), or its name")
-        methods[label] = described_method(one) | _bounded(cast("Learner[Any]", one))
+        methods[label] = described_method(one) | _bounded(one)
     tasks = [
         Task(
             f"{name} on {label}, seed {number}",

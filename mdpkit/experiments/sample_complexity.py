@@ -34,6 +34,7 @@ import numpy as np
 
 from mdpkit.choose import learner as learner_of
 from mdpkit.choose import learners as known_learners
+from mdpkit.choose import matches
 from mdpkit.choose import method as solver_of
 from mdpkit.choose import methods as known_solvers
 from mdpkit.claims import rates
@@ -628,9 +629,9 @@ def _method(one: Any) -> Any:
         if not isinstance(one, (Learner, Solver)):
             raise OptionError("this is no learner and no solver", found=repr(one), needed="UCBVI(), or a name")
         return cast(Any, one)
-    key = one.partition("?")[0].strip().replace("-", "_").lower()
+    key = one.partition("?")[0]
     for known, read in ((known_learners(), learner_of), (known_solvers(), solver_of)):
-        if key.replace("_", "") in {name.replace("_", "") for name in known}:
+        if matches(key, known):
             return read(one)
     raise OptionError(f"unknown method {one!r}", way_out=nearest(key, [*known_learners(), *known_solvers()]))
 
