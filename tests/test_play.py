@@ -178,7 +178,9 @@ def test_bad_input() -> None:
     with pytest.raises(OptionError, match="episodes is no count"):
         mk.play(mdp, Plays(policy), episodes=0, rng=rng())
     with pytest.raises(OptionError, match="no learner"):
-        mk.play(mdp, "ucbvi", episodes=5, rng=rng())  # type: ignore[arg-type]
+        mk.play(mdp, UCBVI, episodes=5, rng=rng())  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="did you mean 'ucbvi'"):
+        mk.play(mdp, "ucbvii", episodes=5, rng=rng())
     with pytest.raises(OptionError, match="no random generator"):
         mk.play(mdp, Plays(policy), episodes=5, rng=0)  # type: ignore[arg-type]
     with pytest.raises(UnsupportedError, match="does not play average reward"):
