@@ -1,9 +1,9 @@
 """Episodes a second of UCBVI, here and in rlberry-scool, on one core, in one run, alternating: ratios, not seconds.
 
 ``python benchmarks/learning.py`` from the root of the repository. rlberry-scool runs in this environment, or in that of
-``--peer PYTHON``: once as it is (its planner is plain Python since 0.7), once with its planner compiled by numba, as
-its earlier releases had it. A dense problem of 20 states, 4 actions and 20 stages; all plan again after every episode.
-Here the exact regret of every episode is included; the peer computes none.
+``--peer PYTHON``: once as it is (the planner of 0.7.3 is plain Python), once with its planner compiled by numba. A
+dense problem of 20 states, 4 actions and 20 stages; all plan again after every episode. Here the
+exact regret of every episode is included; the peer computes none.
 """
 
 from __future__ import annotations
